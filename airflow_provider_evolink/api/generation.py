@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What EvoLink answers, as types.
+
+Every field is checked, none is relied on: unknown fields stay in ``raw``, missing ones become ``None``, and a
+wrong type is treated like a missing one unless the answer is useless without it (an id, a status).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_evolink.api.errors import MalformedAnswerError
+
+COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
+FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
+
+# Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
+_ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
+_LINK_KEYS = ("url", "video_url", "audio_url", "image_url")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Credits as EvoLink states them; never converted, since some models use other units (undocumented)."""
+
+    credits_reserved: float | None = None
+    credits_used: float | None = None
+    billing_rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """
+    One generation as EvoLink last described it.
+
+    ``status`` is one of pending, processing, completed, failed, cancelled, or a word EvoLink has not documented,
+    which counts as unfinished. ``links`` are ``results`` followed by the URLs found in ``result_data``, each once;
+    a completed generation may have none.
+    """
+
+    id: str
+    status: str
+    model: str | None = None
+    kind: str | None = None
+    progress: int | None = None
+    links: tuple[str, ...] = ()
+    result_data: Any = None
+    error_code: str | None = None
+    error_message: str | None = None
+    created: float | None = None
+    duration: float | None = None
+    estimated_time: float | None = None
+    usage: Usage = field(default_factory=Usage)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether EvoLink will not change it any more."""
+        return self.status in FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """
+    An accepted submission.
+
+    ``replayed`` is true when EvoLink said that it had seen this idempotency key before and made nothing new.
+    """
+
+    generation: Generation
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credits:
+    """What is left: of this key (``None`` when it is unlimited) and of the whole account."""
+
+    key_remaining: float | None
+    account_remaining: float | None
+
+
+def is_generation_id(value: object) -> bool:
+    """Whether ``value`` can be a generation's id."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None and set(value) != {"."}
+
+
+def parse_generation(answer: object, *, expected_id: str | None = None) -> Generation:
+    """
+    Read the body of a create or task answer.
+
+    :param answer: decoded JSON.
+    :param expected_id: the id that was asked for; another one is refused.
+    :raises MalformedAnswerError: no object, no usable id or status, or another generation's.
+    """
+    if not isinstance(answer, Mapping):
+        raise MalformedAnswerError(f"EvoLink answered a {type(answer).__name__} where a generation was due.")
+    identity, status = answer.get("id"), answer.get("status")
+    if not isinstance(identity, str) or not is_generation_id(identity):
+        raise MalformedAnswerError("EvoLink answered without a usable generation id.")
+    if expected_id is not None and identity != expected_id:
+        raise MalformedAnswerError(f"EvoLink answered for {identity} when asked for {expected_id}.")
+    if not isinstance(status, str) or not status.strip():
+        raise MalformedAnswerError(f"EvoLink answered without a status for generation {identity}.")
+    error = _mapping(answer.get("error"))
+    return Generation(
+        id=identity,
+        status=_status(status),
+        model=_text(answer.get("model")),
+        kind=_text(answer.get("type")),
+        progress=_progress(answer.get("progress")),
+        links=_links(answer.get("results"), answer.get("result_data")),
+        result_data=answer.get("result_data"),
+        error_code=_text(error.get("code")),
+        error_message=_text(error.get("message")),
+        created=_number(answer.get("created")),
+        duration=_number(answer.get("duration")),
+        estimated_time=_number(_mapping(answer.get("task_info")).get("estimated_time")),
+        usage=_usage(_mapping(answer.get("usage"))),
+        raw=answer,
+    )
+
+
+def parse_batch(answer: object) -> dict[str, Generation]:
+    """
+    Read the body of a batch read; entries that make no sense are left out, like ids EvoLink does not know.
+
+    :raises MalformedAnswerError: the body has no ``data`` list.
+    """
+    entries = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(entries, list):
+        raise MalformedAnswerError("EvoLink answered a batch read without a list of generations.")
+    found: dict[str, Generation] = {}
+    for entry in entries:
+        try:
+            generation = parse_generation(entry)
+        except MalformedAnswerError:
+            continue
+        found[generation.id] = generation
+    return found
+
+
+def parse_credits(answer: object) -> Credits:
+    """
+    Read the body of ``GET /v1/credits``.
+
+    :raises MalformedAnswerError: the body says ``success: false`` or holds no numbers.
+    """
+    body = _mapping(answer)
+    data = _mapping(body.get("data"))
+    key, account = _mapping(data.get("token")), _mapping(data.get("user"))
+    account_remaining = _number(account.get("remaining_credits"))
+    if body.get("success") is False or account_remaining is None:
+        raise MalformedAnswerError("EvoLink answered the question for credits without figures.")
+    unlimited = key.get("unlimited_credits") is True
+    return Credits(None if unlimited else _number(key.get("remaining_credits")), account_remaining)
+
+
+def parse_upload(answer: object) -> str:
+    """
+    Read the body of an upload and return the file's public URL.
+
+    :raises MalformedAnswerError: the upload did not succeed or has no URL.
+    """
+    body = _mapping(answer)
+    url = _text(_mapping(body.get("data")).get("file_url"))
+    if body.get("success") is False or url is None:
+        raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
+    return url
+
+
+def _status(status: str) -> str:
+    word = status.strip().lower()
+    return CANCELLED if word == "canceled" else word
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value) or None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if abs(number) < 1e15 else None
+
+
+def _progress(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(min(max(number, 0), 100))
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    return Usage(
+        credits_reserved=_number(usage.get("credits_reserved")),
+        credits_used=_number(usage.get("credits_used")),
+        billing_rule=_text(usage.get("billing_rule")),
+    )
+
+
+def _links(results: object, result_data: object) -> tuple[str, ...]:
+    found = [*_urls(results), *_urls(result_data)]
+    return tuple(dict.fromkeys(link.strip() for link in found if link.strip().lower().startswith("http")))
+
+
+def _urls(value: object, depth: int = 0) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and depth < 4:
+        for item in value:
+            yield from _urls(item, depth + 1)
+    elif isinstance(value, Mapping) and depth < 4:
+        for key, item in value.items():
+            if key in _LINK_KEYS or isinstance(item, list | Mapping):
+                yield from _urls(item, depth + 1)

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Input images: from what a user may hand over to one of the three forms that EvoLink takes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import string
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_evolink.api.addresses import check_public_url
+from airflow_provider_evolink.api.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ImageKind = Literal["png", "jpeg", "webp"]
+
+# As base64, a third longer, an image of this size leaves over 1 MiB of a 64 MiB request for the rest.
+MAX_IMAGE_BYTES = 47 * 1024 * 1024
+
+# Linux takes no longer path.
+_MAX_PATH = 4096
+
+_WANTED = "it must be a png, jpeg or webp image"
+_TOO_LARGE = f"it must have at most {MAX_IMAGE_BYTES // 2**20} MiB to fit into a request; a link to it may be given"
+
+_HEADERS: tuple[tuple[ImageKind, bytes], ...] = (
+    ("png", rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}"),
+    ("jpeg", rb"\xff\xd8\xff[\xc0-\xfe].{16}"),
+    ("webp", rb"RIFF.{4}WEBPVP8[ LX].{10}"),
+)
+_OTHER_KINDS = (
+    (rb"\s*$", "empty"),
+    (rb"GIF8[79]a", "a GIF image"),
+    (rb"BM.{4}\0\0\0\0", "a BMP image"),
+    (rb"II\*\0|MM\0\*", "a TIFF image"),
+    (rb".{4}ftyp(avif|avis)", "an AVIF image"),
+    (rb".{4}ftyp(hei|hev|mif)", "a HEIC image"),
+    (rb".{4}ftyp|\x1aE\xdf\xa3", "a video"),
+    (rb"%PDF-", "a PDF document"),
+    (rb"PK\x03\x04", "a ZIP archive"),
+    (rb"\x89PNG|\xff\xd8|RIFF.{4}WEBP", "an image that is cut off or damaged"),
+    (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing"),
+    (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "an HTML page"),
+    (rb"(\xef\xbb\xbf)?\s*<", "an XML or HTML text"),
+    (rb"\s*[\[{]", "a JSON text"),
+    (rb"[\t\n\r\x20-\x7e]+$", "plain text"),
+)
+
+
+def sniff_image(data: bytes) -> ImageKind | None:
+    """
+    Tell an image's kind by its first bytes.
+
+    :return: ``png``, ``jpeg`` or ``webp`` (the documented kinds); None for everything else, and for a header
+        that is cut off.
+    """
+    return next((kind for kind, header in _HEADERS if re.match(header, data, re.DOTALL)), None)
+
+
+def looks_like(data: bytes) -> str:
+    """Name in words what bytes look like that are no image for EvoLink."""
+    head = data[:512]
+    for pattern, name in _OTHER_KINDS:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            return name
+    return "unknown data"
+
+
+def image_reference(image: str, read: Callable[[str], bytes]) -> str:
+    """
+    Turn an image into what goes into ``image_urls``.
+
+    :param image: a public http or https URL, a data URL, bare base64, a path or a storage URI.
+    :param read: returns the bytes behind a path or URI, and is called for these only. It need not read more
+        than ``MAX_IMAGE_BYTES + 1`` of them.
+    :return: the URL as it is; bare base64 without whitespace; else a data URL of the type the bytes show.
+    :raises InvalidInputError: no such file, or not a png, jpeg or webp, or too large for a request.
+    :raises ConnectionError, TimeoutError: from ``read``: the storage can't be asked now. A retry may pass.
+    """
+    reference = inline_image(image, "image")
+    if reference is not None:
+        return reference
+    data = _read(image.strip(), read)
+    return f"data:image/{_checked(data, image, 'image')};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def inline_image(image: object, parameter: str) -> str | None:
+    """
+    Check an image that needs no reading.
+
+    :param image: a URL, data URL or bare base64.
+    :param parameter: the parameter's name in an error.
+    :return: the image as it is sent (see :func:`image_reference`); None if it can only be a path or URI.
+    :raises InvalidInputError: one of these forms, but not fit to be sent.
+    """
+    if not isinstance(image, str) or not image.strip():
+        raise InvalidInputError(parameter, image, _WANTED)
+    text = image.strip()
+    scheme = text[:8].lower()
+    if scheme.startswith(("http://", "https://")):
+        check_public_url(text, parameter=parameter, schemes=("http", "https"))
+        return text
+    if len(text) > 2 * MAX_IMAGE_BYTES:
+        raise InvalidInputError(parameter, image, _TOO_LARGE)
+    if scheme.startswith("data:"):
+        return _data_url(text, parameter)
+    return _bare_base64(text, parameter)
+
+
+def _data_url(text: str, parameter: str) -> str:
+    header, _, payload = text.partition(",")
+    payload = _without_whitespace(payload)
+    data = _decode(payload) if header.lower().endswith(";base64") else None
+    if data is None:
+        raise InvalidInputError(parameter, text, f"{_WANTED}, as data:image/...;base64,... in valid base64")
+    return f"data:image/{_checked(data, text, parameter)};base64,{payload}"
+
+
+def _bare_base64(text: str, parameter: str) -> str | None:
+    # The magic bytes decide: a path may be valid base64 ("images/cat1"), a JPEG begins like a path ("/9j/").
+    payload = _without_whitespace(text)
+    begins = sniff_image(_decode(payload[:64]) or b"")
+    if not begins and len(text) <= _MAX_PATH and len(text.splitlines()) == 1:
+        return None
+    data = _decode(payload)
+    if data is None:
+        raise InvalidInputError(parameter, text, f"{_WANTED}; this is no path, and as base64 it is cut off or damaged")
+    _checked(data, text, parameter)
+    return payload
+
+
+def _read(image: str, read: Callable[[str], bytes]) -> bytes:
+    try:
+        return read(image)
+    except (ConnectionError, TimeoutError):
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        data = _decode(_without_whitespace(image))
+        also = f", and as base64 it is {looks_like(data)}" if data else ""
+        raise InvalidInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from error
+
+
+def _checked(data: bytes, image: str, parameter: str) -> ImageKind:
+    kind = sniff_image(data)
+    if kind is None:
+        raise InvalidInputError(parameter, image, f"{_WANTED}; this is {looks_like(data)}")
+    if len(data) > MAX_IMAGE_BYTES:
+        raise InvalidInputError(parameter, image, _TOO_LARGE)
+    return kind
+
+
+def _without_whitespace(text: str) -> str:
+    for space in string.whitespace:
+        text = text.replace(space, "")
+    return text
+
+
+def _decode(payload: str) -> bytes | None:
+    """Decode strict base64; None if it is none."""
+    try:
+        return binascii.a2b_base64(payload, strict_mode=True)
+    except ValueError:
+        return None

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks parameters against a model's JSON schema, and says in words what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_provider_evolink.api.addresses import check_public_url
+from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.media import inline_image
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
+
+Schema = Mapping[str, Any]
+
+
+def check_schema(parameters: Mapping[str, Any], schema: Schema) -> None:
+    """
+    Refuse the first parameter that its schema rules out.
+
+    :param parameters: JSON values; tuples count as lists.
+    :param schema: an object's schema; its formats are those of the catalogue's models.
+    :raises InvalidInputError: names the parameter (``model_params.seed``, ``image_urls[0]``) and its range.
+    """
+    error = next(_validator(schema).iter_errors(parameters), None)
+    if error is not None:
+        _refuse(error)
+
+
+def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]:
+    """Yield the dotted names of everything in ``value`` that its schema does not list."""
+    if isinstance(value, dict) and "properties" in schema:
+        for name, inner in value.items():
+            here = f"{path}.{name}" if path else name
+            known = schema["properties"].get(name)
+            yield from [here] if known is None else undocumented(inner, known, here)
+    elif isinstance(value, list | tuple) and "items" in schema:
+        for index, inner in enumerate(value):
+            yield from undocumented(inner, schema["items"], f"{path}[{index}]")
+
+
+def in_words(schema: Schema) -> str:
+    """Say what a schema allows, as in "an integer from 3 to 10, or 'auto'"."""
+    if "oneOf" in schema:
+        return ", or ".join(map(in_words, schema["oneOf"]))
+    if "enum" in schema:
+        *others, last = map(repr, schema["enum"])
+        return f"{', '.join(others)} or {last}" if others else last
+    if "format" in schema:
+        return _FORMATS[schema["format"]][1]
+    return _TYPES[schema["type"]](schema)
+
+
+def _number(schema: Schema) -> str:
+    noun = "an integer" if schema["type"] == "integer" else "a number"
+    return noun + _range(schema.get("minimum"), schema.get("maximum"))
+
+
+def _text(schema: Schema) -> str:
+    pattern = schema.get("pattern")
+    noun = {None: "text", r"\S": "text that is not blank"}.get(pattern, f"text of the form {pattern}")
+    return noun + _length(schema.get("minLength"), schema.get("maxLength"))
+
+
+def _list(schema: Schema) -> str:
+    each = f", each entry {in_words(schema['items'])}" if "items" in schema else ""
+    return "a list" + _length(schema.get("minItems"), schema.get("maxItems")) + each
+
+
+def _object(schema: Schema) -> str:
+    names = schema.get("required", ())
+    return f"an object with {', '.join(names)}" if names else "an object"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None:
+        return "" if high is None else f" of at most {high}"
+    if high is None:
+        return f" of at least {low}"
+    return f" of exactly {low}" if low == high else f" from {low} to {high}"
+
+
+def _length(low: int | None, high: int | None) -> str:
+    limits = _range(low, high)
+    return f" with a length{limits}" if limits else ""
+
+
+def _check_http_url(value: object, parameter: str) -> None:
+    check_public_url(value, parameter=parameter, schemes=("http", "https"))
+
+
+def _check_image(value: object, parameter: str) -> None:
+    if inline_image(value, parameter) is None:
+        raise InvalidInputError(
+            parameter, value, f"it must be {_FORMATS['image'][1]}; a file has to be read and encoded before"
+        )
+
+
+_TYPES: dict[str, Callable[[Schema], str]] = {
+    "integer": _number,
+    "number": _number,
+    "string": _text,
+    "array": _list,
+    "object": _object,
+    "boolean": lambda _: "true or false",
+}
+_FORMATS: dict[str, tuple[Callable[[object, str], None], str]] = {
+    "http-url": (_check_http_url, "a public http or https URL"),
+    "image": (_check_image, "a png, jpeg or webp image as a public http or https URL, a data URL or base64"),
+}
+
+
+def _refuse(error: ValidationError) -> None:
+    parameter = _dotted(error.absolute_path)
+    schema = cast("Schema", error.schema)
+    if error.validator == "format":
+        _FORMATS[schema["format"]][0](error.instance, parameter)
+    if error.validator == "required":
+        name = next(name for name in schema["required"] if name not in cast("Schema", error.instance))
+        wanted = in_words(schema["properties"][name])
+        raise InvalidInputError(_dotted([*error.absolute_path, name]), None, f"it is required, and must be {wanted}")
+    raise InvalidInputError(parameter, error.instance, f"it must be {in_words(schema)}")
+
+
+def _dotted(path: Iterable[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _validator(schema: Schema) -> Validator:
+    import jsonschema
+
+    formats = jsonschema.FormatChecker(formats=())
+    for name, (check, _) in _FORMATS.items():
+        formats.checks(name, raises=InvalidInputError)(lambda value, check=check: check(value, "") is None)
+    return _validator_class()(schema, format_checker=formats)
+
+
+@cache
+def _validator_class() -> type[Validator]:
+    import jsonschema
+
+    base = jsonschema.Draft202012Validator
+    types = base.TYPE_CHECKER.redefine_many(
+        {
+            # To JSON schema 3.0 is an integer; to EvoLink's server it need not be.
+            "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+            "array": lambda _, value: isinstance(value, list | tuple),
+        }
+    )
+    return cast("type[Validator]", jsonschema.validators.extend(base, type_checker=types))  # type: ignore[no-untyped-call]

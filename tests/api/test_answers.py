@@ -1,0 +1,191 @@
+"""HTTP answers turned into values or typed errors."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api.answers import Answer, Question, clean, decode, retry_after
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SECRET = "sk-very-secret-key"
+ASKED = Question("the submission", "Nothing was charged.")
+READ = Question("the question for generation task-unified-1", "It goes on.", "task-unified-1")
+
+# The error examples of the seed document, word for word.
+SEED = [
+    (400, "invalid_request", "Invalid request parameters", "invalid_request_error", errors.BadRequestError),
+    (401, "unauthorized", "Invalid or expired token", "authentication_error", errors.AuthenticationError),
+    (
+        402,
+        "insufficient_quota",
+        "Insufficient quota. Please top up your account.",
+        "insufficient_quota",
+        errors.InsufficientCreditsError,
+    ),
+    (
+        403,
+        "model_access_denied",
+        "Token does not have access to model: gemini-omni-flash-image-to-video",
+        "invalid_request_error",
+        errors.AccessDeniedError,
+    ),
+    (
+        429,
+        "rate_limit_exceeded",
+        "Too many requests, please try again later",
+        "rate_limit_error",
+        errors.RateLimitedError,
+    ),
+    (500, "internal_error", "Internal server error", "api_error", errors.ServerError),
+]
+
+
+def answer(status: int, value: Any, **headers: str) -> Answer:
+    """An answer with a JSON body."""
+    return Answer(status, {name.replace("_", "-"): text for name, text in headers.items()}, json.dumps(value).encode())
+
+
+def error_of(given: Answer, question: Question = ASKED) -> errors.EvoLinkError:
+    """The error that an answer becomes."""
+    with pytest.raises(errors.EvoLinkError) as caught:
+        decode(given, question, secret=SECRET, now=NOW)
+    return caught.value
+
+
+@pytest.mark.parametrize(("status", "code", "message", "kind", "expected"), SEED)
+def test_each_error_of_the_document(
+    status: int, code: str, message: str, kind: str, expected: type[errors.ApiError]
+) -> None:
+    """Each documented error is its own exception with code, message, type and request id, all in its text."""
+    body = {"error": {"code": code, "message": message, "type": kind}}
+
+    error = error_of(answer(status, body, x_request_id="req-42"))
+
+    assert type(error) is expected
+    assert isinstance(error, errors.ApiError)
+    assert (error.status, error.code, error.detail, error.type) == (status, code, message, kind)
+    assert error.request_id == "req-42"
+    for part in (str(status), code, message, kind, "req-42", "Nothing was charged.", "retry"):
+        assert part in str(error)
+    assert error.permanent == (status < 429)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "question", "expected"),
+    [
+        (404, "task_not_found", READ, errors.GenerationNotFoundError),
+        (404, "not_found", ASKED, errors.BadRequestError),
+        (409, "idempotency_conflict", ASKED, errors.IdempotencyConflictError),
+        (409, "paid_outcome_unknown", ASKED, errors.ServerError),
+        (413, "too_large", ASKED, errors.BadRequestError),
+        (502, "upstream_error", READ, errors.ServerError),
+        (503, "service_unavailable", ASKED, errors.ServerError),
+    ],
+)
+def test_other_errors(status: int, code: str, question: Question, expected: type[errors.ApiError]) -> None:
+    """Errors beyond the seed document are told apart by what their receiver must do."""
+    assert type(error_of(answer(status, {"error": {"code": code}}), question)) is expected
+
+
+def test_integer_codes_and_bare_texts() -> None:
+    """Older pages have integer codes, some gateways a bare text: both are understood."""
+    error = error_of(answer(503, {"error": {"code": 503, "message": "later", "type": "service_unavailable_error"}}))
+    assert isinstance(error, errors.ApiError)
+    assert error.code == "503"
+
+    bare = error_of(answer(400, {"error": "no"}))
+    assert isinstance(bare, errors.ApiError)
+    assert bare.detail == "no"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        Answer(200, {"content-type": "text/html"}, b"<html>Just a moment...</html>"),
+        Answer(200, {}, b'{"id": "task-uni'),
+        Answer(200, {}, b""),
+        Answer(302, {"location": "https://elsewhere.test"}, b""),
+        Answer(403, {"content-type": "text/html"}, b"\n<!DOCTYPE html><title>1010</title>"),
+        Answer(200, {}, b"[" * 100_000),
+        Answer(200, {}, b"\xff\xfe\x00"),
+    ],
+)
+def test_what_is_not_evolinks_json_is_one_error(given: Answer) -> None:
+    """HTML with 200, broken or endless JSON, redirects and a firewall's page are no answer of EvoLink's."""
+    assert isinstance(error_of(given), errors.MalformedAnswerError)
+
+
+def test_an_error_without_evolinks_body_is_not_documented() -> None:
+    """Only a body in EvoLink's form proves that EvoLink itself turned a request down."""
+    plain, form = error_of(Answer(403, {}, b"{}")), error_of(answer(403, {"error": {"code": "x"}}))
+
+    assert isinstance(plain, errors.AccessDeniedError)
+    assert isinstance(form, errors.AccessDeniedError)
+    assert (plain.documented, form.documented) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("100000", 120.0),
+        ("-3", 0.0),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("nan", None),
+        ("", None),
+        ("in 3 seconds", None),
+    ],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    """Seconds and dates are understood, within 0 and 120; nonsense is not heeded."""
+    assert retry_after({"retry-after": text}, NOW) == seconds
+
+
+def test_the_key_is_cut_out_of_whatever_comes_back() -> None:
+    """An answer that echoes the key, in any field, does not carry it into the error."""
+    body = {"error": {"code": f"c-{SECRET}", "message": f"bad key {SECRET}", "type": SECRET, "request_id": SECRET}}
+
+    assert SECRET not in str(error_of(answer(401, body, x_request_id=SECRET)))
+    assert SECRET not in str(error_of(Answer(200, {"content-type": SECRET}, f"<p>{SECRET}".encode())))
+
+
+def test_request_id_is_found_in_the_message() -> None:
+    """Some answers name the request only at the end of their message."""
+    error = error_of(answer(500, {"error": {"message": "boom (request id: 2026x7)"}}))
+
+    assert isinstance(error, errors.ApiError)
+    assert error.request_id == "2026x7"
+
+
+@given(
+    st.integers(100, 599),
+    st.binary(max_size=200),
+    st.dictionaries(st.sampled_from(["retry-after", "content-type"]), st.text(max_size=30)),
+)
+def test_any_answer_is_a_value_or_a_documented_error(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """No answer whatever raises anything but this package's errors, and no text leaves more than one line."""
+    try:
+        decode(Answer(status, headers, body), ASKED, secret=SECRET, now=NOW)
+    except errors.EvoLinkError as error:
+        assert "\n" not in str(error)
+        assert len(str(error)) < 4000
+
+
+def test_texts_from_outside_are_one_short_line() -> None:
+    """A message cannot forge log lines or flood them."""
+    cleaned = clean("first\nERROR forged \x1b[31m" + "x" * 10_000, SECRET)
+
+    assert cleaned is not None
+    assert "\n" not in cleaned
+    assert "\x1b" not in cleaned
+    assert len(cleaned) <= 501

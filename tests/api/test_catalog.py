@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documented models, and where models are posted that are not documented yet."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api.errors import InvalidInputError
+
+VIDEO, IMAGE, AUDIO = (f"/v1/{kind}s/generations" for kind in ("video", "image", "audio"))
+TOP = Path(__file__).parents[2]
+TEXT = files("airflow_provider_evolink.api").joinpath("catalog.json").read_text(encoding="utf-8")
+
+
+def test_every_documented_model_is_there() -> None:
+    """127 models of the documents of August 2026 and five newer ones have their endpoint."""
+    endpoints = Counter(catalog.endpoint_for(name) for name in catalog.names())
+    assert endpoints == {VIDEO: 74 + 5, IMAGE: 43, AUDIO: 10}
+
+
+def test_the_data_reads_well_in_a_diff() -> None:
+    """The file has one model a line, sorted, in compact JSON."""
+    first, *lines, last = TEXT.splitlines()
+    models = json.loads(TEXT)
+    assert (first, last) == ("{", "}")
+    assert [json.loads("{" + line.removesuffix(",") + "}") for line in lines] == [{n: m} for n, m in models.items()]
+    assert list(models) == sorted(models)
+    assert ": " not in lines[0].split(": ", 1)[1]
+
+
+def test_the_data_has_no_rules_that_nothing_checks() -> None:
+    """No step widths, which float arithmetic gets wrong, and no formats but our own."""
+    assert "multipleOf" not in TEXT
+    assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {"http-url", "image"}
+
+
+def test_a_model_tells_what_is_documented() -> None:
+    """A model carries its endpoint, its links' life, its estimate and its page."""
+    model = catalog.find("gemini-omni-flash-image-to-video")
+    assert model is not None
+    assert (model.name, model.endpoint) == ("gemini-omni-flash-image-to-video", VIDEO)
+    assert (model.link_life, model.estimated_seconds) == (timedelta(hours=24), 60)
+    assert model.documentation == (
+        "https://docs.evolink.ai/en/api-manual/video-series/gemini-omni-flash/gemini-omni-flash-image-to-video"
+    )
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        model.name = "x"  # type: ignore[misc]
+
+
+def test_an_unknown_model_is_not_found() -> None:
+    """Names are exact: no case folding, no guessing."""
+    assert catalog.find("Gemini-Omni-Flash-Image-To-Video") is None
+    assert catalog.find("") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [
+        ("gemini-omni-flash-image-to-video", 24),
+        ("suno-v5-beta", 72),
+        ("mj-v8.1", 720),
+        ("mj-v7-upscale", 24),
+        ("no-such-model", 24),
+    ],
+)
+def test_link_life(name: str, hours: int) -> None:
+    """Links live as long as documented, and 24 hours where nothing is said."""
+    assert catalog.link_life(name) == timedelta(hours=hours)
+
+
+@pytest.mark.parametrize(
+    ("name", "endpoint"),
+    [
+        ("gemini-omni-2-flash", VIDEO),
+        ("gemini-omni-2-flash-image-to-video", VIDEO),
+        ("grok-imagine-video-1.5-lite", VIDEO),
+        ("kling-v2.6-motion-control", VIDEO),
+        ("minimax-h3-max", VIDEO),
+        ("seedance-2.5-draft-to-video", VIDEO),
+        ("tencent-video-upscale", VIDEO),
+        ("doubao-seedance-3.0", VIDEO),
+        ("somebody-1.0-i2v", VIDEO),
+        ("gpt-image-2.5-flare", IMAGE),
+        ("mj-v8.2-pan", IMAGE),
+        ("nano-banana-2.1-beta", IMAGE),
+        ("doubao-seedream-5.0-flash", IMAGE),
+        ("somebody-video-to-image", IMAGE),
+        ("suno-v6-beta", AUDIO),
+        ("qwen-audio-3.1-tts-flash", AUDIO),
+    ],
+)
+def test_the_endpoint_of_a_new_model_is_judged_by_its_name(name: str, endpoint: str) -> None:
+    """A model that is newer than the catalogue goes where its name or its relatives say."""
+    assert catalog.find(name) is None
+    assert catalog.endpoint_for(name) == endpoint
+
+
+@pytest.mark.parametrize("name", ["entirely-new", "wan-4", "image-video", "qwen-5", "123", "", "text-to"])
+def test_a_name_that_tells_nothing_needs_a_media_type(name: str) -> None:
+    """Where the name could be anything the caller is asked, and not guessed for."""
+    with pytest.raises(InvalidInputError, match="media_type") as refused:
+        catalog.endpoint_for(name)
+    assert refused.value.parameter == "media_type"
+    assert catalog.endpoint_for(name, "video") == VIDEO
+    assert catalog.endpoint_for(name, "image") == IMAGE
+    assert catalog.endpoint_for(name, "audio") == AUDIO
+
+
+def test_the_documents_outrank_the_callers_media_type() -> None:
+    """A known model goes to its documented endpoint, but a media type that does not exist is refused."""
+    assert catalog.endpoint_for("suno-v5-beta", "video") == AUDIO
+    with pytest.raises(InvalidInputError, match="'video', 'image' or 'audio'"):
+        catalog.endpoint_for("suno-v5-beta", "music")
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_guessing_never_contradicts_the_documents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a documented model were missing it would be found by its name, or asked about, but not sent elsewhere."""
+    documented = catalog.endpoint_for(name)
+    others = {other: catalog.find(other) for other in catalog.names() if other != name}
+    monkeypatch.setattr(catalog, "_models", lambda: others)
+    catalog._families.cache_clear()
+    try:
+        assert catalog.endpoint_for(name) == documented
+    except InvalidInputError:
+        assert name in {"doubao-seedance-1.0-pro-fast", "krea-2-turbo", "omnihuman-1.5", "videoretalk"}
+    finally:
+        catalog._families.cache_clear()
+
+
+def test_importing_reads_nothing() -> None:
+    """Importing the inputs reads no catalogue and brings no heavy library, since DAG parsing would pay for it."""
+    code = (
+        "import sys; from airflow_provider_evolink.api import catalog, media, validation; "
+        "assert catalog._models.cache_info().currsize == 0; "
+        "print(sorted({'jsonschema', 'httpx', 'airflow', 'referencing'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TOP)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every documented model: what its documents allow passes, what lies just beside it is refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api import catalog, validation
+from airflow_provider_evolink.api.errors import InvalidInputError
+
+Path = tuple[str | int, ...]
+each_model = pytest.mark.parametrize("name", catalog.names())
+
+
+def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
+    """Return the error that refuses these parameters."""
+    with pytest.raises(InvalidInputError) as refused:
+        validation.check(model, parameters)
+    return refused.value
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """Make a value that fits, from the rules that stand in the documents."""
+    if "oneOf" in schema:
+        return sample(schema["oneOf"][0])
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema["type"]
+    if kind == "array":
+        return [sample(schema["items"]) for _ in range(schema.get("minItems", 1))]
+    if kind == "object":
+        return least(schema)
+    if kind == "string":
+        return "https://example.com/a.png" if "format" in schema else "abc"
+    return {"boolean": True, "integer": schema.get("minimum", 1), "number": schema.get("minimum", 1)}[kind]
+
+
+def fitting(schema: dict[str, Any]) -> Iterator[Any]:
+    """List values on the edge of what fits."""
+    yield from (schema[key] for key in ("default", "minimum", "maximum") if key in schema)
+    yield from schema.get("enum", ())
+    if "maxLength" in schema:
+        yield "x" * schema["maxLength"]
+    if "items" in schema and "maxItems" in schema:
+        yield [sample(schema["items"])] * schema["maxItems"]
+    for branch in schema.get("oneOf", ()):
+        yield from fitting(branch)
+
+
+def unfitting(schema: dict[str, Any]) -> Iterator[Any]:
+    """List values just over the edge, and of every wrong type."""
+    kinds = {branch["type"] for branch in schema.get("oneOf", [schema])}
+    of_kind = {"string": "no such value", "integer": 7, "number": 7.5, "boolean": True, "array": [], "object": {}}
+    yield None
+    yield from (v for kind, v in of_kind.items() if kind not in kinds and not (kind == "integer" and "number" in kinds))
+    if "enum" in schema:
+        yield "no such value" if "string" in kinds else max(schema["enum"]) + 1
+    if "minimum" in schema:
+        yield schema["minimum"] - 1
+    if "maximum" in schema:
+        yield schema["maximum"] + 1
+    if "maxLength" in schema:
+        yield "x" * (schema["maxLength"] + 1)
+    if "maxItems" in schema:
+        yield [sample(schema.get("items", {"type": "string"}))] * (schema["maxItems"] + 1)
+    if schema.get("minItems"):
+        yield []
+    if schema.get("format") == "http-url":
+        yield from ("example.com/a.png", "https://10.0.0.1/a.png", "data:image/png;base64,AAAA")
+
+
+def places(schema: dict[str, Any], path: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """List every parameter of a schema with its path, nested ones too."""
+    for name, inner in schema.get("properties", {}).items():
+        yield (*path, name), inner
+        yield from places(inner, (*path, name))
+    if "properties" in schema.get("items", {}):
+        yield from places(schema["items"], (*path, 0))
+
+
+def request_with(schema: dict[str, Any], path: Path, value: Any) -> Any:
+    """Make a request that fits but for one value at this path."""
+    if not path:
+        return value
+    if path[0] == 0:
+        return [request_with(schema["items"], path[1:], value)]
+    return {**least(schema), path[0]: request_with(schema["properties"][path[0]], path[1:], value)}
+
+
+def dotted(path: Path) -> str:
+    """Spell a path as errors do."""
+    return ".".join(map(str, path)).replace(".0", "[0]")
+
+
+def least(schema: dict[str, Any]) -> dict[str, Any]:
+    """Make the shortest request that fits."""
+    return {key: sample(schema["properties"][key]) for key in schema.get("required", ())}
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """Return a copy of a model's schema."""
+    model = catalog.find(name)
+    assert model is not None
+    return copy.deepcopy(dict(model.schema))
+
+
+@each_model
+def test_documented_values_pass(name: str) -> None:
+    """Every default, every enumerated value and both ends of every range of every model pass without a warning."""
+    schema = schema_of(name)
+    tried = [(path, value) for path, rules in places(schema) for value in fitting(rules)]
+    assert validation.check(name, least(schema)) == []
+    for path, value in tried:
+        assert validation.check(name, request_with(schema, path, value)) == []
+
+
+@each_model
+def test_undocumented_values_are_refused(name: str) -> None:
+    """A value of another type, out of its range or not enumerated is refused by its name, for every parameter."""
+    schema = schema_of(name)
+    for path, rules in places(schema):
+        for value in unfitting(rules):
+            named = refusal(name, request_with(schema, path, value)).parameter
+            assert named == dotted(path) or named.startswith(dotted(path) + "["), (path, value)
+
+
+@each_model
+def test_required_parameters_are_required(name: str) -> None:
+    """Without any one of its required parameters a model's request is refused."""
+    schema = schema_of(name)
+    for missing in schema.get("required", ()):
+        parameters = {key: value for key, value in least(schema).items() if key != missing}
+        error = refusal(name, parameters)
+        assert error.parameter == missing
+        assert "it is required" in error.allowed
+
+
+@each_model
+def test_every_model_takes_a_callback(name: str) -> None:
+    """``callback_url`` is known for every model and checked for every model."""
+    parameters = least(schema_of(name))
+    assert validation.check(name, {**parameters, "callback_url": "https://example.com/hook"}) == []
+    assert refusal(name, {**parameters, "callback_url": "https://10.0.0.1/hook"}).parameter == "callback_url"

@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a user hands over as an image to what EvoLink takes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.media import (
+    MAX_IMAGE_BYTES,
+    image_reference,
+    inline_image,
+    looks_like,
+    sniff_image,
+)
+from airflow_provider_evolink.api.validation import MAX_BODY_BYTES
+
+DATA = Path(__file__).parents[1] / "data"
+FRAMES = {"png": DATA / "frame.png", "jpeg": DATA / "frame.jpg", "webp": DATA / "frame.webp"}
+GIF = (DATA / "frame.gif").read_bytes()
+each_kind = pytest.mark.parametrize("kind", FRAMES)
+
+
+def encoded(data: bytes) -> str:
+    """Encode as bare base64."""
+    return base64.b64encode(data).decode()
+
+
+def never(path: str) -> bytes:
+    """Stand in for storage that must not be asked."""
+    raise AssertionError(f"read {path!r}")
+
+
+def read(path: str) -> bytes:
+    """Read a local file."""
+    return Path(path).read_bytes()
+
+
+def refusal(image: object, data: bytes | None = None) -> str:
+    """Return the text of the refusal of an image that has, if it is a path, these bytes."""
+    with pytest.raises(InvalidInputError) as refused:
+        image_reference(image, never if data is None else lambda _: data)  # type: ignore[arg-type]
+    assert refused.value.parameter == "image"
+    return str(refused.value)
+
+
+@each_kind
+def test_sniffs_what_the_documents_allow(kind: str) -> None:
+    """Real png, jpeg and webp pictures are recognised by their first bytes."""
+    assert sniff_image(FRAMES[kind].read_bytes()) == kind
+
+
+@each_kind
+def test_a_header_that_is_cut_off_is_no_image(kind: str) -> None:
+    """Of a file that ends within its header only damage is seen."""
+    for length in range(3, 20):
+        assert sniff_image(FRAMES[kind].read_bytes()[:length]) is None
+    assert looks_like(FRAMES[kind].read_bytes()[:16]) == "an image that is cut off or damaged"
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"", "empty"),
+        (b" \n", "empty"),
+        (GIF, "a GIF image"),
+        (b"BM" + bytes(60), "a BMP image"),
+        (b"II*\0" + bytes(60), "a TIFF image"),
+        (b"MM\0*" + bytes(60), "a TIFF image"),
+        (b"\0\0\0\x20ftypavif" + bytes(60), "an AVIF image"),
+        (b"\0\0\0\x20ftypheic" + bytes(60), "a HEIC image"),
+        (b"\0\0\0\x20ftypisom" + bytes(60), "a video"),
+        (b"\x1aE\xdf\xa3" + bytes(60), "a video"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"PK\x03\x04" + bytes(60), "a ZIP archive"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "an image that is cut off or damaged"),
+        (b"\n<!DOCTYPE html><html>", "an HTML page"),
+        (b"\xef\xbb\xbf<html>", "an HTML page"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
+        (b'<?xml version="1.0"?>\n<!-- x -->\n<svg/>', "an SVG drawing"),
+        (b"<?xml version='1.0'?><Error>AccessDenied</Error>", "an XML or HTML text"),
+        (b'{"error": "not found"}', "a JSON text"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "plain text"),
+        (b"RIFF\0\0\0\0WAVEfmt " + bytes(60), "unknown data"),
+        (bytes(100), "unknown data"),
+    ],
+)
+def test_other_files_are_refused_by_name(data: bytes, name: str) -> None:
+    """Whatever is no png, jpeg or webp is refused, and the error says what it looks like."""
+    assert sniff_image(data) is None
+    assert f"this is {name}" in refusal("photos/cat.png", data)
+
+
+@each_kind
+def test_a_file_becomes_a_data_url(kind: str) -> None:
+    """A local file is sent as a data URL of the type that its bytes show."""
+    data = FRAMES[kind].read_bytes()
+    assert image_reference(str(FRAMES[kind]), read) == f"data:image/{kind};base64,{encoded(data)}"
+
+
+def test_the_name_of_a_file_does_not_matter() -> None:
+    """A misnamed file gets the type of its bytes, and a storage URI is read as it was given."""
+    asked = []
+
+    def storage(uri: str) -> bytes:
+        asked.append(uri)
+        return FRAMES["webp"].read_bytes()
+
+    assert image_reference("s3://conn@bucket/photo.png\n", storage).startswith("data:image/webp;base64,")
+    assert asked == ["s3://conn@bucket/photo.png"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/portrait.jpg", "http://example.com/portrait.jpg", "HTTPS://example.com/a?b=c"]
+)
+def test_links_are_sent_as_they_are(url: str) -> None:
+    """A public http or https URL is neither read nor changed."""
+    assert image_reference(url, never) == url
+    assert image_reference(f" {url}\n", never) == url
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/a.png", "https://10.1.2.3/a.png", "http://localhost:8080/a.png", "https://u:p@a.com/"]
+)
+def test_links_that_evolink_cannot_follow_are_refused(url: str) -> None:
+    """A link to a private host, or with a password, is refused before anything is sent."""
+    assert "it must be a public http or https URL" in refusal(url)
+
+
+@each_kind
+@pytest.mark.parametrize("declared", ["image/png", "image/jpg", "image/jpeg", "image/gif", "", "text/plain;charset=x"])
+def test_data_urls_get_their_real_type(kind: str, declared: str) -> None:
+    """A data URL is sent with the type of its bytes, whatever it declared."""
+    payload = encoded(FRAMES[kind].read_bytes())
+    assert image_reference(f"data:{declared};base64,{payload}", never) == f"data:image/{kind};base64,{payload}"
+    assert image_reference(f"DATA:{declared};BASE64, {payload}\n", never) == f"data:image/{kind};base64,{payload}"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "data:",
+        "data:image/png",
+        "data:image/png,abc",
+        "data:image/png;base64",
+        "data:image/png;base64,a",
+        "data:image/png;base64,iVBORw0KGgo!",
+        "data:image/png;base64,iVBORw0KGgoAAA",
+        "data:image/svg+xml;utf8,<svg/>",
+    ],
+)
+def test_malformed_data_urls_are_refused(image: str) -> None:
+    """A data URL without image or with broken base64 is refused."""
+    assert "it must be a png, jpeg or webp image" in refusal(image)
+
+
+@pytest.mark.parametrize("junk", ["!", "-", "=", "====", "\0", "é", ",", "%3D"])
+def test_base64_is_read_strictly(junk: str) -> None:
+    """One foreign character in a data URL's base64 is refused, though lax decoders skip it."""
+    payload = encoded(FRAMES["png"].read_bytes())
+    assert "in valid base64" in refusal(f"data:image/png;base64,{payload}{junk}")
+    assert "in valid base64" in refusal(f"data:image/png;base64,{payload[:80]}{junk}{payload[80:]}")
+
+
+def test_data_urls_of_other_kinds_are_refused() -> None:
+    """A GIF that is declared a PNG is still a GIF."""
+    assert "this is a GIF image" in refusal(f"data:image/png;base64,{encoded(GIF)}")
+
+
+@each_kind
+def test_bare_base64_stays_bare(kind: str) -> None:
+    """Bare base64 is a documented form and sent so, without line breaks; a JPEG's ("/9j/…") is no absolute path."""
+    data = FRAMES[kind].read_bytes()
+    assert encoded(data).startswith("/9j/") == (kind == "jpeg")
+    assert image_reference(encoded(data), never) == encoded(data)
+    assert image_reference(base64.encodebytes(data).decode(), never) == encoded(data)
+
+
+@pytest.mark.parametrize("path", ["cat", "images/cat1", "/9j/abcd", "/9j/photo.jpg", "iVBORw0K", "a/b c/ü.png", "~/a"])
+def test_paths_that_could_be_base64_are_read(path: str) -> None:
+    """A path is a path even if its letters are valid base64."""
+    assert image_reference(path, lambda _: FRAMES["png"].read_bytes()).startswith("data:image/png;base64,")
+
+
+@each_kind
+def test_base64_that_is_cut_off_is_refused(kind: str) -> None:
+    """Base64 that begins as an image and is damaged later is not taken for a path."""
+    payload = encoded(FRAMES[kind].read_bytes())
+    for damaged in (payload[:-3], payload[:-1] + "!", payload[:70] + "-" + payload[71:]):
+        assert "cut off or damaged" in refusal(damaged)
+
+
+def test_base64_of_other_kinds_is_refused_by_name() -> None:
+    """Base64 of a GIF is refused as a GIF, long or short."""
+
+    def missing(path: str) -> bytes:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    assert "this is a GIF image" in refusal(encoded(GIF * 4))
+    assert "this is a GIF image" in refusal(base64.encodebytes(GIF).decode())
+    with pytest.raises(InvalidInputError, match="as base64 it is a GIF image"):
+        image_reference(encoded(GIF[:60]), missing)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(2, "No such file or directory", "a.png"),
+        PermissionError(13, "Permission denied"),
+        IsADirectoryError(21, "Is a directory"),
+        ValueError("Protocol not known: foo"),
+        ImportError("Install s3fs to access S3"),
+    ],
+)
+def test_a_path_that_cannot_be_read_is_refused(error: Exception) -> None:
+    """What storage says about a path is in the refusal."""
+
+    def fails(path: str) -> bytes:
+        raise error
+
+    with pytest.raises(InvalidInputError) as refused:
+        image_reference("foo://bucket/a.png", fails)
+    assert "foo://bucket/a.png" in str(refused.value)
+    assert str(error) in str(refused.value)
+    assert refused.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError(), TimeoutError()])
+def test_storage_that_is_away_is_no_bad_input(error: Exception) -> None:
+    """A network error of the storage passes through, so that a retry can help."""
+
+    def fails(path: str) -> bytes:
+        raise error
+
+    with pytest.raises(type(error)):
+        image_reference("s3://bucket/a.png", fails)
+
+
+@pytest.mark.parametrize("image", [None, "", "  \n", 5, b"abc", ["https://example.com/a.png"]])
+def test_nothing_is_no_image(image: object) -> None:
+    """Blank text and what is no text are refused."""
+    assert "it must be a png, jpeg or webp image" in refusal(image)
+
+
+def test_an_image_that_fits_fits() -> None:
+    """An image of the largest size allowed leaves room in a request, one byte more is refused."""
+    png = FRAMES["png"].read_bytes()
+    largest = png + bytes(MAX_IMAGE_BYTES - len(png))
+    reference = image_reference("a.png", lambda _: largest)
+    assert len(json.dumps(reference)) + 2**20 < MAX_BODY_BYTES
+    assert "at most 47 MiB" in refusal("a.png", largest + b"\0")
+    assert "at most 47 MiB" in refusal(f"data:image/png;base64,{encoded(largest + bytes(3))}")
+    assert "at most 47 MiB" in refusal(encoded(largest + bytes(3)))
+    assert "at most 47 MiB" in refusal("A" * (2 * MAX_IMAGE_BYTES + 1))
+
+
+def test_an_error_never_prints_an_image() -> None:
+    """The value in an error is shortened."""
+    assert len(refusal("!" * 100_000)) < 400
+    assert len(refusal(f"data:image/png;base64,{encoded(GIF * 100)}")) < 400
+
+
+def test_inline_image_names_the_callers_parameter() -> None:
+    """Elsewhere than in ``image`` an error names the parameter it was given for."""
+    with pytest.raises(InvalidInputError, match=r"image_urls\[0\]="):
+        inline_image("data:,", "image_urls[0]")
+    assert inline_image("photos/cat.png", "image_urls[0]") is None
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "junk",
+    ["a b ", "/9j/", "\n", ".", "data:", "data:image/png;base64,", "http://", "https://ä", "https://a.com/@", "="],
+)
+def test_megabytes_of_junk_are_refused_quickly(junk: str) -> None:
+    """No text is so long or so odd that judging it takes longer than a moment."""
+    try:
+        assert inline_image(junk * (4_000_000 // len(junk)), "image") is not None
+    except InvalidInputError as refused:
+        assert len(str(refused)) < 400
+
+
+beginnings = st.sampled_from(["", "data:", "data:image/png;base64,", "http://", "https://", "/9j/", "s3://"])
+
+
+@settings(max_examples=300, database=None, deadline=2000)
+@given(beginnings, st.one_of(st.text(), st.binary().map(encoded)), st.binary())
+def test_any_image_is_judged_without_a_crash(beginning: str, rest: str, data: bytes) -> None:
+    """Any text and any file is either turned into a form that EvoLink takes or refused."""
+    assert looks_like(data)
+    with contextlib.suppress(InvalidInputError):
+        reference = image_reference(beginning + rest, lambda _: data)
+        assert reference.startswith(("http", "data:image/")) or sniff_image(base64.b64decode(reference))

@@ -1,0 +1,191 @@
+"""When to ask again, when to stop, what a failed question means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_evolink.api import errors, pacing
+from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
+
+START = 1_000_000.0
+WATCH = Watch("task-unified-1", submitted_at=START, deadline=START + 1800)
+MIDDLE = 0.5
+
+
+def seen(status: str = "processing", progress: int | None = None) -> Generation:
+    """What EvoLink says of the generation."""
+    return Generation(id="task-unified-1", status=status, progress=progress)
+
+
+def ask(step: Ask | Stop) -> Ask:
+    """The step, which must be another question."""
+    assert isinstance(step, Ask)
+    return step
+
+
+@pytest.mark.parametrize(("estimated", "delay"), [(None, 5.0), (4, 5.0), (60, 30.0), (119, 59.5), (2400, 60.0)])
+def test_first_question_waits_for_half_the_estimate(estimated: float | None, delay: float) -> None:
+    """The first question comes after half the estimate, not before 5 s and not after 60 s."""
+    watch = replace(WATCH, estimated_time=estimated)
+
+    assert pacing.first_delay(watch, now=START, chance=MIDDLE) == pytest.approx(delay)
+
+
+def test_a_restarted_wait_asks_soon_but_not_all_at_once() -> None:
+    """A wait taken up later asks within two seconds, spread by chance."""
+    later = [pacing.first_delay(WATCH, now=START + 400, chance=chance) for chance in (0.0, 0.5, 1.0)]
+
+    assert later == [0.0, 1.0, 2.0]
+
+
+def test_intervals_grow_to_the_cap_and_shrink_near_the_end() -> None:
+    """8 s growing by a quarter to 30 s, and 8 s again from 80 % on."""
+    progress, delays = Progress(), []
+    for percent in [1, 2, 3, 4, 5, 6, 7, 8, 80, 90, 95]:
+        step = ask(pacing.after_answer(WATCH, progress, seen(progress=percent), now=START, chance=MIDDLE))
+        progress = step.progress
+        delays.append(step.delay)
+
+    assert delays[:8] == pytest.approx([8, 10, 12.5, 15.625, 19.53, 24.41, 30, 30], abs=0.01)
+    assert delays[8:] == pytest.approx([8, 8, 8])
+
+
+@pytest.mark.parametrize(("given", "used"), [(1.0, 1.0), (0.2, 1.0), (45.0, 45.0)])
+def test_an_explicit_interval_is_honoured_down_to_a_second(given: float, used: float) -> None:
+    """``poll_interval`` is used as it is, without jitter, at least 1 s."""
+    watch = replace(WATCH, poll_interval=given)
+
+    assert ask(pacing.after_answer(watch, Progress(), seen(), now=START, chance=0.9)).delay == used
+    assert pacing.first_delay(watch, now=START, chance=0.9) == used
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
+def test_final_statuses_end_the_wait(status: str) -> None:
+    """Whatever the end is, even past the deadline, it is an end."""
+    assert pacing.after_answer(WATCH, Progress(), seen(status), now=START + 9999, chance=0) == Stop(
+        Outcome.FINAL, status
+    )
+
+
+def test_unknown_status_is_waited_on_until_the_deadline() -> None:
+    """A word EvoLink has not documented is unfinished, and bounded by the deadline."""
+    assert isinstance(pacing.after_answer(WATCH, Progress(), seen("dreaming"), now=START, chance=0), Ask)
+    assert pacing.after_answer(WATCH, Progress(), seen("dreaming"), now=START + 1800, chance=0) == Stop(
+        Outcome.DEADLINE, "dreaming"
+    )
+
+
+def test_the_last_question_is_asked_at_the_deadline() -> None:
+    """A pause is cut so that the deadline itself is looked at."""
+    step = pacing.after_answer(WATCH, Progress(interval=30), seen(), now=START + 1795, chance=MIDDLE)
+
+    assert ask(step).delay == pytest.approx(5.0)
+
+
+def test_news_only_on_change() -> None:
+    """A changed status is news, and so is each further 20 % or so; anything else is silent."""
+    progress, told = Progress(), []
+    for status, percent in [
+        ("pending", 0),
+        ("pending", 0),
+        ("processing", 5),
+        ("processing", 12),
+        ("processing", 26),
+        ("processing", 40),
+        ("processing", 47),
+        ("processing", 99),
+    ]:
+        step = ask(pacing.after_answer(WATCH, progress, seen(status, percent), now=START, chance=MIDDLE))
+        progress = step.progress
+        told.append(step.news)
+
+    assert told == [
+        "pending",
+        None,
+        "processing, 5 %",
+        None,
+        "processing, 26 %",
+        None,
+        "processing, 47 %",
+        "processing, 99 %",
+    ]
+
+
+FAILURE = errors.ConnectionLostError("lost")
+
+
+def test_failures_are_endured_for_a_time_not_a_number() -> None:
+    """Any number of failed questions is endured for ten minutes; one success starts the count anew."""
+    progress, now = Progress(), START
+    for _ in range(200):
+        step = ask(pacing.after_failure(WATCH, progress, FAILURE, now=now, chance=MIDDLE))
+        progress, now = step.progress, now + 2.9
+    assert pacing.after_failure(WATCH, progress, FAILURE, now=START + 600, chance=MIDDLE) == Stop(
+        Outcome.UNREACHABLE, None, "lost"
+    )
+
+    recovered = ask(pacing.after_answer(WATCH, progress, seen(), now=START + 599, chance=MIDDLE))
+    assert recovered.progress.failing_since is None
+
+
+def test_only_the_first_of_a_run_of_failures_is_news() -> None:
+    """A run of failures is told once."""
+    first = ask(pacing.after_failure(WATCH, Progress(), FAILURE, now=START, chance=MIDDLE))
+    second = ask(pacing.after_failure(WATCH, first.progress, FAILURE, now=START + 8, chance=MIDDLE))
+
+    assert first.news is not None
+    assert "lost" in first.news
+    assert second.news is None
+
+
+def test_retry_after_is_obeyed() -> None:
+    """The server's word is longer than ours: it is obeyed; if it is shorter, ours stands."""
+    for told, delay in ((77.0, 77.0), (1.0, 8.0)):
+        limited = errors.RateLimitedError("slow down", status=429, retry_after=told)
+        assert ask(pacing.after_failure(WATCH, Progress(), limited, now=START, chance=MIDDLE)).delay == delay
+
+
+@pytest.mark.parametrize(
+    ("error", "age", "outcome"),
+    [
+        (errors.AuthenticationError("no", status=401), 0, Outcome.REFUSED),
+        (errors.BadRequestError("no", status=400), 0, Outcome.REFUSED),
+        (errors.GenerationNotFoundError("no", status=404), 61, Outcome.REFUSED),
+        (errors.GenerationNotFoundError("no", status=404), 5, None),
+        (errors.InsufficientCreditsError("no", status=402), 300, None),
+        (errors.AccessDeniedError("no", status=403), 300, None),
+        (errors.ServerError("no", status=500), 300, None),
+        (errors.MalformedAnswerError("html"), 300, None),
+    ],
+)
+def test_which_failures_end_the_wait(error: errors.EvoLinkError, age: float, outcome: Outcome | None) -> None:
+    """A refused key and a generation nobody knows end it; what may pass does not, since the video is paid for."""
+    step = pacing.after_failure(WATCH, Progress(), error, now=START + age, chance=MIDDLE)
+
+    assert (step.outcome if isinstance(step, Stop) else None) == outcome
+
+
+chances = st.floats(0, 1)
+
+
+@given(st.one_of(st.none(), st.integers(-5, 105)), chances, st.floats(0, 1790), st.floats(1, 30))
+def test_paced_questions_keep_floor_and_cap(percent: int | None, chance: float, age: float, interval: float) -> None:
+    """However lucky, a paced wait never asks within 3 s, never leaves 36 s unasked, and never passes the deadline."""
+    step = pacing.after_answer(
+        WATCH, Progress(interval=interval), seen(progress=percent), now=START + age, chance=chance
+    )
+
+    left = 1800 - age
+    assert min(pacing.FLOOR, left) <= ask(step).delay <= min(pacing.CAP * 1.2, left) + 1e-6
+
+
+def test_airflows_own_limit_lies_behind_ours() -> None:
+    """The deferral's timeout leaves room for a last question and the event."""
+    assert pacing.deferral_seconds(WATCH, now=START) == 1800 + 30 + 60
+    assert pacing.deferral_seconds(replace(WATCH, poll_interval=300), now=START + 1799) == 1 + 300 + 60
+    assert pacing.deferral_seconds(WATCH, now=START + 5000) == 90

@@ -1,0 +1,49 @@
+"""An Airflow of its own for every run of the tests: it must be set up before Airflow is first imported."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.emulator.server import EmulatorHandle
+    from tests.stage import Stage
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW", "EVOLINK"))]:
+    del os.environ[name]
+_HOME = tempfile.TemporaryDirectory(prefix="evolink-tests-", ignore_cleanup_errors=True)
+_DAGS = Path(__file__).parent.parent / "dags"
+os.environ.update(
+    AIRFLOW_HOME=_HOME.name,
+    AIRFLOW__CORE__DAGS_FOLDER=str(_DAGS),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="False",
+    AIRFLOW__CORE__FERNET_KEY="ZmVybmV0LWtleS1mb3ItdGVzdHMtb25seS0wMDAwMDA=",
+    AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
+    AIRFLOW__API_AUTH__JWT_SECRET="tests-only-" * 8,
+)
+
+# The machine may be busy, so no example is timed; the same examples every time, so a red run can be repeated.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
+
+
+@pytest.fixture
+def emulator(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> EmulatorHandle:
+    """The emulator, as the connection ``evolink_default``."""
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", evolink_emulator.airflow_connection)
+    return evolink_emulator
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A task instance that has not run yet."""
+    from tests.stage import Stage
+
+    return Stage()
