@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one room that knows Airflow's versions: what differs between them is imported from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, conf
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferralTimeout
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = [
+    "NEVER_EXPIRE",
+    "AirflowFailException",
+    "AirflowSkipException",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "TaskDeferralTimeout",
+    "conf",
+    "get_async_connection",
+    "task_state_store",
+]
+
+
+def task_state_store(context: Context) -> Any | None:
+    """Return the store that outlives a task's tries, or ``None`` where Airflow has none (before 3.3)."""
+    return context.get("task_state_store")

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Submitting paid generations, once, and waiting for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError
+from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.media import image_reference
+from airflow_provider_evolink.compat import NEVER_EXPIRE, task_state_store
+from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.inputs import read_image
+from airflow_provider_evolink.ledger import Ledger, Phase, Policy, Record, fingerprint
+from airflow_provider_evolink.result import Origin, failure_code, record_of
+from airflow_provider_evolink.submission import Submitter
+from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_evolink.api.request import Request
+
+_POLICIES: Mapping[str, tuple[str, ...]] = {
+    "on_unknown_submission": ("replay", "fail"),
+    "on_clear": ("reuse", "resubmit"),
+    "on_changed_input": ("fail", "resubmit"),
+}
+
+
+class EvoLinkGenerateOperator(WaitsForGeneration):
+    """
+    Submit a generation of any EvoLink model, wait for it, and return its record. One task instance pays once.
+
+    The submission is written to Airflow's task state store before and after it is sent, so a retry, a crash or a
+    clear goes on with the generation that is paid for. A retry never submits again, unless EvoLink turned the
+    submission down or failed to make the generation.
+
+    :param model: EvoLink's model id. A model this package does not know passes with a warning.
+    :param parameters: the model's parameters as EvoLink documents them, such as ``prompt`` and ``duration``.
+    :param media_type: ``video``, ``image`` or ``audio``: which endpoint an unknown model belongs to.
+    :param callback_url: public https URL, at most 2048 characters, that EvoLink posts the result to (documented).
+    :param wait_for_completion: if false, return as soon as EvoLink has accepted the submission.
+    :param on_unknown_submission: what a try does when an earlier submission's answer was lost. ``replay`` sends the
+        same key and body again, which makes nothing new where EvoLink honours the key (undocumented; its own clients
+        rely on it). ``fail`` never sends again.
+    :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one.
+    :param on_changed_input: what a try does when the request differs from the one already submitted: ``fail`` with
+        the facts, or ``resubmit`` and pay for the new one.
+    :return: ``{generation_id, model, status, results[], result_data, expires_at, submitted_at, finished_at,
+        usage{credits_reserved, credits_used, billing_rule}, reattached, try_number}``. The id is also pushed as
+        ``generation_id`` before the waiting begins.
+    :raises EvoLinkFailException: bad input, a refused submission, or a failure that a new try can't mend.
+    :raises GenerationFailedError: EvoLink could not make it; a retry submits a new one.
+    :raises GenerationTimeoutError: it was not finished in time; a retry goes on with it.
+    """
+
+    template_fields: Sequence[str] = ("model", "parameters", "callback_url", "evolink_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    ui_color = "#e9e2ff"
+
+    def __init__(
+        self,
+        *,
+        model: str | XComArg,
+        parameters: Mapping[str, Any] | XComArg,
+        media_type: Literal["video", "image", "audio"] | None = None,
+        callback_url: str | XComArg | None = None,
+        wait_for_completion: bool = True,
+        on_unknown_submission: Literal["replay", "fail"] = "replay",
+        on_clear: Literal["reuse", "resubmit"] = "reuse",
+        on_changed_input: Literal["fail", "resubmit"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model: Any = model
+        self.parameters = parameters
+        self.media_type = media_type
+        self.callback_url: Any = callback_url
+        self.wait_for_completion = wait_for_completion
+        self.on_unknown_submission = on_unknown_submission
+        self.on_clear = on_clear
+        self.on_changed_input = on_changed_input
+        self._was_killed = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Bring the task to a generation, paying at most once, and wait for it."""
+        with airflow_errors():
+            request = self._request()
+            for warning in request.warnings:
+                self.log.warning("%s", warning)
+            self._check_waiting()
+            record, was_there = self._submitter(context).settle(
+                request, self._fingerprint(request), max_tries=context["ti"].max_tries
+            )
+            if record.phase is Phase.FINISHED and record.result is not None:
+                return self._again(context, record.result)
+            waited = _waited_for(record, context, reattached=was_there)
+            if not self.wait_for_completion:
+                return self._without_waiting(context, waited)
+            return self._await(context, waited)
+
+    def on_kill(self) -> None:
+        """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
+        self._was_killed = True
+        self.log.warning(
+            "Told to stop. A generation that was already submitted goes on at EvoLink and stays paid for; clear or "
+            "retry this task, or use EvoLinkGenerationSensor with its id, to collect it."
+        )
+
+    def _parameters(self) -> Mapping[str, Any]:
+        """The parameters as EvoLink takes them."""
+        if not isinstance(self.parameters, Mapping):
+            raise InvalidInputError("parameters", self.parameters, "a mapping of parameter names to values")
+        return self.parameters
+
+    def _request(self) -> Request:
+        given = dict(self._parameters())
+        if self.callback_url is not None:
+            given["callback_url"] = self.callback_url
+        return self._hook.prepare(self.model, given, media_type=self.media_type)
+
+    @property
+    def _hook(self) -> EvoLinkHook:
+        return EvoLinkHook(self.evolink_conn_id)
+
+    def _check_waiting(self) -> None:
+        """What would only fail after the money is spent must fail before."""
+        for name, allowed in _POLICIES.items():
+            if getattr(self, name) not in allowed:
+                raise InvalidInputError(name, getattr(self, name), " or ".join(map(repr, allowed)))
+        probe = self._watch(Waited("task-unified-0", Origin(submitted_at=time.time())))
+        if self.wait_for_completion and self.deferrable:
+            self._trigger(probe).serialize()
+
+    def _fingerprint(self, request: Request) -> str:
+        return fingerprint(self.evolink_conn_id, self._hook.settings.base_url, request.endpoint, request.body)
+
+    def _submitter(self, context: Context) -> Submitter:
+        ti = context["ti"]
+        return Submitter(
+            ledger=self._ledger(context),
+            send=self._hook.submit,
+            task_instance=(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
+            policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
+            log=self.log,
+            announce=lambda identity: ti.xcom_push(key=GENERATION_ID_KEY, value=identity),
+            is_killed=lambda: self._was_killed,
+        )
+
+    def _ledger(self, context: Context) -> Ledger:
+        store = task_state_store(context)
+        if store is None:
+            raise ConfigurationError(
+                "Airflow offers this task no state store, so nothing would be known of a payment after a crash. "
+                "Nothing was sent. Airflow 3.3 or later is needed."
+            )
+        return Ledger(store, NEVER_EXPIRE)
+
+    def _recorded(self, context: Context) -> Record:
+        record = self._ledger(context).read()
+        if record is None or record.generation_id is None:
+            raise ConfigurationError("The task's ledger was emptied while its generation was waited for.")
+        return record
+
+    def _waited(self, context: Context) -> Waited:
+        return _waited_for(self._recorded(context), context, reattached=context["ti"].try_number > 1)
+
+    def _remember(self, context: Context, seen: Generation, record: dict[str, Any] | None) -> None:
+        known = replace(self._recorded(context), max_tries=context["ti"].max_tries)
+        if record is not None:
+            ended = replace(known, phase=Phase.FINISHED, result=record)
+        else:
+            ended = replace(known, phase=Phase.FAILED, error_code=failure_code(seen), error=seen.error_message)
+        self._ledger(context).write(ended)
+
+    def _without_waiting(self, context: Context, waited: Waited) -> dict[str, Any]:
+        seen = Generation(id=waited.generation_id, status="pending")
+        record = record_of(seen, waited.origin, now=time.time())
+        self._remember(context, seen, record)
+        return record
+
+    def _again(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
+        self.log.info("This result was paid for before and is handed on again.")
+        record = {**result, "reattached": True, "try_number": context["ti"].try_number}
+        self._hand_on(context, record)
+        return record
+
+
+def _waited_for(record: Record, context: Context, *, reattached: bool) -> Waited:
+    if record.generation_id is None or record.submitted_at is None:
+        raise ConfigurationError("The task's ledger says neither which generation was submitted nor when.")
+    origin = Origin(
+        submitted_at=record.submitted_at,
+        model=record.model,
+        credits_reserved=record.credits_reserved,
+        billing_rule=record.billing_rule,
+        replay=record.replay,
+        reattached=reattached,
+        try_number=context["ti"].try_number,
+    )
+    return Waited(record.generation_id, origin, record.estimated_time)
+
+
+class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
+    """
+    Make a video with sound from a picture and a prompt, and return its record. One task instance pays once.
+
+    The operator for Gemini Omni Flash image-to-video; limits and defaults are those of EvoLink's documents. Apart from
+    the arguments below it is :class:`EvoLinkGenerateOperator`.
+
+    :param prompt: what happens in the video, in English or Chinese. There is no negative prompt: write "no dialogue"
+        into it.
+    :param image: the picture (png, jpeg or webp): an http(s) URL that EvoLink can reach, a data URL, bare base64, a
+        local path or any ObjectStoragePath. All but a URL are read on the worker and sent along.
+    :param duration: whole seconds from 3 to 10, or ``auto``.
+    :param aspect_ratio: ``16:9``, ``9:16`` or ``auto``.
+    :param model: EvoLink's model id.
+    """
+
+    template_fields: Sequence[str] = (
+        "prompt",
+        "image",
+        "duration",
+        "aspect_ratio",
+        "model",
+        "callback_url",
+        "evolink_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {}
+
+    def __init__(
+        self,
+        *,
+        prompt: str | XComArg,
+        image: str | ObjectStoragePath | XComArg,
+        duration: int | str | XComArg = 10,
+        aspect_ratio: str | XComArg = "16:9",
+        model: str | XComArg = "gemini-omni-flash-image-to-video",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(model=model, parameters={}, **kwargs)
+        self.prompt = prompt
+        self.image = image
+        self.duration = duration
+        self.aspect_ratio = aspect_ratio
+
+    def _parameters(self) -> Mapping[str, Any]:
+        return {
+            "prompt": self.prompt,
+            "image_urls": [image_reference(str(self.image), read_image)],
+            "duration": self.duration,
+            "aspect_ratio": self.aspect_ratio,
+        }

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The waiting: one client for each event loop and connection, shared by every generation that is waited for.
+
+The first to wait looks the connection up and opens the client, the last to leave closes it. What is asked when, and
+when to stop, is decided in :mod:`~airflow_provider_evolink.api.pacing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from airflow_provider_evolink.api import pacing
+from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, MalformedAnswerError
+from airflow_provider_evolink.api.pacing import Ask, Progress, Stop, Watch
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.api.client import EvoLinkClient
+    from airflow_provider_evolink.api.generation import Generation
+    from airflow_provider_evolink.api.settings import Settings
+
+Lookup = Callable[[], Awaitable["Settings"]]
+Tell = Callable[[str], None]
+
+
+class Poller:
+    """
+    Waits for generations of one account.
+
+    :param lookup: finds the account's settings; called once, and once more when the key is refused.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._opening: asyncio.Task[EvoLinkClient] | None = None
+        self._waiting = 0
+
+    async def wait(self, watch: Watch, tell: Tell) -> Stop:
+        """
+        Ask about a generation until it is final, its deadline has come or it can't be asked about any more.
+
+        :param tell: is given a line whenever something has changed.
+        :return: why the waiting ended; it never raises an error of EvoLink's.
+        """
+        progress = Progress()
+        delay = pacing.first_delay(watch, now=time.time(), chance=random.random())
+        while True:
+            await asyncio.sleep(delay)
+            step = await self._ask(watch, progress)
+            if isinstance(step, Stop):
+                return step
+            if step.news:
+                tell(step.news)
+            progress, delay = step.progress, step.delay
+
+    async def _ask(self, watch: Watch, progress: Progress) -> Ask | Stop:
+        try:
+            seen = await self._read(watch.generation_id)
+        except EvoLinkError as error:
+            return pacing.after_failure(watch, progress, error, now=time.time(), chance=random.random())
+        return pacing.after_answer(watch, progress, seen, now=time.time(), chance=random.random())
+
+    async def _read(self, generation_id: str) -> Generation:
+        used = await self._client()
+        try:
+            return await used.generation(generation_id)
+        except AuthenticationError:
+            return await (await self._renewed(used)).generation(generation_id)
+
+    async def _client(self) -> EvoLinkClient:
+        if self._opening is None:
+            self._opening = asyncio.ensure_future(self._open())
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except EvoLinkError:
+            self._forget(opening)
+            raise
+        except Exception as error:
+            self._forget(opening)
+            raise MalformedAnswerError(
+                f"The connection could not be looked up ({error}). It is tried again."
+            ) from error
+
+    async def _renewed(self, refused: EvoLinkClient) -> EvoLinkClient:
+        """A key may have been rotated: look it up once, however many were refused."""
+        opening = self._opening
+        if opening is not None and opening.done() and not opening.cancelled() and opening.result() is refused:
+            self._forget(opening)
+            await refused.close()
+        return await self._client()
+
+    async def _open(self) -> EvoLinkClient:
+        from airflow_provider_evolink.api.client import EvoLinkClient
+
+        return EvoLinkClient(await self._lookup())
+
+    def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
+        if self._opening is opening:
+            self._opening = None
+
+    async def close(self) -> None:
+        """Close the client, if it was opened."""
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            with suppress(Exception):
+                await (await opening).close()
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[Poller]:
+        """Count as waiting; whoever leaves last closes the client."""
+        self._waiting += 1
+        try:
+            yield self
+        finally:
+            self._waiting -= 1
+            if self._waiting == 0:
+                await self.close()
+
+
+_BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+
+
+def shared_poller(conn_id: str, lookup: Lookup) -> Poller:
+    """Return the running loop's poller for a connection."""
+    pollers = _BY_LOOP.setdefault(asyncio.get_running_loop(), {})
+    return pollers.setdefault(conn_id, Poller(lookup))

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The small JSON record that an operator returns, and the error that stands in its place. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api.errors import (
+    EvoLinkError,
+    GenerationCancelledError,
+    GenerationFailedError,
+    GenerationTimeoutError,
+    PermanentGenerationFailedError,
+    PollingFailedError,
+)
+from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
+from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
+from airflow_provider_evolink.ledger import is_mendable
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is known of a generation besides EvoLink's last word: its submission and this try."""
+
+    submitted_at: float
+    model: str | None = None
+    credits_reserved: float | None = None
+    billing_rule: str | None = None
+    replay: str | None = None
+    reattached: bool = False
+    try_number: int = 1
+
+
+def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]:
+    """
+    Put together the record that goes to XCom.
+
+    ``expires_at`` is reckoned from the earliest moment at which the links can have come to life, so that they never
+    die before it: 24 hours after the submission for most models (documented). ``credits_reserved`` comes from the
+    create answer, since the final one lacks it. ``replay`` is only there when the submission was sent more than once:
+    ``confirmed`` if EvoLink recognised the key, ``unconfirmed`` if it did not say so.
+    """
+    model = seen.model or origin.model
+    is_final = seen.status in FINAL
+    born = (seen.created or origin.submitted_at) + (seen.duration or 0.0)
+    life = catalog.link_life(model or "").total_seconds()
+    record = {
+        "generation_id": seen.id,
+        "model": model,
+        "status": seen.status,
+        "results": list(seen.links),
+        "result_data": seen.result_data,
+        "expires_at": _iso(born + life) if seen.links else None,
+        "submitted_at": _iso(origin.submitted_at),
+        "finished_at": _iso(now) if is_final else None,
+        "usage": {
+            "credits_reserved": _first(origin.credits_reserved, seen.usage.credits_reserved),
+            "credits_used": seen.usage.credits_used,
+            "billing_rule": _first(seen.usage.billing_rule, origin.billing_rule),
+        },
+        "reattached": origin.reattached,
+        "try_number": origin.try_number,
+    }
+    return record if origin.replay is None else {**record, "replay": origin.replay}
+
+
+def failure_of(seen: Generation, *, cost: float | None) -> GenerationFailedError:
+    """
+    Put a generation that ended without a result into an error.
+
+    :param cost: credits that were reserved for it.
+    """
+    kind: type[GenerationFailedError]
+    if seen.status == CANCELLED:
+        kind, what, after = (
+            GenerationCancelledError,
+            "was cancelled at EvoLink",
+            "A retry submits it as a new one.",
+        )
+    elif is_mendable(seen.error_code):
+        kind, what, after = GenerationFailedError, "failed at EvoLink", "A retry submits it as a new one."
+    else:
+        kind, what = PermanentGenerationFailedError, "failed at EvoLink"
+        after = "The same request would fail again, so it is not retried: mend the request, then clear the task."
+    why = ": ".join(" ".join(part.split()) for part in (seen.error_code, seen.error_message) if part)
+    return kind(
+        f"Generation {seen.id} {what}{f' with {why}' if why else ''}. {_charge(seen, cost)} {after}",
+        generation_id=seen.id,
+        code=seen.error_code,
+        detail=seen.error_message,
+    )
+
+
+def failure_code(seen: Generation) -> str | None:
+    """EvoLink's code for the failure; a cancelled generation gets the one its documents have for that."""
+    return "request_cancelled" if seen.status == CANCELLED else seen.error_code
+
+
+def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, cost: float | None) -> EvoLinkError:
+    """
+    Put a wait that ended before its generation did into an error.
+
+    :param waited: seconds since the submission.
+    """
+    price = "" if cost is None else f" {cost:g} credits are reserved for it."
+    collect = (
+        f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
+    )
+    text = (
+        f"Generation {generation_id} {describe(stop)}, {waited:.0f} s after its submission. It may still be completed "
+        f"at EvoLink, which offers no way to cancel it.{price} A retry goes on with it and submits nothing; "
+        f"{collect} collects it too." + (f" Last failure: {stop.detail}" if stop.detail else "")
+    )
+    kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
+    return kind(text, generation_id=generation_id)
+
+
+def _charge(seen: Generation, cost: float | None) -> str:
+    billing = seen.raw.get("billing")
+    said = billing if isinstance(billing, Mapping) else {}
+    known = {name: said[name] for name in ("charge_status", "refund_status", "charged_credits") if name in said}
+    if known:
+        return "EvoLink says of the charge: " + ", ".join(f"{name} {value}" for name, value in known.items()) + "."
+    reserved = "The" if cost is None else f"The {cost:g}"
+    return f"{reserved} reserved credits are released by EvoLink's documents; the answer itself does not say so."
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The waiting in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_evolink.api.pacing import Stop, Watch
+from airflow_provider_evolink.hooks.evolink import async_settings
+from airflow_provider_evolink.poller import shared_poller
+
+
+class EvoLinkGenerationTrigger(BaseTrigger):
+    """
+    Polls one generation to its end and yields exactly one event; it never submits.
+
+    It holds ids, never a key, a prompt or a link, since Airflow keeps its arguments as plain text. All times are
+    absolute, so that a restarted triggerer goes on where the last one stopped.
+
+    The event is ``{generation_id, outcome, status, detail}``; ``outcome`` is ``final``, ``deadline``, ``unreachable``
+    (it could not be asked about for ``patience`` seconds) or ``refused`` (it may not be asked about).
+
+    :param evolink_conn_id: connection of type ``evolink``.
+    :param generation_id: what to wait for.
+    :param submitted_at: seconds since the epoch.
+    :param deadline: seconds since the epoch.
+    :param poll_interval: seconds between two questions; ``None`` = paced.
+    :param estimated_time: EvoLink's estimate, in seconds.
+    :param patience: seconds for which every question may fail.
+    """
+
+    def __init__(
+        self,
+        evolink_conn_id: str,
+        generation_id: str,
+        submitted_at: float,
+        deadline: float,
+        poll_interval: float | None = None,
+        estimated_time: float | None = None,
+        patience: float = 600.0,
+        **_: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.evolink_conn_id = evolink_conn_id
+        self.watch = Watch(
+            generation_id=generation_id,
+            submitted_at=submitted_at,
+            deadline=deadline,
+            poll_interval=poll_interval,
+            estimated_time=estimated_time,
+            patience=patience,
+        )
+
+    @classmethod
+    def watching(cls, watch: Watch, evolink_conn_id: str) -> EvoLinkGenerationTrigger:
+        """Make a trigger from what is waited for."""
+        return cls(evolink_conn_id=evolink_conn_id, **asdict(watch))
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments that make this trigger again."""
+        path = "airflow_provider_evolink.triggers.evolink.EvoLinkGenerationTrigger"
+        return path, {"evolink_conn_id": self.evolink_conn_id, **asdict(self.watch)}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, then yield the one event."""
+        poller = shared_poller(self.evolink_conn_id, lambda: async_settings(self.evolink_conn_id))
+        async with poller.in_use():
+            stop = await poller.wait(self.watch, self._tell)
+        yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
+
+    def _tell(self, news: str) -> None:
+        self.log.info("Generation %s: %s.", self.watch.generation_id, news)
+
+
+def event_of(stop: Stop, generation_id: str) -> dict[str, str | None]:
+    """The event's payload: small, plain and without a link."""
+    return {
+        "generation_id": generation_id,
+        "outcome": stop.outcome.value,
+        "status": stop.status,
+        "detail": stop.detail,
+    }

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+### A person has the last word before a video is published
+
+Shows a generation that is landed first, since its link would die while somebody is on holiday, then waits in Airflow's
+UI (*Required Actions*) for approval, and is published only then. Rejecting skips the publication; the video stays.
+
+**Costs** one generation of five seconds each run, about 50 credits; the waiting for approval costs nothing.
+
+**Needs** the connections `evolink_default` and `publish_webhook` (type http).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from airflow.providers.http.operators.http import HttpOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param
+
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+with DAG(
+    dag_id="evolink_content_review",
+    schedule=None,
+    doc_md=__doc__,
+    tags=["evolink", "example"],
+    default_args={"retries": 2},
+    params={
+        "prompt": Param("Clouds pass over the lighthouse, its lamp begins to turn. No dialogue.", type="string"),
+        "image": Param(str(Path(__file__).parent / "pictures" / "lighthouse.png"), type="string"),
+        "destination": Param(f"file://{tempfile.gettempdir()}/evolink", type="string"),
+    },
+):
+    generate = EvoLinkImageToVideoOperator(
+        task_id="generate", prompt="{{ params.prompt }}", image="{{ params.image }}", duration=5
+    )
+    land = EvoLinkToObjectStorageOperator(
+        task_id="land", generation=generate.output, destination="{{ params.destination }}"
+    )
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Publish this video?",
+        body="{{ params.prompt }}\n\n`{{ ti.xcom_pull(task_ids='land')[0].uri }}`",
+    )
+    publish = HttpOperator(
+        task_id="publish",
+        http_conn_id="publish_webhook",
+        method="POST",
+        headers={"Content-Type": "application/json"},
+        data="{{ ti.xcom_pull(task_ids='land') | tojson }}",
+    )
+    land >> approve >> publish

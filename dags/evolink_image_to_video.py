@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+### A picture and a prompt become a video in your own storage
+
+Shows the whole way: **generate** submits once and waits in the triggerer, holding no worker; **land** copies the video
+out of EvoLink's link, which dies after 24 hours, into `destination`; **publish** posts where it lies to a webhook.
+
+**Costs** one generation of five seconds each run, about 50 credits (EvoLink's own example for ten seconds is 102.34;
+68 credits are about 1 USD). A retry or a clear pays nothing more.
+
+**Needs** the connections `evolink_default` (type evolink, API key in the password field) and `publish_webhook` (type
+http, where to post to). `image` is a public link, a path on the worker or a storage URI; `destination` any folder
+Airflow can write to, such as `s3://my_conn@bucket/videos`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from airflow.providers.http.operators.http import HttpOperator
+from airflow.sdk import DAG, Param
+
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+with DAG(
+    dag_id="evolink_image_to_video",
+    schedule=None,
+    doc_md=__doc__,
+    tags=["evolink", "example"],
+    default_args={"retries": 2},
+    params={
+        "prompt": Param(
+            "The camera drifts slowly towards the lighthouse while waves roll in. No dialogue.",
+            type="string",
+            minLength=1,
+            description="What happens in the video, in English or Chinese.",
+        ),
+        "image": Param(
+            str(Path(__file__).parent / "pictures" / "lighthouse.png"),
+            type="string",
+            description="A public link, a path on the worker or a storage URI; png, jpeg or webp.",
+        ),
+        "aspect_ratio": Param("16:9", enum=["16:9", "9:16", "auto"]),
+        "destination": Param(
+            f"file://{tempfile.gettempdir()}/evolink",
+            type="string",
+            description="The folder the video is saved in.",
+        ),
+    },
+):
+    generate = EvoLinkImageToVideoOperator(
+        task_id="generate",
+        prompt="{{ params.prompt }}",
+        image="{{ params.image }}",
+        duration=5,
+        aspect_ratio="{{ params.aspect_ratio }}",
+    )
+    land = EvoLinkToObjectStorageOperator(
+        task_id="land",
+        generation=generate.output,
+        destination="{{ params.destination }}",
+    )
+    publish = HttpOperator(
+        task_id="publish",
+        http_conn_id="publish_webhook",
+        method="POST",
+        headers={"Content-Type": "application/json"},
+        data="{{ ti.xcom_pull(task_ids='land') | tojson }}",
+    )
+    land >> publish

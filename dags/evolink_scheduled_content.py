@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+### Every morning, a video for each of a list of prompts
+
+Shows mapped generations: one task instance for each prompt, each paid for once on its own. The pool
+`evolink` bounds how many are under way at EvoLink, since it counts deferred tasks too. Each video is landed under the
+day of its run and tells its asset event, with its URI, size and SHA-256, to whoever is scheduled by it
+(`evolink_asset_consumer`).
+
+**Costs** one generation of three seconds for each prompt and day, about 30 credits each.
+
+**Needs** the connection `evolink_default`, and the pool, made once:
+`airflow pools set evolink 4 "generations under way at EvoLink" --include-deferred`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+
+import pendulum
+from airflow.sdk import DAG, AssetAlias, Param
+
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+PROMPTS = [
+    "Sunrise over a quiet harbour, gulls pass by. No dialogue.",
+    "清晨的茶园,薄雾缓缓流动。无对白。",
+    "A paper boat drifts down a rain-soaked street. No dialogue.",
+]
+
+with DAG(
+    dag_id="evolink_scheduled_content",
+    schedule="0 6 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["evolink", "example"],
+    default_args={"retries": 2},
+    params={"destination": Param(f"file://{tempfile.gettempdir()}/evolink", type="string")},
+):
+    generate = EvoLinkGenerateOperator.partial(
+        task_id="generate",
+        model="gemini-omni-flash-text-to-video",
+        pool="evolink",
+        map_index_template="{{ task.parameters.prompt[:40] }}",
+    ).expand(parameters=[{"prompt": prompt, "duration": 3} for prompt in PROMPTS])
+
+    EvoLinkToObjectStorageOperator.partial(
+        task_id="land",
+        destination="{{ params.destination }}/{{ (logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}",
+        outlets=[AssetAlias("evolink_videos")],
+    ).expand(generation=generate.output)

@@ -1,0 +1,151 @@
+"""The operator of the seed document, against the emulator."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from tests.stage import Stage
+
+PICTURES = Path(__file__).parent.parent / "data"
+PNG = PICTURES / "frame.png"
+
+
+def operator(**kwargs: Any) -> EvoLinkImageToVideoOperator:
+    """An image-to-video task that does not wait long."""
+    given = {"prompt": "The leaves sway", "image": str(PNG), "duration": 3, "poll_interval": 1, **kwargs}
+    return EvoLinkImageToVideoOperator(task_id="task", **given)
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_from_picture_to_record(emulator: EmulatorHandle, stage: Stage, deferrable: bool) -> None:
+    """Deferred or not, the task returns one small record with everything the design promises."""
+    record = stage.play(operator(deferrable=deferrable))
+
+    [made] = emulator.control.state()["generations"]
+    assert len(stage.deferrals) == deferrable
+    assert record["generation_id"] == made["id"] == stage.ti.xcoms["generation_id"]
+    assert (record["model"], record["status"]) == ("gemini-omni-flash-image-to-video", "completed")
+    assert record["results"] == made["links"] == [stage.ti.xcoms["result_link"]]
+    assert record["usage"] == {
+        "credits_reserved": made["reserved"],
+        "credits_used": made["charged"],
+        "billing_rule": "per_token",
+    }
+    assert (record["reattached"], record["try_number"]) == (False, 1)
+    submitted, finished, expires = (
+        datetime.fromisoformat(record[name]) for name in ("submitted_at", "finished_at", "expires_at")
+    )
+    assert submitted <= finished < expires
+    assert timedelta(hours=24) <= expires - submitted < timedelta(hours=24, minutes=2)
+    assert set(record) == {
+        "generation_id", "model", "status", "results", "result_data", "expires_at", "submitted_at", "finished_at",
+        "usage", "reattached", "try_number",
+    }  # fmt: skip
+
+
+def test_what_is_sent(emulator: EmulatorHandle, stage: Stage) -> None:
+    """One submission under one idempotency key, few reads, and nothing else."""
+    stage.play(operator(prompt="让树叶在微风中轻轻摇曳"))
+
+    state = emulator.control.state()
+    assert state["requests"]["submit"] == 1
+    assert state["requests"]["total"] == state["requests"]["submit"] + state["requests"]["read"]
+    [made] = state["generations"]
+    assert made["prompt"] == "让树叶在微风中轻轻摇曳"
+    assert made["idempotency_key"].startswith("airflow-")
+
+
+def test_defaults_are_the_documents(emulator: EmulatorHandle) -> None:
+    """Ten seconds and 16:9 unless told otherwise."""
+    task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(PNG))
+
+    assert (task.duration, task.aspect_ratio, task.model) == (10, "16:9", "gemini-omni-flash-image-to-video")
+    assert (task.deferrable, task.wait_for_completion, task.poll_interval) == (True, True, None)
+
+
+FORMS = {
+    "link": "https://example.com/portrait.jpg",
+    "data URL": "data:image/png;base64," + base64.b64encode(PNG.read_bytes()).decode(),
+    "bare base64": base64.b64encode((PICTURES / "frame.jpg").read_bytes()).decode(),
+    "local path": str(PICTURES / "frame.webp"),
+    "object storage": (PICTURES / "frame.jpg").as_uri(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_of_picture(emulator: EmulatorHandle, stage: Stage, form: str) -> None:
+    """Every form of picture that the document and the design name is accepted and becomes a video."""
+    record = stage.play(operator(image=FORMS[form]))
+
+    assert record["status"] == "completed"
+
+
+def test_an_object_storage_path_object(emulator: EmulatorHandle, stage: Stage) -> None:
+    """An ObjectStoragePath may be given as the object it is."""
+    from airflow.sdk import ObjectStoragePath
+
+    assert stage.play(operator(image=ObjectStoragePath(PNG.as_uri())))["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "allowed"),
+    [
+        ("duration", 2, "3 to 10"),
+        ("duration", 11, "3 to 10"),
+        ("duration", 3.5, "3 to 10"),
+        ("duration", "5", "auto"),
+        ("duration", True, "3 to 10"),
+        ("aspect_ratio", "1:1", "16:9"),
+        ("prompt", "  ", "blank"),
+        ("image", str(PICTURES / "frame.gif"), "png, jpeg or webp"),
+        ("image", "/no/such/picture.png", "png, jpeg or webp"),
+        ("image", "http://127.0.0.1/picture.png", "public"),
+        ("callback_url", "http://example.com/hook", "https"),
+        ("callback_url", "https://10.0.0.7/hook", "public"),
+        ("callback_url", "https://2130706433/hook", "public"),
+        ("callback_url", "https://example.com/" + "x" * 2048, "2048"),
+        ("poll_interval", 0.5, "at least 1"),
+        ("timeout", -1, "more than 0"),
+        ("on_clear", "rebuy", "'reuse' or 'resubmit'"),
+    ],
+)
+def test_bad_input_costs_nothing(
+    emulator: EmulatorHandle, stage: Stage, argument: str, value: Any, allowed: str
+) -> None:
+    """A value out of range ends the task at once, named with what is allowed; nothing was sent or noted."""
+    with pytest.raises(EvoLinkFailException) as caught:
+        stage.play(operator(**{argument: value}))
+
+    text = str(caught.value)
+    assert text.startswith(argument)
+    assert allowed in text
+    assert "nothing was charged" in text
+    assert emulator.control.state()["requests"]["total"] == 0
+    assert stage.store.held == {}
+
+
+def test_callback_url_is_sent_along(emulator: EmulatorHandle, stage: Stage) -> None:
+    """EvoLink is told where to post the result to, and would have."""
+    stage.play(operator(callback_url="https://example.com/webhooks/video"))
+
+    [callback] = emulator.control.state()["callbacks"]
+    assert callback["url"] == "https://example.com/webhooks/video"
+    assert callback["body"]["status"] == "completed"
+
+
+def test_not_waiting(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Without waiting, the task ends once EvoLink has accepted, with what a sensor needs."""
+    record = stage.play(operator(wait_for_completion=False))
+
+    assert stage.deferrals == []
+    assert (record["status"], record["results"], record["finished_at"]) == ("pending", [], None)
+    assert record["usage"]["credits_reserved"] == emulator.control.state()["generations"][0]["reserved"]
+    assert stage.ti.xcoms["generation_id"] == record["generation_id"]

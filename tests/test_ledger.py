@@ -1,0 +1,188 @@
+"""The decision what a try may do, cell by cell, and the record it rests on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api.errors import (
+    PermanentGenerationFailedError,
+    StaleRequestError,
+    SubmissionAbandonedError,
+)
+from airflow_provider_evolink.ledger import (
+    KEY,
+    Attach,
+    Finish,
+    Ledger,
+    LedgerError,
+    Phase,
+    Policy,
+    Record,
+    Refuse,
+    Replay,
+    Submit,
+    decide,
+    fingerprint,
+    idempotency_key,
+)
+
+INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
+SUBMITTED = replace(
+    INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
+)
+FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
+FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
+REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
+WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
+
+DEFAULT = Policy()
+NEVER_AGAIN = Policy(on_unknown_submission="fail")
+BUY_ON_CLEAR = Policy(on_clear="resubmit")
+BUY_ON_CHANGE = Policy(on_changed_input="resubmit")
+NEXT = Submit(2, ("task-unified-1",))
+
+
+@pytest.mark.parametrize(
+    ("record", "request_", "policy", "cleared", "decision"),
+    [
+        (None, "fp", DEFAULT, False, Submit(1)),
+        (WITHDRAWN, "fp", DEFAULT, False, Submit(3, ("task-unified-0",))),
+        (WITHDRAWN, "other", DEFAULT, False, Submit(3, ("task-unified-0",))),
+        (INTENT, "fp", DEFAULT, False, Replay(INTENT)),
+        (INTENT, "fp", DEFAULT, True, Replay(INTENT)),
+        (INTENT, "fp", BUY_ON_CLEAR, True, Replay(INTENT)),
+        (INTENT, "fp", NEVER_AGAIN, False, SubmissionAbandonedError),
+        (INTENT, "fp", NEVER_AGAIN, True, SubmissionAbandonedError),
+        (INTENT, "other", DEFAULT, False, StaleRequestError),
+        (INTENT, "other", BUY_ON_CHANGE, False, Submit(2)),
+        (SUBMITTED, "fp", DEFAULT, False, Attach(SUBMITTED)),
+        (SUBMITTED, "fp", BUY_ON_CLEAR, True, Attach(SUBMITTED)),
+        (SUBMITTED, "fp", NEVER_AGAIN, False, Attach(SUBMITTED)),
+        (SUBMITTED, "other", DEFAULT, False, StaleRequestError),
+        (SUBMITTED, "other", BUY_ON_CHANGE, False, NEXT),
+        (FINISHED, "fp", DEFAULT, False, Finish(FINISHED)),
+        (FINISHED, "fp", DEFAULT, True, Finish(FINISHED)),
+        (FINISHED, "fp", BUY_ON_CLEAR, False, Finish(FINISHED)),
+        (FINISHED, "fp", BUY_ON_CLEAR, True, NEXT),
+        (FINISHED, "other", DEFAULT, True, StaleRequestError),
+        (FINISHED, "other", BUY_ON_CHANGE, True, NEXT),
+        (FINISHED, "other", BUY_ON_CLEAR, True, NEXT),
+        (FAILED, "fp", DEFAULT, False, NEXT),
+        (FAILED, "other", DEFAULT, False, NEXT),
+        (REJECTED, "fp", DEFAULT, False, PermanentGenerationFailedError),
+        (REJECTED, "fp", DEFAULT, True, NEXT),
+        (REJECTED, "other", DEFAULT, False, NEXT),
+    ],
+)
+def test_each_cell(record: Record | None, request_: str, policy: Policy, cleared: bool, decision: Any) -> None:
+    """Every combination of what is known, what is asked and what the author wants has its one answer."""
+    made = decide(record, request_, policy, cleared=cleared)
+
+    if isinstance(decision, type):
+        assert isinstance(made, Refuse)
+        assert type(made.error) is decision
+        assert made.error.permanent
+    else:
+        assert made == decision
+
+
+def test_a_refusal_says_what_was_paid() -> None:
+    """A changed request names the generation, its price, and both ways on."""
+    made = decide(SUBMITTED, "other", DEFAULT, cleared=False)
+
+    assert isinstance(made, Refuse)
+    for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
+        assert part in str(made.error)
+
+
+def test_an_abandoned_submission_names_its_key() -> None:
+    """Without another sending, the key is what a person can look for."""
+    made = decide(INTENT, "fp", NEVER_AGAIN, cleared=False)
+
+    assert isinstance(made, Refuse)
+    assert "airflow-key" in str(made.error)
+
+
+@pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN])
+def test_records_survive_being_stored(record: Record) -> None:
+    """What is written is read back the same, and fields of a later version are ignored."""
+    stored = record.to_json()
+
+    assert Record.from_json(stored) == record
+    assert Record.from_json({**stored, "of_a_later_version": 1}) == record
+    assert None not in stored.values()
+
+
+class Memory:
+    """A task state store in memory, which can be told to fail."""
+
+    def __init__(self, stored: Any = None) -> None:
+        self.stored = stored
+        self.is_broken = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what was stored."""
+        if self.is_broken:
+            raise RuntimeError("API server is down")
+        assert key == KEY
+        return default if self.stored is None else self.stored
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store it, if it is to be kept for good."""
+        if self.is_broken:
+            raise RuntimeError("API server is down")
+        assert retention == "for good"
+        self.stored = value
+
+
+@pytest.mark.parametrize("stored", ["text", 5, [], {}, {"phase": "dreaming"}, {**INTENT.to_json(), "phase": None}])
+def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
+    """Something unreadable in the ledger stops the try; it is not taken for an empty ledger."""
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        Ledger(Memory(stored), "for good").read()
+
+
+def test_a_store_that_fails_is_never_no_record() -> None:
+    """When the store can't be asked, nothing may be sent."""
+    store = Memory()
+    store.is_broken = True
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        Ledger(store, "for good").read()
+    with pytest.raises(LedgerError, match="could not be written"):
+        Ledger(store, "for good").write(INTENT)
+
+
+def test_an_empty_store_is_no_record() -> None:
+    """A first try finds nothing, and what it writes the next one finds."""
+    ledger = Ledger(Memory(), "for good")
+
+    assert ledger.read() is None
+    ledger.write(SUBMITTED)
+    assert ledger.read() == SUBMITTED
+
+
+def test_fingerprints_know_where_a_part_ends() -> None:
+    """Parts do not run into each other, text and bytes are the same."""
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+    assert fingerprint("ab") == fingerprint(b"ab")
+
+
+def test_keys_are_of_one_request_of_one_task_instance() -> None:
+    """The same for every try; another for another map index, request or submission; in the form EvoLink takes."""
+    ti = ("dag", "manual__2026-11-23T00:00:00+00:00", "task", -1)
+    key = idempotency_key(ti, "fp", 1)
+
+    assert re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key)
+    assert key == idempotency_key(ti, "fp", 1)
+    others = [
+        idempotency_key((*ti[:3], 0), "fp", 1),
+        idempotency_key(ti, "fq", 1),
+        idempotency_key(ti, "fp", 2),
+        idempotency_key(("da", "gmanual__2026-11-23T00:00:00+00:00", "task", -1), "fp", 1),
+    ]
+    assert len({key, *others}) == 5
