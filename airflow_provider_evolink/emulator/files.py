@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files API (documented): uploads, and how many more there may be. At EvoLink it has a host of its own."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import JSONResponse, Response
+
+from airflow_provider_evolink.api.media import sniff_image
+from airflow_provider_evolink.emulator.answers import USER_GROUP
+from airflow_provider_evolink.emulator.call import Call
+from airflow_provider_evolink.emulator.refusals import RefusedError
+from airflow_provider_evolink.emulator.uploads import MOST_FILES
+
+# codes as EvoLink's own clients know them
+_BAD_TYPE, _NO_QUOTA = 40002, 40003
+
+
+async def upload_base64(call: Call) -> Response:
+    """Store a picture sent as base64 or data URL."""
+    try:
+        fields = json.loads(await call.request.body())
+        text = str(fields["base64_data"])
+        data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        raise RefusedError(400, msg="base64_data must be base64 or a data URL") from None
+    return _store(call, data, fields, original_name="")
+
+
+async def upload_stream(call: Call) -> Response:
+    """Store a picture sent as a multipart form."""
+    async with call.request.form() as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise RefusedError(400, msg="file is required")
+        return _store(call, await file.read(), _texts(form), original_name=file.filename or "")
+
+
+async def quota(call: Call) -> Response:
+    """Tell how many files there are, and may be."""
+    used = len(call.world.uploads)
+    data = {
+        "user_group": USER_GROUP,
+        "used_files": used,
+        "max_files": MOST_FILES,
+        "remain_files": MOST_FILES - used,
+        "is_custom": False,
+        "quota_reason": "",
+    }
+    return JSONResponse({"success": True, "code": 200, "data": data})
+
+
+def _store(call: Call, data: bytes, fields: dict[str, Any], original_name: str) -> Response:
+    mime_type = _picture_type(data)
+    if mime_type is None:
+        raise RefusedError(
+            400, code=_BAD_TYPE, msg="Only image/jpeg, image/png, image/gif and image/webp are supported"
+        )
+    if len(call.world.uploads) >= MOST_FILES:
+        raise RefusedError(400, code=_NO_QUOTA, msg="File quota exhausted")
+    folder = str(fields.get("upload_path") or fields.get("uploadPath") or "")
+    name = str(fields.get("file_name") or fields.get("fileName") or "")
+    upload = call.world.uploads.add(data, mime_type, folder, name, original_name or name)
+    stored = upload.describe(call.origin)
+    return JSONResponse({"success": True, "code": 200, "msg": "File uploaded successfully", "data": stored})
+
+
+def _picture_type(data: bytes) -> str | None:
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    kind = sniff_image(data)
+    return f"image/{kind}" if kind else None
+
+
+def _texts(form: FormData) -> dict[str, Any]:
+    return {name: value for name, value in form.items() if isinstance(value, str)}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pytest fixture `evolink_emulator`.
+
+pytest loads this in every run of every project, so all that is heavy is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.emulator.server import EmulatorHandle
+
+CLOCK_OPTION = "evolink_emulator_clock"
+DEFAULT_CLOCK = "120"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini option for the pace."""
+    parser.addini(CLOCK_OPTION, "how many times as fast as real generations run", default=DEFAULT_CLOCK)
+
+
+@pytest.fixture(scope="session")
+def _evolink_emulator_server(request: pytest.FixtureRequest) -> Iterator[EmulatorHandle]:
+    from airflow_provider_evolink.emulator.server import running
+    from airflow_provider_evolink.emulator.settings import Settings
+
+    with running(Settings(clock=float(request.config.getini(CLOCK_OPTION)))) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def evolink_emulator(_evolink_emulator_server: EmulatorHandle) -> EmulatorHandle:
+    """A local EvoLink, new for every test: `url`, `api_key`, `airflow_connection` and `control`."""
+    _evolink_emulator_server.control.reset()
+    return _evolink_emulator_server

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulator as a program: it starts, serves, and leaves at once."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from airflow_provider_evolink.emulator.control import Control
+from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
+
+Start = Callable[..., tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start emulators; those still running afterwards are ended."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def begin(*options: str) -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "-m", "airflow_provider_evolink.emulator", *options]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        assert process.stdout
+        line = process.stdout.readline()
+        found = re.fullmatch(r"EvoLink emulator listening on (http://127\.0\.0\.1:\d+)\n", line)
+        assert found, process.stderr and process.stderr.read()
+        return process, found[1]
+
+    yield begin
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_leaves_at_once_and_says_nothing_more(start, number):
+    """One line on stdout, nothing on stderr, and a clean exit within a second, with requests still hanging."""
+    process, url = start("--clock", "100")
+    with Control(url) as control:
+        control.inject("slow", seconds=60)
+        hanging = threading.Thread(target=_get_anything, args=(url,))
+        hanging.start()
+        while not control.state()["requests"]["total"]:
+            time.sleep(0.01)
+        begin = time.monotonic()
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=5)
+        took = time.monotonic() - begin
+        hanging.join()
+    assert (process.returncode, output, errors) == (0, "", "")
+    assert took < 1
+
+
+def _get_anything(url: str) -> None:
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{url}/v1/credits", timeout=60, trust_env=False)
+
+
+def test_options_count(start, tmp_path):
+    """Keys, credits, clock, denied models, media folder and seed do what they say."""
+    options = ("--key", "one", "--key", "two", "--credits", "7.5", "--clock", "600", "--seed", "1")
+    _, url = start(*options, "--deny-model", "z-image-turbo", "--media-dir", str(tmp_path / "media"))
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer two"}, trust_env=False) as client:
+        assert client.get("/v1/credits").json()["data"]["user"]["remaining_credits"] == 7.5
+        assert client.get("/v1/credits", headers={"Authorization": f"Bearer {DEFAULT_KEY}"}).status_code == 401
+        body = {"model": "z-image-turbo", "prompt": "a"}
+        assert client.post("/v1/images/generations", json=body).status_code == 403
+        body = {"model": "gpt-image-2", "prompt": "a", "size": "64x64"}
+        answer = client.post("/v1/images/generations", json=body).json()
+        while not (links := client.get(f"/v1/tasks/{answer['id']}").json().get("results")):
+            time.sleep(0.02)
+        content = client.get(links[0]).content
+    (copy,) = (tmp_path / "media").iterdir()
+    assert copy.read_bytes() == content
+    assert links[0].endswith(copy.name)
+    _, again = start(*options)
+    with httpx.Client(base_url=again, headers={"Authorization": "Bearer one"}, trust_env=False) as client:
+        repeated = client.post("/v1/images/generations", json=body).json()
+    assert repeated["id"].rpartition("-")[2] == answer["id"].rpartition("-")[2]
+
+
+@pytest.mark.parametrize("options", [("--clock", "0"), ("--clock", "fast"), ("--nonsense",)])
+def test_wrong_options_are_refused(options):
+    """What cannot be run ends with usage and exit code 2."""
+    command = [sys.executable, "-m", "airflow_provider_evolink.emulator", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert result.returncode == 2
+    assert "usage: python -m airflow_provider_evolink.emulator" in result.stderr
+
+
+def test_control_is_for_this_machine_only():
+    """A client from elsewhere is not let near the control endpoint."""
+    from starlette.requests import Request
+
+    from airflow_provider_evolink.emulator.panel import is_local
+
+    def from_host(host: str) -> Request:
+        return Request({"type": "http", "client": (host, 1), "headers": []})
+
+    assert is_local(from_host("127.0.0.1"))
+    assert is_local(from_host("::1"))
+    assert not is_local(from_host("192.168.1.5"))
+    assert not is_local(from_host("testclient"))
