@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what a landing is asked for: records, ids, or lists of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from airflow_provider_evolink.api.errors import (
+    InvalidInputError,
+    LandingError,
+    MalformedAnswerError,
+    PermanentGenerationFailedError,
+)
+from airflow_provider_evolink.api.generation import COMPLETED, FINAL, is_generation_id, parse_generation
+from airflow_provider_evolink.landing.names import Result
+
+_ALLOWED = (
+    "the record that EvoLinkGenerateOperator returns, a list of such records, or a generation's id is wanted. A "
+    "template that pulls a whole record needs render_template_as_native_obj=True; task.output needs nothing"
+)
+
+
+def generations_in(generation: object) -> dict[str, Mapping[str, Any] | None]:
+    """
+    Sort out what was given, in its order, each generation once.
+
+    :param generation: a record, an id, or a sequence of them.
+    :return: by id: the record, or ``None`` where only the id was given.
+    :raises InvalidInputError: it is none of these.
+    """
+    return dict(_one_by_one(generation, is_inside=False))
+
+
+def results_of(record: Mapping[str, Any]) -> list[Result] | None:
+    """
+    List the files of a record.
+
+    :return: empty for a generation that made none, as some models do (documented); ``None`` if the record is of a
+        generation that was not finished when it was made, so that EvoLink has to be asked.
+    :raises PermanentGenerationFailedError: it is finished, and failed.
+    """
+    generation_id = record["generation_id"]
+    try:
+        seen = parse_generation({**record, "id": generation_id})
+    except MalformedAnswerError:
+        return None
+    if not seen.is_final:
+        return None
+    if seen.status != COMPLETED:
+        raise PermanentGenerationFailedError(
+            f"Generation {generation_id} has ended as {seen.status}: there is nothing to land, and a retry finds "
+            "nothing either.",
+            generation_id=generation_id,
+        )
+    expires_at = record.get("expires_at")
+    life = expires_at if isinstance(expires_at, str) else None
+    return [Result(generation_id, index, link, seen.model, life) for index, link in enumerate(seen.links)]
+
+
+def check_finished(generation_id: str, status: str) -> None:
+    """
+    Refuse a generation that EvoLink has not finished.
+
+    :raises LandingError: it goes on; a retry looks again.
+    """
+    if status not in FINAL:
+        raise LandingError(
+            f"Generation {generation_id} is still {status}: there is nothing to land yet. It goes on at EvoLink, and "
+            "a retry looks again; EvoLinkGenerationSensor waits for it.",
+            generation_id=generation_id,
+        )
+
+
+def _one_by_one(given: object, *, is_inside: bool) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    if isinstance(given, str) and is_generation_id(given):
+        yield given, None
+    elif isinstance(given, Mapping) and is_generation_id(given.get("generation_id")):
+        yield given["generation_id"], given
+    elif isinstance(given, Sequence) and not isinstance(given, str | bytes) and not is_inside:
+        for item in given:
+            yield from _one_by_one(item, is_inside=True)
+    else:
+        raise InvalidInputError("generation", given, _ALLOWED)

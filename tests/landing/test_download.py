@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from media_server import MediaServer, mp4
+
+from airflow_provider_evolink.api.errors import (
+    LandingError,
+    ResultCorruptError,
+    ResultExpiredError,
+    ResultRefusedError,
+)
+from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
+from airflow_provider_evolink.landing.source import Network
+
+HERE = Network(allow_loopback=True, connect_timeout=2, read_timeout=1)
+BODY = mp4(300_000)
+WHOLE = (len(BODY), hashlib.sha256(BODY).hexdigest())
+
+
+def fetch(link: str, limits: Limits = LIMITS, waits: list[float] | None = None) -> tuple[Download, bytes]:
+    """Download into memory, noting the waits instead of waiting."""
+    spool = io.BytesIO()
+    done = download(link, spool, HERE, limits, sleep=(waits if waits is not None else []).append)
+    return done, spool.getvalue()
+
+
+def test_whole_file(media: MediaServer) -> None:
+    """A file comes as it is, with its size, hash and kind, and only what is needed is asked for."""
+    done, data = fetch(media.serve("/a.bin", body=BODY, content_type="application/octet-stream"))
+    assert data == BODY
+    assert (done.bytes, done.sha256) == WHOLE
+    assert done.kind.content_type == "video/mp4"
+    sent = media.seen[0].headers
+    assert sent["user-agent"].startswith("airflow-provider-evolink/")
+    assert sent["accept-encoding"] == "identity"
+    assert not {"authorization", "cookie", "range", "referer"} & set(sent)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_resumes_after_cuts(media: MediaServer, framing: str) -> None:
+    """After a cut only the rest is asked for, under the condition that the file is still the same."""
+    link = media.serve("/a.mp4", body=BODY, framing=framing, faults=[{"cut": 100_000}, {"cut": 50_000}])
+    done, data = fetch(link)
+    assert (done.bytes, done.sha256) == WHOLE
+    assert data == BODY
+    assert [(seen.range, seen.status) for seen in media.seen] == [
+        (None, 200),
+        ("bytes=100000-", 206),
+        ("bytes=150000-", 206),
+    ]
+    assert media.seen[1].headers["if-range"] == '"v1"'
+
+
+@pytest.mark.parametrize("how", [{"takes_range": False}, {"etag": None}, {"etag": 'W/"weak"'}])
+def test_begins_again_without_range(media: MediaServer, how: dict[str, object]) -> None:
+    """Without Range, or without a way to know that the file is the same, a cut download begins again."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"cut": 100_000}], **how)
+    done, data = fetch(link)
+    assert data == BODY
+    assert (done.bytes, done.sha256) == WHOLE
+    assert [seen.status for seen in media.seen] == [200, 200]
+
+
+def test_last_modified_is_a_validator(media: MediaServer) -> None:
+    """A server without ETag but with Last-Modified is asked for the rest under that condition."""
+    date = "Mon, 23 Nov 2026 10:00:00 GMT"
+    link = media.serve("/a.mp4", body=BODY, etag=None, headers={"Last-Modified": date}, faults=[{"cut": 9}])
+    assert fetch(link)[0].sha256 == WHOLE[1]
+    assert media.seen[1].headers["if-range"] == date
+
+
+@pytest.mark.parametrize("size", [300_000, 50_000])
+def test_file_that_changed_is_not_mixed(media: MediaServer, size: int) -> None:
+    """If the file changed between two tries, nothing of the old one is kept."""
+    other = mp4(size, seed="other")
+    link = media.serve("/a.mp4", body=BODY, faults=[{"cut": 100_000}])
+
+    def change(_: float) -> None:
+        media.media["/a.mp4"].body, media.media["/a.mp4"].etag = other, '"v2"'
+
+    spool = io.BytesIO()
+    done = download(link, spool, HERE, sleep=change)
+    assert spool.getvalue() == other
+    assert done.sha256 == hashlib.sha256(other).hexdigest()
+
+
+@pytest.mark.parametrize("lie", ["bytes 0-299999/300000", "bytes 100000-299999/300001", "bytes */300000", "nonsense"])
+def test_rest_that_does_not_fit(media: MediaServer, lie: str) -> None:
+    """A 206 whose range is not the one asked for is thrown away, and the whole is fetched again."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"cut": 100_000}, {"range": lie}])
+    assert fetch(link)[1] == BODY
+    assert [seen.range for seen in media.seen] == [None, "bytes=100000-", None]
+
+
+def test_announced_length_is_a_promise(media: MediaServer) -> None:
+    """A file shorter than its Content-Length is never taken for whole."""
+    link = media.serve("/a.mp4", body=BODY, takes_range=False, faults=[{"announce": 300_001}] * 9)
+    with pytest.raises(LandingError, match="300000 of 300001 bytes"):
+        fetch(link)
+    assert len(media.seen) == LIMITS.tries
+
+
+def test_no_length_is_fetched_twice(media: MediaServer) -> None:
+    """Without a length a cut looks like the end, so only two equal answers in a row are believed."""
+    link = media.serve("/a.mp4", body=BODY, framing="close", etag=None, faults=[{"cut": 100_000}])
+    done, data = fetch(link)
+    assert data == BODY
+    assert done.sha256 == WHOLE[1]
+    assert len(media.seen) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"<!DOCTYPE html><title>Just a moment...</title>", "text/html"),
+        (b"<html>checking your browser</html>" * 500, "video/mp4"),
+        (b'{"error": {"code": "expired"}}', "application/json"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><Error/>", "video/mp4"),
+        (b"not found\n", "application/octet-stream"),
+        ("<html>".encode("utf-16"), "video/mp4"),
+        (b"", "video/mp4"),
+        (bytes(range(256)) * 100, "video/mp4"),
+        (bytes(range(256)) * 100, "application/zip"),
+    ],
+)
+def test_refuses_what_is_no_media(media: MediaServer, body: bytes, content_type: str) -> None:
+    """An error page that comes with HTTP 200, an empty file and mislabelled bytes are refused at once."""
+    with pytest.raises(ResultCorruptError, match="no media"):
+        fetch(media.serve("/a.mp4", body=body, content_type=content_type))
+    assert len(media.seen) == 1
+
+
+def test_error_page_is_not_read_to_its_end(media: MediaServer) -> None:
+    """A page is recognised by its beginning, so one without an end costs nothing."""
+    link = media.serve("/a.mp4", body=b"<html>" * 2000, faults=[{"endless": True}])
+    with pytest.raises(ResultCorruptError, match="no media"):
+        fetch(link)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_dead_link(media: MediaServer, status: int) -> None:
+    """A link that the host does not know any more is reported as expired, without further tries."""
+    link = media.serve("/a.mp4", faults=[{"status": status}])
+    with pytest.raises(ResultExpiredError, match=str(status)):
+        fetch(link)
+    assert len(media.seen) == 1
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_waits_out_a_busy_host(media: MediaServer, status: int) -> None:
+    """A host that is busy is asked again, after the time it names if it names one."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"status": status, "headers": {"Retry-After": "7"}}])
+    waits: list[float] = []
+    assert fetch(link, waits=waits)[1] == BODY
+    assert waits == [7.0]
+
+
+def test_gives_up_after_bounded_tries(media: MediaServer) -> None:
+    """A host that stays broken ends the landing, with growing waits between the tries."""
+    waits: list[float] = []
+    with pytest.raises(LandingError, match="6 tries in a row: the server answered HTTP 503"):
+        fetch(media.serve("/a.mp4", faults=[{"status": 503}] * 9), waits=waits)
+    assert len(waits) == 5
+    assert waits == sorted(waits)
+    assert 4 <= waits[-1] <= 8
+
+
+def test_progress_renews_patience(media: MediaServer) -> None:
+    """A download that moves on is not given up, however often it is cut."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"cut": 10_000}] * 20)
+    assert fetch(link, Limits(tries=2, progress=10_000))[1] == BODY
+    assert len(media.seen) == 21
+
+
+def test_silence_counts_as_a_cut(media: MediaServer) -> None:
+    """A server that says nothing for the read timeout is left, and asked again."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"silence": 3}])
+    assert fetch(link)[1] == BODY
+    assert len(media.seen) == 2
+
+
+def test_drip_counts_as_a_cut(media: MediaServer) -> None:
+    """A server that sends a byte now and then can't hold the task for ever."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"pause": 0.02, "chunk": 1}])
+    assert fetch(link, Limits(window=0.2, slowest=10_000))[1] == BODY
+    assert media.seen[1].range is not None
+
+
+@pytest.mark.parametrize("fault", [{"announce": 10_001}, {"endless": True}])
+def test_size_is_bounded(media: MediaServer, fault: dict[str, object]) -> None:
+    """Neither an announced nor an unannounced flood is taken."""
+    link = media.serve("/a.mp4", body=mp4(9_000), faults=[fault])
+    with pytest.raises(ResultCorruptError, match="10000 are allowed"):
+        fetch(link, Limits(max_bytes=10_000))
+    assert len(media.seen) == 1
+
+
+def test_compressed_answer_is_refused(media: MediaServer) -> None:
+    """What is sent compressed against our wish is not stored as if it were the file."""
+    with pytest.raises(ResultCorruptError, match="compressed"):
+        fetch(media.serve("/a.mp4", headers={"Content-Encoding": "gzip"}))
+
+
+@pytest.mark.parametrize("raw", [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"])
+def test_answer_that_is_no_http(media: MediaServer, raw: bytes) -> None:
+    """An answer that is no HTTP is a failed try like any other."""
+    assert fetch(media.serve("/a.mp4", body=BODY, faults=[{"raw": raw}]))[1] == BODY
+
+
+def test_unexpected_status_is_no_file(media: MediaServer) -> None:
+    """Any other status ends the try with a clear error."""
+    with pytest.raises(ResultCorruptError, match="HTTP 418"):
+        fetch(media.serve("/a.mp4", faults=[{"status": 418}]))
+
+
+def test_redirects_are_followed_within_bounds(media: MediaServer) -> None:
+    """Up to five redirects lead to the file; a loop is refused."""
+    target = media.serve("/final.mp4", body=BODY)
+    for number in range(5):
+        to = f"/hop{number + 1}" if number < 4 else target
+        media.serve(f"/hop{number}", faults=[{"status": 302, "headers": {"Location": to}}])
+    assert fetch(f"{media.url}/hop0")[1] == BODY
+    media.serve("/loop", faults=[{"status": 307, "headers": {"Location": "/loop"}}] * 9)
+    with pytest.raises(ResultRefusedError, match="more than 5"):
+        fetch(f"{media.url}/loop")
+
+
+def test_full_disk_is_told(media: MediaServer) -> None:
+    """A spool that can't hold the file ends the landing and is not taken for a network failure."""
+
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(LandingError, match="No space left"):
+        download(media.serve("/a.mp4", body=BODY), Full(), HERE)
+    assert len(media.seen) == 1
+
+
+def test_memory_stays_constant(media: MediaServer, tmp_path: Path) -> None:
+    """A large file passes through memory in small pieces."""
+    body = mp4(64 * 1024 * 1024)
+    link = media.serve("/a.mp4", body=body)
+    body_size, digest = len(body), hashlib.sha256(body).hexdigest()
+    del body
+    with (tmp_path / "spool").open("w+b") as spool:
+        tracemalloc.start()
+        done = download(link, spool, HERE)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (done.bytes, done.sha256) == (body_size, digest)
+    assert peak < 2 * 1024 * 1024

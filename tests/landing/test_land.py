@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from media_server import MediaServer, mp4
+
+from airflow_provider_evolink.api.errors import (
+    ConnectionLostError,
+    EvoLinkError,
+    LandingError,
+    ResultCorruptError,
+    ResultExpiredError,
+)
+from airflow_provider_evolink.landing.land import Lander
+from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
+from airflow_provider_evolink.landing.notes import KEY, Landed, Notes
+from airflow_provider_evolink.landing.source import Network
+from airflow_provider_evolink.landing.storage import Place
+
+BODY = mp4(100_000)
+ID = "task-unified-1757169743-7cvnl5zw"
+LANDED = Landed(
+    uri="",
+    bytes=len(BODY),
+    sha256=hashlib.sha256(BODY).hexdigest(),
+    content_type="video/mp4",
+    generation_id=ID,
+    extension="mp4",
+)
+
+
+def no_help(_: Result) -> str | None:
+    """EvoLink knows no link any more."""
+    return None
+
+
+def lander(folder: Path, store: Any = None, renew: Callable[[Result], str | None] = no_help) -> Lander:
+    """Everything a landing into a folder needs."""
+    return Lander(
+        destination=Place(LocalFileSystem(), str(folder), "file"),
+        pattern=DEFAULT_PATTERN,
+        network=Network(allow_loopback=True, read_timeout=2),
+        notes=Notes(store, timedelta(days=1)),
+        renew=renew,
+    )
+
+
+def everything_in(folder: Path) -> list[str]:
+    """Every file, whatever its name."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_lands(media: MediaServer, tmp_path: Path) -> None:
+    """A result lies under our name for it, and what is returned describes exactly the file."""
+    result = Result(ID, 0, media.serve("/../evil%20name.exe", body=BODY))
+    landed = lander(tmp_path).land(result)
+    path = tmp_path / ID / "0.mp4"
+    assert path.read_bytes() == BODY
+    assert everything_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert landed.entry() == {
+        "uri": f"file://{path}",
+        "bytes": len(BODY),
+        "sha256": LANDED.sha256,
+        "content_type": "video/mp4",
+        "generation_id": ID,
+    }
+
+
+def test_retry_does_not_fetch_again(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """What an earlier try has landed and is still the same is skipped without a request, even if its link has died."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    first = lander(tmp_path, store).land(result)
+    media.media.clear()
+    assert lander(tmp_path, store).land(result) == first
+    assert len(media.seen) == 1
+
+
+def test_damaged_file_is_landed_again(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """A file that changed since it was landed is fetched again and replaced, though the note says it is there."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    lander(tmp_path, store).land(result)
+    path = tmp_path / ID / "0.mp4"
+    path.write_bytes(BODY[:-1] + b"!")
+    lander(tmp_path, store).land(result)
+    assert path.read_bytes() == BODY
+    assert len(media.seen) == 2
+
+
+def test_other_destination_is_landed_anew(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """A note about another place does not count."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    lander(tmp_path / "one", store).land(result)
+    lander(tmp_path / "two", store).land(result)
+    assert lander(tmp_path / "one", store).land(result).uri == f"file://{tmp_path}/one/{ID}/0.mp4"
+    assert everything_in(tmp_path) == [f"one/{ID}/0.mp4", f"two/{ID}/0.mp4"]
+
+
+def test_identical_file_is_not_written_again(media: MediaServer, tmp_path: Path) -> None:
+    """Without a note the file is fetched and compared; the same bytes are left as they lie."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    lander(tmp_path).land(result)
+    before = (tmp_path / ID / "0.mp4").stat()
+    lander(tmp_path).land(result)
+    after = (tmp_path / ID / "0.mp4").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@pytest.mark.parametrize("noted", [[], "x", {f"{ID}/0": {"uri": 5}}, {f"{ID}/0": None}, {f"{ID}/0": {"bytes": {}}}])
+def test_notes_are_only_hints(media: MediaServer, tmp_path: Path, store: Any, noted: Any) -> None:
+    """A note that somebody has edited into nonsense is ignored."""
+    store.set(KEY, noted)
+    lander(tmp_path, store).land(Result(ID, 0, media.serve("/a.mp4", body=BODY)))
+    assert everything_in(tmp_path) == [f"{ID}/0.mp4"]
+
+
+class BrokenStore:
+    def get(self, *_: Any) -> Any:
+        raise RuntimeError("the api-server is away")
+
+    set = get
+
+
+def test_notes_may_be_out_of_reach(media: MediaServer, tmp_path: Path) -> None:
+    """Landing goes on without its notes."""
+    lander(tmp_path, BrokenStore()).land(Result(ID, 0, media.serve("/a.mp4", body=BODY)))
+    assert everything_in(tmp_path) == [f"{ID}/0.mp4"]
+
+
+def test_dead_link_is_renewed_once(media: MediaServer, tmp_path: Path) -> None:
+    """A link that has died is asked for once more at EvoLink, even in the middle of a download."""
+    dead = media.serve("/old.mp4", body=BODY, faults=[{"cut": 50_000}, {"status": 403}])
+    fresh = media.serve("/new.mp4", body=BODY, etag='"other"')
+    lander(tmp_path, renew=lambda _: fresh).land(Result(ID, 0, dead))
+    assert (tmp_path / ID / "0.mp4").read_bytes() == BODY
+    assert [seen.path for seen in media.seen] == ["/old.mp4", "/old.mp4", "/new.mp4"]
+
+
+def test_expired_link_tells(media: MediaServer, tmp_path: Path) -> None:
+    """A link that stays dead ends the retries with what happened, what it cost, and what can be done."""
+    link = media.serve("/a.mp4", faults=[{"status": 410}] * 9)
+    result = Result(ID, 1, link, expires_at="2026-11-23T10:00:00+00:00")
+    with pytest.raises(ResultExpiredError) as caught:
+        lander(tmp_path, renew=lambda _: link).land(result)
+    text = str(caught.value)
+    for fact in (ID, "result 1", "HTTP 410", "2026-11-23T10:00:00", "paid for", "A retry can't bring it back"):
+        assert fact in text
+    assert caught.value.permanent
+    assert caught.value.generation_id == ID
+    assert everything_in(tmp_path) == []
+
+
+def test_expired_link_without_a_new_one(media: MediaServer, tmp_path: Path) -> None:
+    """If EvoLink knows no link any more, that is told."""
+    with pytest.raises(ResultExpiredError, match="no link for it any more"):
+        lander(tmp_path).land(Result(ID, 0, f"{media.url}/gone.mp4"))
+
+
+def test_dead_link_and_evolink_away(media: MediaServer, tmp_path: Path) -> None:
+    """As long as EvoLink can't be asked for a new link, the result is not given up."""
+
+    def fail(_: Result) -> str | None:
+        raise ConnectionLostError("EvoLink is away.")
+
+    with pytest.raises(LandingError, match="EvoLink is away") as caught:
+        lander(tmp_path, renew=fail).land(Result(ID, 0, f"{media.url}/gone.mp4"))
+    assert not caught.value.permanent
+
+
+def test_failure_tells_and_leaves_nothing(media: MediaServer, tmp_path: Path) -> None:
+    """An error page leaves no file, and the error names the generation and says that a retry costs nothing."""
+    link = media.serve("/a.mp4", body=b"<html>maintenance</html>", content_type="text/html")
+    with pytest.raises(ResultCorruptError) as caught:
+        lander(tmp_path).land(Result(ID, 0, link))
+    assert ID in str(caught.value)
+    assert "A retry lands it again, at no cost" in str(caught.value)
+    assert everything_in(tmp_path) == []
+
+
+def test_destination_that_can_not_be_written(media: MediaServer, tmp_path: Path) -> None:
+    """A folder that can't be made is told before anything is fetched."""
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(LandingError, match=r"can't be written to: Not a directory") as caught:
+        lander(tmp_path / "file" / "folder").land(Result(ID, 0, media.serve("/a.mp4")))
+    assert isinstance(caught.value, EvoLinkError)
+    assert media.seen == []
+
+
+LAND_IN_ANOTHER_PROCESS = """
+import sys
+from datetime import timedelta
+from fsspec.implementations.local import LocalFileSystem
+from airflow_provider_evolink.landing.land import Lander
+from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
+from airflow_provider_evolink.landing.notes import Notes
+from airflow_provider_evolink.landing.source import Network
+from airflow_provider_evolink.landing.storage import Place
+
+folder, generation_id, link = sys.argv[1:]
+Lander(
+    destination=Place(LocalFileSystem(), folder, "file"),
+    pattern=DEFAULT_PATTERN,
+    network=Network(allow_loopback=True),
+    notes=Notes(None, timedelta(days=1)),
+    renew=lambda _: None,
+).land(Result(generation_id, 0, link))
+"""
+
+
+def test_killed_worker_leaves_nothing(media: MediaServer, tmp_path: Path) -> None:
+    """A worker that is killed in the middle leaves no file of any name, and the next try lands the result."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"pause": 0.05, "chunk": 1000}])
+    folder = tmp_path / "landed"
+    process = subprocess.Popen([sys.executable, "-c", LAND_IN_ANOTHER_PROCESS, str(folder), ID, link])
+    deadline = time.monotonic() + 20
+    while not media.seen and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    assert folder.is_dir()
+    assert everything_in(folder) == []
+    lander(folder).land(Result(ID, 0, link))
+    assert everything_in(folder) == [f"{ID}/0.mp4"]

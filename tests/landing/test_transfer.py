@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
+from airflow.sdk.execution_time.context import OutletEventAccessors
+from media_server import MediaServer, mp4
+
+from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
+KEY = "sk-landing-tests-only"
+BODY = mp4(100_000)
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
+
+
+@pytest.fixture(autouse=True)
+def connections(media: MediaServer, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EvoLink's API is the media host here, too."""
+    evolink = {"conn_type": "evolink", "host": media.url, "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(evolink))
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
+
+
+def record(*links: str, generation_id: str = A, **more: Any) -> dict[str, Any]:
+    """What the generate operator returns."""
+    done = {"model": "gemini-omni-flash-image-to-video", "status": "completed", "result_data": None}
+    return {"generation_id": generation_id, **done, "results": list(links), "expires_at": None, **more}
+
+
+def answer(media: MediaServer, *links: str, generation_id: str = A, status: str = "completed") -> None:
+    """Let EvoLink know a generation."""
+    task = {"id": generation_id, "status": status, "model": "m", "created": 1757169743, "results": list(links)}
+    path = f"/v1/tasks/{generation_id}"
+    media.serve(path, body=json.dumps(task).encode(), content_type="application/json", etag=None)
+
+
+def context(store: Any = None) -> Any:
+    """The parts of a task's context that a landing uses."""
+    return {"task_state_store": store, "outlet_events": OutletEventAccessors()}
+
+
+def operator(generation: Any, destination: Any, **more: Any) -> EvoLinkToObjectStorageOperator:
+    """A landing task."""
+    return EvoLinkToObjectStorageOperator(task_id="land", generation=generation, destination=destination, **more)
+
+
+def test_record_lands_every_result(media: MediaServer, tmp_path: Path) -> None:
+    """Every result of a record lands, and the list says where, in the order of the results."""
+    one = record(media.serve("/a", body=BODY), media.serve("/b", body=PNG, content_type="image/png"))
+    landed = operator(one, str(tmp_path)).execute(context())
+    assert [(entry["uri"], entry["content_type"]) for entry in landed] == [
+        (f"file://{tmp_path}/{A}/0.mp4", "video/mp4"),
+        (f"file://{tmp_path}/{A}/1.png", "image/png"),
+    ]
+    for entry, body in zip(landed, (BODY, PNG), strict=True):
+        assert Path(entry["uri"].removeprefix("file://")).read_bytes() == body
+        assert entry["bytes"] == len(body)
+        assert entry["sha256"] == hashlib.sha256(body).hexdigest()
+        assert entry["generation_id"] == A
+    assert json.loads(json.dumps(landed)) == landed
+
+
+def test_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> None:
+    """The API key is in the question for the generation, and in no request for media."""
+    answer(media, media.serve("/a.mp4", body=BODY))
+    operator(A, str(tmp_path)).execute(context())
+    asked, fetched = media.seen
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert fetched.path == "/a.mp4"
+    assert KEY not in json.dumps(fetched.headers)
+    assert "authorization" not in fetched.headers
+
+
+def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
+    """The records of a mapped task, and ids among them, land under their own names."""
+    answer(media, media.serve("/b.mp4", body=mp4(seed="b")), generation_id=B)
+    given = [record(media.serve("/a.mp4", body=BODY)), B]
+    landed = operator(given, ObjectStoragePath(f"file://{tmp_path}")).execute(context())
+    assert [entry["generation_id"] for entry in landed] == [A, B]
+    assert (tmp_path / A / "0.mp4").read_bytes() == BODY
+    assert (tmp_path / B / "0.mp4").read_bytes() == mp4(seed="b")
+
+
+def test_s3_and_retry(media: MediaServer, s3: Any, store: Any) -> None:
+    """Results land in a bucket under a connection that no URI shows, and a retry goes on with what is missing."""
+    first = media.serve("/a.mp4", body=BODY)
+    second = media.serve("/b.mp4", body=PNG, content_type="image/png", faults=[{"body": b"<html>", "status": 418}])
+    transfer = operator(record(first, second), "s3://store@videos/landed", filename_pattern="{kind}/{index}.{ext}")
+    with pytest.raises(ResultCorruptError, match=A):
+        transfer.execute(context(store))
+    assert (s3.folder / "videos/landed/video/0.mp4").read_bytes() == BODY
+    landed = transfer.execute(context(store))
+    assert [entry["uri"] for entry in landed] == [
+        "s3://videos/landed/video/0.mp4",
+        "s3://videos/landed/image/1.png",
+    ]
+    assert [seen.path for seen in media.seen] == ["/a.mp4", "/b.mp4", "/b.mp4"]
+    media.media.clear()
+    assert transfer.execute(context(store)) == landed
+
+
+def test_nothing_to_land(media: MediaServer, tmp_path: Path) -> None:
+    """A generation that made no file, and an empty list, land nothing and succeed."""
+    assert operator(record(), str(tmp_path)).execute(context()) == []
+    assert operator([], str(tmp_path)).execute(context()) == []
+
+
+def test_unfinished_record_is_read_again(media: MediaServer, tmp_path: Path) -> None:
+    """A record made without waiting is looked up; a generation that still runs fails so that a retry looks again."""
+    unfinished = record(status="pending")
+    answer(media, status="processing")
+    with pytest.raises(LandingError, match="still processing"):
+        operator(unfinished, str(tmp_path)).execute(context())
+    answer(media, media.serve("/a.mp4", body=BODY))
+    assert len(operator(unfinished, str(tmp_path)).execute(context())) == 1
+
+
+def test_expired_link_ends_retries(media: MediaServer, tmp_path: Path) -> None:
+    """A link that is dead, and dead again after a question to EvoLink, fails the task for good and says why."""
+    dead = f"{media.url}/gone.mp4"
+    answer(media, dead)
+    with pytest.raises(EvoLinkFailException, match="HTTP 404") as caught:
+        operator(record(dead), str(tmp_path)).execute(context())
+    assert A in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "parameter"),
+    [
+        ({"generation": None}, "generation"),
+        ({"generation": "{'generation_id': 'x'}"}, "generation"),
+        ({"destination": ""}, "destination"),
+        ({"destination": "nowhere://bucket"}, "destination"),
+        ({"filename_pattern": "../{index}"}, "filename_pattern"),
+        ({"filename_pattern": "{generation_id}.{ext}"}, "filename_pattern"),
+        ({"filename_pattern": "{nonsense}"}, "filename_pattern"),
+    ],
+)
+def test_bad_input(media: MediaServer, tmp_path: Path, how: dict[str, Any], parameter: str) -> None:
+    """Bad input fails for good, names the parameter, and is found before anything is fetched."""
+    links = [media.serve("/a.mp4"), media.serve("/b.mp4")]
+    given = {"generation": record(*links), "destination": str(tmp_path), **how}
+    with pytest.raises(EvoLinkFailException, match=f"^{parameter}="):
+        operator(**given).execute(context())
+    assert media.seen == []
+
+
+def test_links_elsewhere_are_judged(media: MediaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a connection to EvoLink proper, a link to this machine or to a private address is refused for good."""
+    proper = {"conn_type": "evolink", "host": "https://api.evolink.ai", "password": KEY}
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(proper))
+    for link in (media.serve("/a.mp4", body=BODY), "https://169.254.169.254/latest", "http://10.0.0.1/a.mp4"):
+        with pytest.raises(EvoLinkFailException, match=A):
+            operator(record(link), str(tmp_path)).execute(context())
+    assert media.seen == []
+    assert list(tmp_path.rglob("*.mp4")) == []
+
+
+def test_asset_alias_gets_an_event_for_each_file(media: MediaServer, s3: Any) -> None:
+    """An alias among the outlets tells of every file, with its entry as extra and no connection id in the URI."""
+    alias = AssetAlias("landed-videos")
+    where = context()
+    one = record(media.serve("/a.mp4", body=BODY), media.serve("/b.mp4", body=mp4(seed="b")))
+    landed = operator(one, "s3://store@videos/events", outlets=[alias]).execute(where)
+    events = where["outlet_events"][alias].asset_alias_events
+    assert [event.dest_asset_key.uri for event in events] == [entry["uri"] for entry in landed]
+    assert [event.extra for event in events] == landed
+
+
+def test_asset_gets_the_list(media: MediaServer, tmp_path: Path) -> None:
+    """An asset among the outlets gets one event with everything that landed."""
+    asset = Asset("videos")
+    where = context()
+    landed = operator(record(media.serve("/a.mp4", body=BODY)), str(tmp_path), outlets=[asset]).execute(where)
+    assert where["outlet_events"][asset].extra == {"landed": landed}
+
+
+def test_names_that_assets_can_not_hold(media: MediaServer, tmp_path: Path) -> None:
+    """A folder with letters outside ASCII lands under its name and is told to assets in a form they take."""
+    alias = AssetAlias("landed-videos")
+    where = context()
+    folder = tmp_path / "vidéos"
+    landed = operator(record(media.serve("/a.mp4", body=BODY)), str(folder), outlets=[alias]).execute(where)
+    assert landed[0]["uri"] == f"file://{folder}/{A}/0.mp4"
+    event = where["outlet_events"][alias].asset_alias_events[0]
+    assert event.dest_asset_key.uri.endswith(f"/vid%C3%A9os/{A}/0.mp4")
+    assert event.extra == landed[0]
+
+
+def test_templates() -> None:
+    """Jinja fills everything an author would write, and leaves the single braces of the pattern alone."""
+    transfer = operator("{{ the_id }}", "s3://bucket/{{ ds }}", filename_pattern="{{ ds }}/{index}.{ext}")
+    transfer.render_template_fields({"the_id": A, "ds": "2026-11-23"})  # type: ignore[typeddict-unknown-key]
+    assert transfer.generation == A
+    assert transfer.destination == "s3://bucket/2026-11-23"
+    assert transfer.filename_pattern == "2026-11-23/{index}.{ext}"

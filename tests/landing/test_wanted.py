@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, PermanentGenerationFailedError
+from airflow_provider_evolink.landing.wanted import check_finished, generations_in, results_of
+
+A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
+
+
+def record(generation_id: str = A, **more: Any) -> dict[str, Any]:
+    """What the generate operator returns."""
+    done = {"status": "completed", "model": "m", "results": [f"https://x.test/{generation_id}"], "result_data": None}
+    return {"generation_id": generation_id, **done, "expires_at": "2026-11-24T10:00:00+00:00", **more}
+
+
+def test_forms() -> None:
+    """A record, an id, and lists of both in any mixture say what is wanted, each generation once."""
+    assert generations_in(A) == {A: None}
+    assert generations_in(record()) == {A: record()}
+    assert list(generations_in([record(B), A, record(B)]).items()) == [(B, record(B)), (A, None)]
+    assert generations_in(()) == {}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 5, "", "a b", "{'generation_id': 'task-unified-1'}", {}, {"generation_id": 5}, [None], [[A]], b"task-1"],
+)
+def test_anything_else_is_refused(given: object) -> None:
+    """What is no generation is refused by the parameter's name."""
+    with pytest.raises(InvalidInputError, match=r"^generation="):
+        generations_in(given)
+
+
+def test_results_in_order() -> None:
+    """A record's files are its results and then those in its result data, each once, numbered from 0."""
+    data = [{"url": "https://x.test/b"}, {"video_url": "https://x.test/c", "image_url": "https://x.test/d"}]
+    found = results_of(record(results=["https://x.test/a", "https://x.test/b"], result_data=data))
+    assert found is not None
+    assert [(one.index, one.link[-1]) for one in found] == [(0, "a"), (1, "b"), (2, "c"), (3, "d")]
+    assert {(one.generation_id, one.model, one.expires_at) for one in found} == {(A, "m", "2026-11-24T10:00:00+00:00")}
+
+
+def test_completed_without_files() -> None:
+    """A generation may be completed and have made no file."""
+    assert results_of(record(results=[])) == []
+
+
+@pytest.mark.parametrize("change", [{"status": "pending"}, {"status": "brewing"}, {"status": None}, {"status": ""}])
+def test_unfinished_record_says_nothing(change: dict[str, Any]) -> None:
+    """A record made before the end is no answer; EvoLink has to be asked."""
+    assert results_of(record(**change)) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_failed_generation(status: str) -> None:
+    """A generation that failed has nothing to land, now or later."""
+    with pytest.raises(PermanentGenerationFailedError, match=f"{A} has ended as {status}"):
+        results_of(record(status=status))
+
+
+def test_running_generation() -> None:
+    """A generation that still runs is worth another try."""
+    check_finished(A, "completed")
+    with pytest.raises(LandingError, match=f"{A} is still processing"):
+        check_finished(A, "processing")
