@@ -93,6 +93,14 @@ def _config() -> dict[str, Any]:
                 "example": "3600",
                 "default": "1800",
             },
+            "poll_interval": {
+                "description": "Seconds between two questions about a generation, where the task does not say. "
+                "Not set, questions are paced by EvoLink's estimate and the progress.",
+                "version_added": "0.1.0",
+                "type": "float",
+                "example": "10",
+                "default": None,
+            },
             "patience": {
                 "description": "Seconds for which every question to EvoLink may fail before a wait gives up. "
                 "The generation goes on all the same.",

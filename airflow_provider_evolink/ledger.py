@@ -69,6 +69,7 @@ class Record:
     :param fingerprint: of the request and the account it goes to.
     :param key: the idempotency key, the same for every sending of this submission.
     :param ordinal: the how-manieth submission of this task instance it is, from 1.
+    :param try_number: of the try that submitted it.
     :param max_tries: Airflow's figure when the result was handed on; a clear raises it.
     :param earlier: ids of generations that this submission replaced.
     """
@@ -85,6 +86,7 @@ class Record:
     credits_reserved: float | None = None
     billing_rule: str | None = None
     replay: str | None = None
+    try_number: int = 1
     max_tries: int | None = None
     result: dict[str, Any] | None = None
     error_code: str | None = None

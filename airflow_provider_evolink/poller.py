@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Lookup = Callable[[], Awaitable["Settings"]]
 Tell = Callable[[str], None]
 
+# The first look-up of a triggerer takes up to 20 s; one that was not answered by then never will be.
+_LOOKUP_SECONDS = 60.0
+
 
 class Poller:
     """
@@ -39,6 +42,7 @@ class Poller:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._opening: asyncio.Task[EvoLinkClient] | None = None
+        self._clients: list[EvoLinkClient] = []
         self._waiting = 0
 
     async def wait(self, watch: Watch, tell: Tell) -> Stop:
@@ -67,16 +71,21 @@ class Poller:
         return pacing.after_answer(watch, progress, seen, now=time.time(), chance=random.random())
 
     async def _read(self, generation_id: str) -> Generation:
-        used = await self._client()
+        opening = self._current()
+        used = await self._client(opening)
         try:
             return await used.generation(generation_id)
         except AuthenticationError:
-            return await (await self._renewed(used)).generation(generation_id)
+            # A key may have been rotated: look it up once, however many were refused.
+            self._forget(opening)
+            return await (await self._client(self._current())).generation(generation_id)
 
-    async def _client(self) -> EvoLinkClient:
+    def _current(self) -> asyncio.Task[EvoLinkClient]:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
-        opening = self._opening
+        return self._opening
+
+    async def _client(self, opening: asyncio.Task[EvoLinkClient]) -> EvoLinkClient:
         try:
             return await asyncio.shield(opening)
         except EvoLinkError:
@@ -85,32 +94,31 @@ class Poller:
         except Exception as error:
             self._forget(opening)
             raise MalformedAnswerError(
-                f"The connection could not be looked up ({error}). It is tried again."
+                f"The connection could not be looked up ({type(error).__name__}: {error}). It is tried again."
             ) from error
-
-    async def _renewed(self, refused: EvoLinkClient) -> EvoLinkClient:
-        """A key may have been rotated: look it up once, however many were refused."""
-        opening = self._opening
-        if opening is not None and opening.done() and not opening.cancelled() and opening.result() is refused:
-            self._forget(opening)
-            await refused.close()
-        return await self._client()
 
     async def _open(self) -> EvoLinkClient:
         from airflow_provider_evolink.api.client import EvoLinkClient
 
-        return EvoLinkClient(await self._lookup())
+        async with asyncio.timeout(_LOOKUP_SECONDS):
+            settings = await self._lookup()
+        client = EvoLinkClient(settings)
+        self._clients.append(client)
+        return client
 
     def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
         if self._opening is opening:
             self._opening = None
 
     async def close(self) -> None:
-        """Close the client, if it was opened."""
+        """Close every client that was opened; those whose key was refused may have been in use until now."""
         opening, self._opening = self._opening, None
+        clients, self._clients = self._clients, []
         if opening is not None:
+            opening.cancel()
+        for client in clients:
             with suppress(Exception):
-                await (await opening).close()
+                await client.close()
 
     @asynccontextmanager
     async def in_use(self) -> AsyncIterator[Poller]:

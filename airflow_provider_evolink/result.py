@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationCancelledError,
@@ -20,6 +22,8 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
 from airflow_provider_evolink.ledger import is_mendable
+
+_MAX_DEPTH, _MAX_BITS = 32, 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,14 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     """
     model = seen.model or origin.model
     is_final = seen.status in FINAL
-    born = (seen.created or origin.submitted_at) + (seen.duration or 0.0)
     life = catalog.link_life(model or "").total_seconds()
     record = {
         "generation_id": seen.id,
         "model": model,
         "status": seen.status,
         "results": list(seen.links),
-        "result_data": seen.result_data,
-        "expires_at": _iso(born + life) if seen.links else None,
+        "result_data": _storable(seen.result_data),
+        "expires_at": _iso(origin.submitted_at + life) if seen.links else None,
         "submitted_at": _iso(origin.submitted_at),
         "finished_at": _iso(now) if is_final else None,
         "usage": {
@@ -68,14 +71,18 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     return record if origin.replay is None else {**record, "replay": origin.replay}
 
 
-def failure_of(seen: Generation, *, cost: float | None) -> GenerationFailedError:
+def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
     """
     Put a generation that ended without a result into an error.
 
     :param cost: credits that were reserved for it.
+    :param may_submit: whether a retry would submit it anew.
     """
     kind: type[GenerationFailedError]
-    if seen.status == CANCELLED:
+    if not may_submit:
+        kind, what = PermanentGenerationFailedError, f"has ended as {seen.status} at EvoLink"
+        after = "A retry finds the same: whoever submitted it must submit it anew."
+    elif seen.status == CANCELLED:
         kind, what, after = (
             GenerationCancelledError,
             "was cancelled at EvoLink",
@@ -122,11 +129,27 @@ def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, c
 def _charge(seen: Generation, cost: float | None) -> str:
     billing = seen.raw.get("billing")
     said = billing if isinstance(billing, Mapping) else {}
-    known = {name: said[name] for name in ("charge_status", "refund_status", "charged_credits") if name in said}
-    if known:
-        return "EvoLink says of the charge: " + ", ".join(f"{name} {value}" for name, value in known.items()) + "."
+    names = [name for name in ("charge_status", "refund_status", "charged_credits") if name in said]
+    if names:
+        return (
+            "EvoLink says of the charge: " + ", ".join(f"{name} {clean(str(said[name]), '')}" for name in names) + "."
+        )
     reserved = "The" if cost is None else f"The {cost:g}"
     return f"{reserved} reserved credits are released by EvoLink's documents; the answer itself does not say so."
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """Leave out of free-form data what Airflow can't store, which would cost the record: NaN, huge numbers, depth."""
+    if isinstance(value, Mapping | list) and depth >= _MAX_DEPTH:
+        return None
+    if isinstance(value, Mapping):
+        # Airflow keeps names like __classname__ for itself.
+        return {name: _storable(item, depth + 1) for name, item in value.items() if not name.startswith("__")}
+    if isinstance(value, list):
+        return [_storable(item, depth + 1) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, int) and value.bit_length() > _MAX_BITS else value
 
 
 def _first(*values: Any) -> Any:

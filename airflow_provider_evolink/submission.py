@@ -59,12 +59,12 @@ class Submitter:
     is_killed: Callable[[], bool]
     sleep: Callable[[float], None] = field(default=time.sleep)
 
-    def settle(self, request: Request, fingerprint: str, *, max_tries: int) -> tuple[Record, bool]:
+    def settle(self, request: Request, fingerprint: str, *, try_number: int, max_tries: int) -> Record:
         """
         Do what the ledger allows: submit, submit again under the same key, or go on with what is there.
 
         :param max_tries: Airflow's present figure; higher than the record's after a clear.
-        :return: the record, in phase ``submitted`` or ``finished``, and whether it was there before this try.
+        :return: the record, in phase ``submitted`` or ``finished``.
         :raises EvoLinkError: nothing may be sent, or EvoLink turned it down, or its answer was lost.
         """
         known = self.ledger.read()
@@ -75,15 +75,24 @@ class Submitter:
                 raise error
             case ledgers.Attach(record) | ledgers.Finish(record):
                 self._announce(record, "going on with it; nothing is submitted")
-                return record, True
+                return record
             case ledgers.Replay(record):
-                return self._submit(request, record, is_replay=True), True
+                return self._submit(request, record, is_replay=True)
             case ledgers.Submit(ordinal, earlier):
                 key = ledgers.idempotency_key(self.task_instance, fingerprint, ordinal)
-                intent = Record(Phase.INTENT, fingerprint, key, ordinal, request.model, time.time(), earlier=earlier)
+                intent = Record(
+                    Phase.INTENT,
+                    fingerprint,
+                    key,
+                    ordinal,
+                    request.model,
+                    time.time(),
+                    try_number=try_number,
+                    earlier=earlier,
+                )
                 if earlier:
                     self.log.warning("Submitting anew; paid for before: %s", ", ".join(earlier))
-                return self._submit(request, self.ledger.write(intent)), False
+                return self._submit(request, self.ledger.write(intent))
 
     def _submit(self, request: Request, intent: Record, *, is_replay: bool = False) -> Record:
         sent_before = is_replay
@@ -130,7 +139,8 @@ class Submitter:
             intent,
             phase=Phase.SUBMITTED,
             generation_id=generation.id,
-            submitted_at=generation.created or time.time(),
+            # Our own clock: the deadline is reckoned by it. Of a sending that was repeated, the first one counts.
+            submitted_at=intent.intent_at if sent_before else time.time(),
             estimated_time=generation.estimated_time,
             credits_reserved=generation.usage.credits_reserved,
             billing_rule=generation.usage.billing_rule,

@@ -50,10 +50,12 @@ class WaitsForGeneration(BaseOperator):
     :param timeout: seconds (or a ``timedelta``) from the submission, over all tries, after which the task stops
         waiting; ``None`` = ``[evolink] default_timeout``, 30 minutes. The generation itself goes on: EvoLink has no
         way to cancel it.
-    :param poll_interval: seconds between two questions, at least 1; ``None`` = paced by estimate and progress.
+    :param poll_interval: seconds between two questions, at least 1; ``None`` = ``[evolink] poll_interval``, and where
+        that is not set either, paced by estimate and progress.
     """
 
     operator_extra_links = (EvoLinkResultLink(),)
+    _may_submit = True
 
     def __init__(
         self,
@@ -103,10 +105,16 @@ class WaitsForGeneration(BaseOperator):
             generation_id=waited.generation_id,
             submitted_at=submitted_at,
             deadline=submitted_at + min(limits),
-            poll_interval=_checked_interval(self.poll_interval),
+            poll_interval=_checked_interval(self._interval()),
             estimated_time=waited.estimated_time,
             patience=conf.getfloat("evolink", "patience", fallback=600.0),
         )
+
+    def _interval(self) -> float | None:
+        if self.poll_interval is not None:
+            return self.poll_interval
+        is_set = conf.get("evolink", "poll_interval", fallback=None)
+        return conf.getfloat("evolink", "poll_interval") if is_set else None
 
     def _trigger(self, watch: Watch) -> EvoLinkGenerationTrigger:
         from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
@@ -147,7 +155,7 @@ class WaitsForGeneration(BaseOperator):
     def _conclude(self, context: Context, waited: Waited, seen: Generation) -> dict[str, Any]:
         if seen.status != "completed":
             self._remember(context, seen, None)
-            raise failure_of(seen, cost=waited.origin.credits_reserved)
+            raise failure_of(seen, cost=waited.origin.credits_reserved, may_submit=self._may_submit)
         record = record_of(seen, waited.origin, now=time.time())
         self._remember(context, seen, record)
         self._hand_on(context, record)

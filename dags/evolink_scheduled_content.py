@@ -49,6 +49,6 @@ with DAG(
 
     EvoLinkToObjectStorageOperator.partial(
         task_id="land",
-        destination="{{ params.destination }}/{{ (logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}",
+        destination="{{ params.destination }}/{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}",
         outlets=[AssetAlias("evolink_videos")],
     ).expand(generation=generate.output)

@@ -32,6 +32,7 @@ from airflow_provider_evolink.api.errors import (
 
 MAX_RETRY_AFTER = 120.0
 _MAX_DETAIL = 500
+_SHORTEST_SECRET = 8
 _REQUEST_ID_IN_TEXT = re.compile(r"\(request id: ([\w-]{1,100})\)", re.IGNORECASE)
 _BY_STATUS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
@@ -86,7 +87,7 @@ def decode(answer: Answer, question: Question, *, secret: str, now: datetime) ->
     :raises ApiError: EvoLink answered with an error; the class says what to do.
     :raises MalformedAnswerError: it is no answer of EvoLink's.
     """
-    value = _json(answer.body)
+    value = _json(_without(secret, answer.body))
     if 200 <= answer.status < 300 and value is not None:
         return value
     error = _error_object(value)
@@ -116,9 +117,18 @@ def _seconds_until(date: str, now: datetime) -> float:
     return (moment - now).total_seconds()
 
 
+def _without(secret: str, body: bytes) -> bytes:
+    """Cut out an echo of the API key, unless it is so short that honest answers hold it too."""
+    return body.replace(secret.encode(), b"***") if len(secret) >= _SHORTEST_SECRET else body
+
+
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        text = body.decode()
+        value = json.loads(text)
+        # Half a surrogate pair is legal in JSON, but Airflow can neither store nor log it.
+        is_suspect = "\\ud" in text.lower()
+        return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace")) if is_suspect else value
     except (ValueError, RecursionError):
         return None
 
@@ -127,6 +137,8 @@ def _error_object(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
     error = value.get("error", value if "message" in value else None)
+    if error is None and "msg" in value:  # the files API has a form of its own (documented)
+        return {"message": value["msg"], "code": value.get("code")}
     if isinstance(error, str):
         return {"message": error}
     return error if isinstance(error, Mapping) else None

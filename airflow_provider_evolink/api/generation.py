@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import MalformedAnswerError
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
@@ -20,6 +21,7 @@ FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
 # Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
+_LATEST = 1e11
 _LINK_KEYS = ("url", "video_url", "audio_url", "image_url")
 
 
@@ -116,7 +118,7 @@ def parse_generation(answer: object, *, expected_id: str | None = None) -> Gener
         result_data=answer.get("result_data"),
         error_code=_text(error.get("code")),
         error_message=_text(error.get("message")),
-        created=_number(answer.get("created")),
+        created=_moment(answer.get("created")),
         duration=_number(answer.get("duration")),
         estimated_time=_number(_mapping(answer.get("task_info")).get("estimated_time")),
         usage=_usage(_mapping(answer.get("usage"))),
@@ -166,14 +168,14 @@ def parse_upload(answer: object) -> str:
     :raises MalformedAnswerError: the upload did not succeed or has no URL.
     """
     body = _mapping(answer)
-    url = _text(_mapping(body.get("data")).get("file_url"))
-    if body.get("success") is False or url is None:
+    url = _mapping(body.get("data")).get("file_url")
+    if body.get("success") is False or not isinstance(url, str) or not url:
         raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
     return url
 
 
 def _status(status: str) -> str:
-    word = status.strip().lower()
+    word = (_text(status) or "unknown").lower()
     return CANCELLED if word == "canceled" else word
 
 
@@ -182,9 +184,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    return str(value) or None
+    """One line fit for a log; these texts reach errors, Airflow's rows and XCom."""
+    return clean(value, "") or None
 
 
 def _number(value: object) -> float | None:
@@ -195,6 +196,14 @@ def _number(value: object) -> float | None:
     except OverflowError:
         return None
     return number if abs(number) < 1e15 else None
+
+
+def _moment(value: object) -> float | None:
+    """Seconds since the epoch, also where milliseconds came."""
+    number = _number(value)
+    if number is None or number <= 0:
+        return None
+    return number / 1000 if number > _LATEST else number
 
 
 def _progress(value: object) -> int | None:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_evolink.api.addresses import literal_address
 from airflow_provider_evolink.api.errors import ConfigurationError
@@ -16,6 +17,8 @@ DEFAULT_HOST = "https://api.evolink.ai"
 _DEFAULT_FILES_HOST = "https://files-api.evolink.ai"
 
 _EXTRAS = ("timeout", "submit_timeout", "verify", "proxy")
+_HOSTNAME = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)
+_USUAL_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +86,28 @@ def read_settings(
 
 
 def _base_url(conn_id: str, host: str | None, schema: str | None, port: int | None) -> str:
-    if not host:
+    text = (host or "").strip()
+    if not text:
         return DEFAULT_HOST
-    text = host if "://" in host else f"{schema or 'https'}://{host}"
     try:
-        parts = urlsplit(text.rstrip("/"))
+        parts = urlsplit(text if "://" in text else f"{schema or 'https'}://{text}")
         known_port = parts.port or port
     except ValueError:
         parts, known_port = urlsplit(""), None
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.path or parts.query:
+    if not _is_origin(parts):
         raise ConfigurationError(
             f"Connection {conn_id!r} has an unusable host: give scheme and host only, such as {DEFAULT_HOST}. "
             "Nothing was sent."
         )
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{name}" + (f":{known_port}" if known_port else "")
+    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    is_usual = known_port in (None, _USUAL_PORTS[parts.scheme])
+    return f"{parts.scheme}://{name}" + ("" if is_usual else f":{known_port}")
+
+
+def _is_origin(parts: SplitResult) -> bool:
+    """Whether a URL has a scheme, a host and perhaps a port, and nothing else."""
+    more = parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc
+    return parts.scheme in _USUAL_PORTS and _HOSTNAME.fullmatch(parts.hostname or "") is not None and not more
 
 
 def _header_safe(conn_id: str, key: str) -> str:
@@ -113,6 +123,12 @@ def _extras(conn_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("timeout", "submit_timeout"):
         if name in given:
             given[name] = _seconds(conn_id, name, given[name])
+    for name, kinds, allowed in (
+        ("verify", bool | str, "true, false or the path of a CA bundle"),
+        ("proxy", str, "the URL of a proxy"),
+    ):
+        if name in given and not isinstance(given[name], kinds):
+            raise _refused(conn_id, name, given[name], allowed)
     if isinstance(given.get("verify"), str) and given["verify"].lower() in {"true", "false"}:
         given["verify"] = given["verify"].lower() == "true"
     return given
@@ -124,7 +140,11 @@ def _seconds(conn_id: str, name: str, value: object) -> float:
     except ValueError:
         seconds = -1.0
     if not 1 <= seconds <= 600:
-        raise ConfigurationError(
-            f"Connection {conn_id!r}: {name}={value!r} is refused: a number of seconds from 1 to 600. Nothing was sent."
-        )
+        raise _refused(conn_id, name, value, "a number of seconds from 1 to 600")
     return seconds
+
+
+def _refused(conn_id: str, name: str, value: object, allowed: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"Connection {conn_id!r}: {name}={value!r} is refused: {allowed} is needed. Nothing was sent."
+    )

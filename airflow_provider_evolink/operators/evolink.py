@@ -94,12 +94,15 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             for warning in request.warnings:
                 self.log.warning("%s", warning)
             self._check_waiting()
-            record, was_there = self._submitter(context).settle(
-                request, self._fingerprint(request), max_tries=context["ti"].max_tries
+            record = self._submitter(context).settle(
+                request,
+                self._fingerprint(request),
+                try_number=context["ti"].try_number,
+                max_tries=context["ti"].max_tries,
             )
             if record.phase is Phase.FINISHED and record.result is not None:
                 return self._again(context, record.result)
-            waited = _waited_for(record, context, reattached=was_there)
+            waited = _waited_for(record, context)
             if not self.wait_for_completion:
                 return self._without_waiting(context, waited)
             return self._await(context, waited)
@@ -168,7 +171,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return record
 
     def _waited(self, context: Context) -> Waited:
-        return _waited_for(self._recorded(context), context, reattached=context["ti"].try_number > 1)
+        return _waited_for(self._recorded(context), context)
 
     def _remember(self, context: Context, seen: Generation, record: dict[str, Any] | None) -> None:
         known = replace(self._recorded(context), max_tries=context["ti"].max_tries)
@@ -191,7 +194,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return record
 
 
-def _waited_for(record: Record, context: Context, *, reattached: bool) -> Waited:
+def _waited_for(record: Record, context: Context) -> Waited:
     if record.generation_id is None or record.submitted_at is None:
         raise ConfigurationError("The task's ledger says neither which generation was submitted nor when.")
     origin = Origin(
@@ -200,7 +203,7 @@ def _waited_for(record: Record, context: Context, *, reattached: bool) -> Waited
         credits_reserved=record.credits_reserved,
         billing_rule=record.billing_rule,
         replay=record.replay,
-        reattached=reattached,
+        reattached=context["ti"].try_number > record.try_number,
         try_number=context["ti"].try_number,
     )
     return Waited(record.generation_id, origin, record.estimated_time)

@@ -50,6 +50,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
     """
 
     template_fields: Sequence[str] = ("generation_id", "evolink_conn_id")
+    _may_submit = False
 
     def __init__(
         self,
@@ -75,6 +76,10 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; a look that fails in passing counts as not yet."""
+        with self._softly(), airflow_errors():
+            return self._poked(context)
+
+    def _poked(self, context: Context) -> PokeReturnValue | bool:
         try:
             seen = self._look(context)
         except EvoLinkError as error:
@@ -123,13 +128,15 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
             yield
         except (EvoLinkError, EvoLinkFailException) as error:
             if self.soft_fail or self.never_fail:
+                # Airflow puts a text of its own into a skip after a deferral.
+                self.log.warning("%s", error)
                 raise AirflowSkipException(str(error)) from error
             raise
 
 
 def _waited(seen: Generation, context: Context) -> Waited:
     origin = Origin(
-        submitted_at=seen.created or time.time(),
+        submitted_at=min(seen.created or time.time(), time.time()),
         model=seen.model,
         credits_reserved=seen.usage.credits_reserved,
         billing_rule=seen.usage.billing_rule,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +14,10 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_evolink.api.pacing import Stop, Watch
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.poller import shared_poller
+
+# A worker's end is noticed up to 5 s after its task has deferred. A task that is resumed before that is taken for
+# crashed (apache/airflow#71580), so no event may come sooner. Outside a triggerer there is nothing to wait for.
+_SETTLED_SECONDS = 6.0
 
 
 class EvoLinkGenerationTrigger(BaseTrigger):
@@ -68,8 +74,11 @@ class EvoLinkGenerationTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
         poller = shared_poller(self.evolink_conn_id, lambda: async_settings(self.evolink_conn_id))
+        started = time.monotonic()
         async with poller.in_use():
             stop = await poller.wait(self.watch, self._tell)
+        if self.task_instance is not None:
+            await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
         yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
 
     def _tell(self, news: str) -> None:

@@ -1,0 +1,296 @@
+"""Any model: those of the catalogue, those it does not know, and what may be templated."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import ObjectStoragePath
+from airflow.sdk.execution_time.comms import SetXCom, _RequestFrame
+from airflow.sdk.serde import serialize
+
+from airflow_provider_evolink.api.errors import GenerationFailedError
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from tests.loopback import Asked, Write, serving, whole
+from tests.stage import Stage
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+PICTURES = Path(__file__).parent.parent / "data"
+LINK = "https://example.com/portrait.jpg"
+
+
+@pytest.fixture(autouse=True)
+def _fast(emulator: EmulatorHandle) -> None:
+    emulator.control.run_at(5000)
+
+
+def operator(model: str, media_type: Any = None, /, **parameters: Any) -> EvoLinkGenerateOperator:
+    """A task of any model, which asks every 50 ms."""
+    return EvoLinkGenerateOperator(
+        task_id="task", model=model, parameters=parameters, media_type=media_type, poll_interval=0.05
+    )
+
+
+def warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What the task has warned of."""
+    lines = capsys.readouterr().out.splitlines()
+    return [line for line in lines if "[warning" in line and "outside of the Task Runner" not in line]
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "endings"),
+    [
+        ("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3}, {".mp4"}),
+        ("gemini-omni-flash-reference-to-video", {"prompt": "A lighthouse", "image_urls": [LINK] * 2}, {".mp4"}),
+        ("gemini-omni-flash-video-edit", {"prompt": "At dusk", "video_urls": ["https://example.com/a.mp4"]}, {".mp4"}),
+        ("veo-3.1-fast-generate-preview", {"prompt": "A lighthouse", "duration": 4}, {".mp4"}),
+        ("gpt-image-2", {"prompt": "A lighthouse", "n": 2}, {".png", ".jpg"}),
+        ("z-image-turbo", {"prompt": "A lighthouse", "size": "1:1"}, {".png", ".jpg"}),
+        ("doubao-seed-audio-1-0", {"prompt": "Waves", "format": "wav"}, {".wav"}),
+        ("suno-v5-beta", {"prompt": "A shanty", "duration": 30}, {".mp3", ".wav", ".m4a"}),
+    ],
+)
+def test_models_of_the_catalogue(
+    emulator: EmulatorHandle,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    parameters: dict[str, Any],
+    endings: set[str],
+) -> None:
+    """Videos, pictures and sound: every model goes to its own endpoint, without a warning."""
+    record = stage.play(operator(model, **parameters))
+
+    assert (record["model"], record["status"]) == (model, "completed")
+    assert len(record["results"]) == parameters.get("n", len(record["results"])) > 0
+    assert {Path(link).suffix for link in record["results"]} <= endings
+    assert warnings(capsys) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "media_type", "ending"),
+    [
+        ("future-dream-9", "video", ".mp4"),
+        ("future-dream-9", "image", ".png"),
+        ("future-dream-9", "audio", ".mp3"),
+        ("future-text-to-video-9", None, ".mp4"),
+        ("future-text-to-video-9", "image", ".png"),
+    ],
+)
+def test_a_model_that_is_not_known(
+    emulator: EmulatorHandle,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    media_type: str | None,
+    ending: str,
+) -> None:
+    """It passes with one warning, with all its parameters, to the endpoint that ``media_type`` or its name tells."""
+    record = stage.play(operator(model, media_type, prompt="A lighthouse", mood="calm"))
+
+    assert {Path(link).suffix for link in record["results"]} == {ending}
+    [warning] = warnings(capsys)
+    assert model in warning
+    assert "not in the catalogue" in warning
+
+
+def test_a_model_whose_kind_is_not_known(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Where neither the name nor ``media_type`` tells the endpoint, the latter is asked for."""
+    with pytest.raises(EvoLinkFailException, match=r"media_type=None is refused.*'video', 'image' or 'audio'"):
+        stage.play(operator("future-dream-9", prompt="A lighthouse"))
+    with pytest.raises(EvoLinkFailException, match="media_type='film' is refused"):
+        stage.play(operator("future-dream-9", "film", prompt="A lighthouse"))
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+def test_a_parameter_that_is_not_known(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is sent, with one warning that names it and what may have been meant."""
+    record = stage.play(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", durations=5))
+
+    assert record["status"] == "completed"
+    [warning] = warnings(capsys)
+    for part in ("durations", "not documented", "Was 'duration' meant?"):
+        assert part in warning
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "named"),
+    [
+        ("gpt-image-2", {"prompt": "x", "n": 11}, "n=11"),
+        ("gpt-image-2", {"prompt": "x", "quality": "best"}, "quality='best'"),
+        ("gpt-image-2", {"n": 1}, "prompt=None"),
+        ("doubao-seed-audio-1-0", {"prompt": "x", "pitch_rate": 13}, "pitch_rate=13"),
+        ("wan2.7-text-to-video", {"prompt": "x", "negative_prompt": "y" * 501}, "negative_prompt="),
+        ("gemini-omni-flash-reference-to-video", {"prompt": "x", "image_urls": [LINK] * 7}, "image_urls="),
+        ("gemini-omni-flash-reference-to-video", {"prompt": "x", "image_urls": ["http://10.0.0.7/a.png"]}, "image_url"),
+        ("", {"prompt": "x"}, "model=''"),
+        ("gpt-image-2", {"prompt": "x", "n": math.nan}, "n=nan"),
+        ("gpt-image-2", {"prompt": "x", "size": {1, 2}}, "size="),
+        ("gpt-image-2", {"prompt": "x", "model": "z-image-turbo"}, "parameters.model='z-image-turbo'"),
+    ],
+)
+def test_out_of_range(
+    emulator: EmulatorHandle, stage: Stage, model: str, parameters: dict[str, Any], named: str
+) -> None:
+    """A documented parameter out of its range ends the task by name, before anything is sent."""
+    with pytest.raises(EvoLinkFailException) as caught:
+        stage.play(operator(model, **parameters))
+
+    assert str(caught.value).startswith(named)
+    assert emulator.control.state()["requests"]["total"] == 0
+    assert stage.store.held == {}
+
+
+@pytest.mark.parametrize("parameters", ["{{ a }}", ["prompt"], None, 5])
+def test_parameters_that_are_no_mapping(emulator: EmulatorHandle, stage: Stage, parameters: Any) -> None:
+    """What a template or an upstream task made of the parameters is checked too."""
+    task = EvoLinkGenerateOperator(task_id="task", model="gpt-image-2", parameters=parameters)
+
+    with pytest.raises(EvoLinkFailException, match="parameters="):
+        stage.play(task)
+
+
+def test_a_request_that_is_too_large(emulator: EmulatorHandle, stage: Stage) -> None:
+    """More than the documented 64 MB is refused here, and the text says what helps."""
+    with pytest.raises(EvoLinkFailException, match=r"'64\.0 MB' is refused.*at most 64 MB.*link") as caught:
+        stage.play(operator("gemini-omni-flash-text-to-video", prompt="x" * 64 * 2**20))
+
+    assert len(str(caught.value)) < 500
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+def test_a_picture_that_is_too_large(emulator: EmulatorHandle, stage: Stage, tmp_path: Path) -> None:
+    """A picture that fits into no request is refused without being read to its end."""
+    huge = tmp_path / "huge.png"
+    with huge.open("wb") as file:
+        file.write((PICTURES / "frame.png").read_bytes())
+        file.truncate(20 * 2**30)
+    task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=ObjectStoragePath(huge.as_uri()))
+
+    with pytest.raises(EvoLinkFailException, match=r"image=.*at most 47 MiB"):
+        stage.play(task)
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+# Templates
+
+
+def test_nested_templates(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Every string of the parameters is rendered, however deep; what is no string is left alone."""
+    task = EvoLinkGenerateOperator(
+        task_id="task",
+        model="{{ conf.model }}",
+        parameters={
+            "prompt": "{{ conf.place }} at dusk",
+            "image_urls": ["{{ conf.link }}", "https://example.com/{{ ds }}.jpg"],
+            "model_params": {"deep": [{"er": "{{ conf.place }}"}], "bare": 5, "switch": True},
+        },
+        callback_url="https://example.com/{{ ds }}",
+        evolink_conn_id="{{ conf.conn }}",
+    )
+    conf = {"model": "gpt-image-2", "place": "A harbour", "link": LINK, "conn": "my_evolink"}
+
+    task.render_template_fields({**stage.context, "conf": conf, "ds": "2026-11-23"})
+
+    assert (task.model, task.callback_url, task.evolink_conn_id) == (
+        "gpt-image-2",
+        "https://example.com/2026-11-23",
+        "my_evolink",
+    )
+    assert task.parameters == {
+        "prompt": "A harbour at dusk",
+        "image_urls": [LINK, "https://example.com/2026-11-23.jpg"],
+        "model_params": {"deep": [{"er": "A harbour"}], "bare": 5, "switch": True},
+    }
+
+
+def test_templates_of_image_to_video(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Every argument of the seed document's operator may be templated, and the picture be a storage path."""
+    task = EvoLinkImageToVideoOperator(
+        task_id="task",
+        prompt="{{ conf.place }}",
+        image=ObjectStoragePath("file:///pictures/{{ ds }}.png"),
+        duration="{{ conf.seconds }}",
+        aspect_ratio="{{ conf.ratio }}",
+        model="{{ conf.model }}",
+        callback_url="https://example.com/{{ ds }}",
+    )
+    conf = {"place": "A harbour", "seconds": "auto", "ratio": "9:16", "model": "gemini-omni-flash-image-to-video"}
+
+    task.render_template_fields({**stage.context, "conf": conf, "ds": "2026-11-23"})
+
+    assert (task.prompt, task.duration, task.aspect_ratio) == ("A harbour", "auto", "9:16")
+    assert str(task.image) == "file:///pictures/2026-11-23.png"
+    assert (task.model, task.callback_url) == ("gemini-omni-flash-image-to-video", "https://example.com/2026-11-23")
+
+
+# Results of every shape
+
+ODD_DATA: dict[str, Any] = {
+    "songs": [{"audio_url": "https://files.evolink.ai/a.mp3", "title": "A shanty"}],
+    "voice": "voice-1",
+    "number": 1e300,
+    "id": 1234567890123456789,
+    "huge": 2**70,
+    "infinite": math.inf,
+    "none": math.nan,
+    "half a pair": "\ud800",
+    "deep": json.loads("[" * 400 + "]" * 400),
+    "__classname__": "builtins.object",
+}
+
+
+@pytest.fixture
+def odd_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A service whose results are as odd as JSON, and what Python takes for it, allows."""
+
+    async def answer(asked: Asked, write: Write) -> None:
+        ended: dict[str, Any] = {"status": "completed", "result_data": ODD_DATA}
+        if asked.target.endswith("images/generations"):
+            ended = {"status": "pending"}
+        elif any(one.target.endswith("images/generations") for one in server.asked):
+            ended = {"status": "failed", "error": {"code": "service_error", "message": "cut \ud800 off\n" + "x" * 9000}}
+        await write(whole({"id": "task-unified-1-odd", **ended}))
+
+    with serving(answer) as server:
+        connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
+        monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
+        yield
+
+
+def as_airflow_carries(value: Any) -> Any:
+    """Take a value through what stands between a task and Airflow's database."""
+    xcom = SetXCom(key="return_value", value=serialize(value), dag_id="d", run_id="r", task_id="t", map_index=-1)
+    _RequestFrame(id=1, body=xcom.model_dump()).as_bytes()
+    return json.loads(json.dumps(xcom.value, allow_nan=False).encode())
+
+
+def test_result_data(emulator: EmulatorHandle, stage: Stage, odd_service: None) -> None:
+    """Whatever a generation brings besides links, Airflow can store it, and the links in it are found."""
+    record = stage.play(operator("suno-v5-beta", prompt="A shanty"))
+
+    data = record["result_data"]
+    assert as_airflow_carries(record) == record
+    assert record["results"] == ["https://files.evolink.ai/a.mp3"]
+    assert (data["voice"], data["number"], data["id"]) == ("voice-1", 1e300, 1234567890123456789)
+    assert (data["infinite"], data["none"], data["huge"]) == (None, None, str(2**70))
+    assert stage.store.get("evolink")["result"] == record
+
+
+def test_an_odd_reason(emulator: EmulatorHandle, stage: Stage, odd_service: None) -> None:
+    """What EvoLink says of a failure can be stored and logged, whatever it holds."""
+    with pytest.raises(GenerationFailedError, match=r"service_error: cut \? off x") as caught:
+        stage.play(operator("gpt-image-2", prompt="A shanty"))
+
+    stored = json.dumps(stage.store.get("evolink"), ensure_ascii=False).encode()
+    assert len(str(caught.value).encode()) < 2000
+    assert len(stored) < 3000
