@@ -114,16 +114,19 @@ def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, c
     :param waited: seconds since the submission.
     """
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
-    collect = (
-        f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
-    )
     text = (
         f"Generation {generation_id} {describe(stop)}, {waited:.0f} s after its submission. It may still be completed "
         f"at EvoLink, which offers no way to cancel it.{price} A retry goes on with it and submits nothing; "
-        f"{collect} collects it too." + (f" Last failure: {stop.detail}" if stop.detail else "")
+        f"{collecting(generation_id, conn_id)} collects it too."
+        + (f" Last failure: {stop.detail}" if stop.detail else "")
     )
     kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
     return kind(text, generation_id=generation_id)
+
+
+def collecting(generation_id: str, conn_id: str) -> str:
+    """The task that collects a generation, whoever submitted it, as a line of Python."""
+    return f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
 
 
 def _charge(seen: Generation, cost: float | None) -> str:

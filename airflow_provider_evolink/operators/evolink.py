@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, StaleRequestError
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.api.media import image_reference
 from airflow_provider_evolink.compat import NEVER_EXPIRE, task_state_store
@@ -16,7 +16,7 @@ from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
 from airflow_provider_evolink.ledger import Ledger, Phase, Policy, Record, fingerprint
-from airflow_provider_evolink.result import Origin, failure_code, record_of
+from airflow_provider_evolink.result import Origin, collecting, failure_code, record_of
 from airflow_provider_evolink.submission import Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
 
@@ -86,11 +86,12 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         self.on_clear = on_clear
         self.on_changed_input = on_changed_input
         self._was_killed = False
+        self._generation_id: str | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
         with airflow_errors():
-            request = self._request()
+            request = self._prepared(context)
             for warning in request.warnings:
                 self.log.warning("%s", warning)
             self._check_waiting()
@@ -110,16 +111,35 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
         self._was_killed = True
-        self.log.warning(
-            "Told to stop. A generation that was already submitted goes on at EvoLink and stays paid for; clear or "
-            "retry this task, or use EvoLinkGenerationSensor with its id, to collect it."
-        )
+        if self._generation_id is None:
+            self.log.warning("Told to stop. What has not been submitted yet will not be.")
+        else:
+            self.log.warning(
+                "Told to stop. Generation %s goes on at EvoLink, which can't cancel it, and stays paid for. A retry or "
+                "a clear of this task goes on with it; %s collects it too.",
+                self._generation_id,
+                collecting(self._generation_id, self.evolink_conn_id),
+            )
 
     def _parameters(self) -> Mapping[str, Any]:
         """The parameters as EvoLink takes them."""
         if not isinstance(self.parameters, Mapping):
             raise InvalidInputError("parameters", self.parameters, "a mapping of parameter names to values")
         return self.parameters
+
+    def _prepared(self, context: Context) -> Request:
+        """Build the request; if that can't be done any more, say what an earlier try has paid for."""
+        try:
+            return self._request()
+        except InvalidInputError as error:
+            known = self._ledger(context).read()
+            if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
+                raise
+            raise StaleRequestError(
+                f"{error} An earlier try has paid for generation {known.generation_id}, which goes on: mend the input, "
+                f"or let {collecting(known.generation_id, self.evolink_conn_id)} collect it.",
+                generation_id=known.generation_id,
+            ) from error
 
     def _request(self) -> Request:
         given = dict(self._parameters())
@@ -151,9 +171,13 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             task_instance=(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
             log=self.log,
-            announce=lambda identity: ti.xcom_push(key=GENERATION_ID_KEY, value=identity),
+            announce=lambda identity: self._announce(context, identity),
             is_killed=lambda: self._was_killed,
         )
+
+    def _announce(self, context: Context, generation_id: str) -> None:
+        self._generation_id = generation_id
+        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=generation_id)
 
     def _ledger(self, context: Context) -> Ledger:
         store = task_state_store(context)
@@ -166,6 +190,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
     def _recorded(self, context: Context) -> Record:
         record = self._ledger(context).read()
+        self._generation_id = None if record is None else record.generation_id
         if record is None or record.generation_id is None:
             raise ConfigurationError("The task's ledger was emptied while its generation was waited for.")
         return record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.ledger import KEY, LedgerError
-from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
 from tests.stage import Stage, Store
 
 TEXT = "gemini-omni-flash-text-to-video"
@@ -265,3 +266,33 @@ def test_mapped_siblings_pay_each_for_their_own(emulator: EmulatorHandle) -> Non
         sibling.play(operator(wait_for_completion=False))
 
     assert len({one["idempotency_key"] for one in made(emulator)}) == 2
+
+
+def test_a_kill_after_the_submission_says_what_goes_on(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A task told to stop while it waits names the generation that goes on, and how to collect it."""
+    task = operator(wait_for_completion=False)
+    identity = stage.play(task)["generation_id"]
+    task.on_kill()
+
+    said = capsys.readouterr().out
+    assert f"Generation {identity} goes on" in said
+    assert f'EvoLinkGenerationSensor(task_id="collect", generation_id="{identity}"' in said
+
+
+def test_a_picture_that_is_gone_does_not_hide_what_was_paid(
+    emulator: EmulatorHandle, stage: Stage, tmp_path: Path
+) -> None:
+    """When the input can't be read any more, the error names the generation that an earlier try has paid for."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes((Path(__file__).parents[1] / "data" / "frame.png").read_bytes())
+    task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(picture), poll_interval=1)
+    stage.store = DyingStore(3, after=False)
+    with pytest.raises(WorkerDied):
+        stage.play(task)
+    picture.unlink()
+
+    with pytest.raises(EvoLinkFailException, match=made(emulator)[0]["id"]):
+        stage.retry(task)
+    assert len(made(emulator)) == 1
