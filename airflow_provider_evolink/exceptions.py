@@ -4,7 +4,7 @@ How failures reach Airflow.
 
 The failures themselves are in :mod:`airflow_provider_evolink.api.errors`, which knows no Airflow. Those which a
 retry can't mend must end Airflow's retries, so they are raised as :class:`EvoLinkFailException`, with the failure
-as its cause; all others are raised as they are and retried as the task says.
+as its ``error``; all others are raised as they are and retried as the task says.
 """
 
 from __future__ import annotations
@@ -35,5 +35,6 @@ def airflow_errors() -> Iterator[None]:
         yield
     except EvoLinkError as error:
         if error.permanent:
-            raise EvoLinkFailException(error) from error
+            # Without the chain, whose tracebacks would bury the message at the end of the task's log.
+            raise EvoLinkFailException(error) from None
         raise

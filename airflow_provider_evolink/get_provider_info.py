@@ -16,7 +16,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-evolink",
         "name": _NAME,
-        "description": "Paid, asynchronous AI media generation through EvoLink, paid for once and landed safely.",
+        "description": "AI video, image and audio generation through EvoLink: paid for once, landed in your storage.",
         "versions": [__version__],
         "integrations": [
             {
@@ -52,9 +52,9 @@ def _connection_type() -> dict[str, Any]:
         "hook-name": _NAME,
         "hook-class-name": "airflow_provider_evolink.hooks.evolink.EvoLinkHook",
         "ui-field-behaviour": {
-            "hidden-fields": ["login", "schema", "port"],
+            "hidden-fields": ["login", "schema"],
             "relabeling": {"host": "Base URL", "password": "API key"},
-            "placeholders": {"host": "https://api.evolink.ai", "password": "sk-..."},
+            "placeholders": {"host": "https://api.evolink.ai", "port": "443", "password": "sk-..."},
         },
         "conn-fields": {
             "timeout": {

@@ -43,10 +43,11 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     """
     Put together the record that goes to XCom.
 
-    ``expires_at`` is reckoned from the earliest moment at which the links can have come to life, so that they never
-    die before it: 24 hours after the submission for most models (documented). ``credits_reserved`` comes from the
-    create answer, since the final one lacks it. ``replay`` is only there when the submission was sent more than once:
-    ``confirmed`` if EvoLink recognised the key, ``unconfirmed`` if it did not say so.
+    ``finished_at`` is when the end was read, which may be a while after it. ``expires_at`` is reckoned from the
+    earliest moment at which the links can have come to life, so that they never die before it: 24 hours after the
+    submission for most models (documented). ``credits_reserved`` comes from the create answer, since the final one
+    lacks it. ``replay`` is only there when the submission was sent more than once: ``confirmed`` if EvoLink recognised
+    the key, ``unconfirmed`` if it did not say so.
     """
     model = seen.model or origin.model
     is_final = seen.status in FINAL

@@ -184,10 +184,11 @@ def _text(
     question: Question,
     kind: type[ApiError],
 ) -> str:
-    label = " ".join(filter(None, [code, f"({error_type})" if error_type else None]))
-    said = f"HTTP {status}" + (f" {label}" if label else "") + (f": {detail}" if detail else "")
+    named = [f"HTTP {status}", code if code != str(status) else None, f"({error_type})" if error_type else None]
+    said = " ".join(part for part in named if part) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
-    return f"EvoLink answered {question.what} with {said}{reference} {question.cost} {_ADVICE[kind]}"
+    stop = "" if f"{said}{reference}".endswith(".") else "."
+    return f"EvoLink answered {question.what} with {said}{reference}{stop} {question.cost} {_ADVICE[kind]}"
 
 
 def _malformed_text(answer: Answer, question: Question, secret: str) -> str:

@@ -140,7 +140,7 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
     except (OSError, ValueError, ImportError) as error:
         data = _decode(_without_whitespace(image))
         also = f", and as base64 it is {looks_like(data)}" if data else ""
-        raise InvalidInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from error
+        raise InvalidInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from None
 
 
 def _checked(data: bytes, image: str, parameter: str) -> ImageKind:

@@ -91,7 +91,8 @@ def _base_url(conn_id: str, host: str | None, schema: str | None, port: int | No
         return DEFAULT_HOST
     try:
         parts = urlsplit(text if "://" in text else f"{schema or 'https'}://{text}")
-        known_port = parts.port or port
+        # Airflow's UI stores 0 for no port.
+        known_port = parts.port or port or None
     except ValueError:
         parts, known_port = urlsplit(""), None
     if not _is_origin(parts):

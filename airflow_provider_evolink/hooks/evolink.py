@@ -125,7 +125,8 @@ class EvoLinkHook(BaseHook):
         try:
             left = self.get_credits()
         except EvoLinkError as error:
-            return False, str(error)
+            # Airflow tests a connection under a made-up id.
+            return False, str(error).replace(f"Connection {self.evolink_conn_id!r}", "The connection")
         key = "unlimited" if left.key_remaining is None else f"{left.key_remaining:g}"
         return True, f"Connected to EvoLink. Credits left: key {key}, account {left.account_remaining:g}."
 

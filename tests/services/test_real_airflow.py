@@ -72,6 +72,8 @@ def airflow(
     env = {
         "AIRFLOW_CONN_EVOLINK_DEFAULT": evolink.airflow_connection,
         "AIRFLOW_CONN_PUBLISH_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook.url}),
+        # This morning's run of the scheduled DAG lands in the default destination.
+        "TMPDIR": str(tmp_path_factory.mktemp("tmp")),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     }
     with AirflowStack(tmp_path_factory.mktemp("airflow"), DAGS, env) as stack:
