@@ -1,0 +1,41 @@
+# `make help` lists what there is. Everything lives in this folder: .venv (tools), .demo (what a demo leaves).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# A developer's own Airflow must not leak into ours.
+unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo ui test check lock clean
+
+help: ## Show the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Build .venv; again only when pyproject.toml, setup.cfg or constraints.txt change
+
+$(STAMP): pyproject.toml setup.cfg constraints.txt
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+	@touch $@
+
+demo: $(STAMP) ## Picture to MP4 through a real Airflow, against the local emulator
+	@$(BIN)/python -m demo.run_demo
+
+ui: $(STAMP) ## The same, and Airflow's UI stays up until Ctrl-C
+	@$(BIN)/python -m demo.ui
+
+test: $(STAMP) ## The whole test suite, offline
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest
+
+check: $(STAMP) ## Style, types, package
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python scripts/check_package.py
+
+lock: $(STAMP) ## Resolve the newest versions that pyproject.toml allows into constraints.txt
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 --upgrade \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
+
+clean: ## Remove everything that make has built
+	rm -rf .venv .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes with names: each in a session of its own, each with a log, all of them ended together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import psutil
+
+from demo.errors import DemoError
+from demo.interrupts import interrupts
+
+GRACE_SECONDS = 3.0
+_POLL_SECONDS = 0.4
+
+T = TypeVar("T")
+
+
+class ProcessDiedError(DemoError):
+    """A process ended before it was told to.
+
+    :param name: whose end it was.
+    :param code: its exit code; negative for the signal that killed it.
+    :param log: where it wrote to.
+    """
+
+    def __init__(self, name: str, code: int, log: Path) -> None:
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        super().__init__(f"{name} {how}. The end of {log}:\n{tail(log)}")
+        self.name = name
+        self.code = code
+
+
+class Processes:
+    """A set of processes that lives as long as its context.
+
+    :param logs: folder for one log file per process.
+    :param grace: seconds to end by themselves after a SIGTERM, of which they get two before SIGKILL.
+    """
+
+    def __init__(self, logs: Path, grace: float = GRACE_SECONDS) -> None:
+        self._logs = logs
+        self._grace = grace
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        """Start a process; what it prints goes to its log.
+
+        :param name: how people call it; free again once it has been stopped.
+        :param command: program and arguments.
+        :param env: its whole environment.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with interrupts.held(), self.log(name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def log(self, name: str) -> Path:
+        """Return the file that a process writes to."""
+        return self._logs / f"{name}.log"
+
+    def pid(self, name: str) -> int:
+        """Return a process's id, which is also that of its session."""
+        return self._running[name].pid
+
+    def check(self) -> None:
+        """Make sure that all are alive.
+
+        :raises ProcessDiedError: one is not.
+        """
+        for name, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                raise ProcessDiedError(name, code, self.log(name))
+
+    def wait_until(self, what: str, probe: Callable[[], T | None], timeout: float) -> T:
+        """Ask again and again, while everything is alive.
+
+        :param what: is waited for, in words.
+        :param probe: returns something true once it is there.
+        :param timeout: seconds.
+        :return: what the probe returned.
+        :raises ProcessDiedError: a process ended meanwhile.
+        :raises DemoError: it did not come in time.
+        """
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            self.check()
+            found = probe()
+            if found:
+                return found
+            time.sleep(_POLL_SECONDS)
+        raise DemoError(f"Gave up after {timeout:.0f} s of waiting for {what}. Logs: {self._logs}")
+
+    def finish(self, name: str, timeout: float) -> None:
+        """Wait for a process that ends by itself.
+
+        :param timeout: seconds.
+        :raises ProcessDiedError: it failed.
+        """
+        process = self._running[name]
+        end = time.monotonic() + timeout
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(_POLL_SECONDS)
+        if process.poll() == 0:
+            self._forget([name])
+            return
+        self.check()
+        raise DemoError(f"{name} was not done after {timeout:.0f} s. Log: {self.log(name)}")
+
+    def kill(self, name: str) -> None:
+        """Kill a process and all of its session with SIGKILL, as a crash would."""
+        self._forget([name])
+
+    def stop(self, names: Iterable[str] | None = None) -> None:
+        """Ask processes to end, with their helpers, and kill what is left of their sessions.
+
+        :param names: whom; None for all.
+        """
+        chosen = list(self._running if names is None else names)
+        for _ in range(2):  # Airflow takes a second SIGTERM for "don't wait"
+            for name in self._living(chosen):
+                with suppress(ProcessLookupError):
+                    os.killpg(self.pid(name), signal.SIGTERM)
+            end = time.monotonic() + self._grace
+            while time.monotonic() < end and self._living(chosen):
+                time.sleep(_POLL_SECONDS / 8)
+        self._forget(chosen)
+
+    def _living(self, names: Iterable[str]) -> list[str]:
+        return [name for name in names if self._running[name].poll() is None]
+
+    def _forget(self, names: Sequence[str]) -> None:
+        gone = {name: self._running[name] for name in names}
+        _kill_sessions({process.pid for process in gone.values()})
+        for name, process in gone.items():
+            process.wait()
+            del self._running[name]
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End everything."""
+        with interrupts.held():
+            self.stop()
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """Return the last lines of a log."""
+    with suppress(FileNotFoundError):
+        return "\n".join(log.read_text(errors="replace").rstrip().splitlines()[-lines:]) or "(it wrote nothing)"
+    return "(there is no log)"
+
+
+def _kill_sessions(sessions: set[int]) -> None:
+    """Kill every member; again, until none is left that a member could just have started."""
+    while members := _members(sessions):
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS / 20)
+
+
+def _members(sessions: set[int]) -> list[int]:
+    """Find the living processes of sessions: Airflow's tasks have process groups of their own, but no sessions."""
+    members = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError, PermissionError):
+            if os.getsid(process.pid) in sessions and process.status() != psutil.STATUS_ZOMBIE:
+                members.append(process.pid)
+    return members

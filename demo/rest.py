@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user sees of Airflow, over its public REST API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from demo.errors import DemoError
+
+# The api-server builds its execution API at the first task's request, and answers nobody meanwhile.
+_TIMEOUT_SECONDS = 60.0
+
+
+class AirflowApi:
+    """A client of Airflow's REST API, logged in as admin.
+
+    :param url: where the api-server listens.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def missing(self) -> list[str]:
+        """Return the components that are not there yet."""
+        try:
+            health = self._client.get("/api/v2/monitor/health").raise_for_status().json()
+        except httpx.HTTPError:
+            return ["api-server"]
+        return sorted(name for name, part in health.items() if part["status"] != "healthy")
+
+    def get(self, path: str, **params: Any) -> Any:
+        """Read ``/api/v2/{path}``.
+
+        :raises httpx.HTTPStatusError: it was refused.
+        """
+        return self._call("GET", path, params=params)
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Post JSON to ``/api/v2/{path}``.
+
+        :raises httpx.HTTPStatusError: it was refused.
+        """
+        return self._call("POST", path, json=body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Patch ``/api/v2/{path}`` with JSON.
+
+        :raises httpx.HTTPStatusError: it was refused.
+        """
+        return self._call("PATCH", path, json=body)
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Tell whether a DAG has been parsed.
+
+        :raises DemoError: a DAG file can't be imported.
+        """
+        if errors := self.get("importErrors")["import_errors"]:
+            raise DemoError(f"{errors[0]['filename']} can't be imported:\n{errors[0]['stack_trace']}")
+        return any(dag["dag_id"] == dag_id for dag in self.get("dags", limit=100)["dags"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG run."""
+        self.patch(f"dags/{dag_id}", {"is_paused": False})
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run, and return its id.
+
+        :param conf: the DAG's params.
+        """
+        run = self.post(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf or {}})
+        return str(run["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return a run's state."""
+        return str(self.get(_run(dag_id, run_id))["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return a run's task instances, mapped ones too."""
+        found: list[dict[str, Any]] = self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=1000)["task_instances"]
+        return found
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """Return the state of each task of a run; for mapped tasks use :meth:`task_instances`."""
+        return {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return what a task has pushed; None if it has not (yet)."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{quote(key, safe='')}"
+        try:
+            value = self.get(path, map_index=map_index, deserialize=True)["value"]
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+        return _plain(value)
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return a task's log as text, what its trigger wrote included."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.get(path, map_index=map_index, full_content=True)["content"]
+        return "\n".join(line if isinstance(line, str) else str(line.get("event", "")) for line in content)
+
+    def _call(self, method: str, path: str, **options: Any) -> Any:
+        if "Authorization" not in self._client.headers:
+            self._client.headers["Authorization"] = f"Bearer {self._token()}"
+        response = self._client.request(method, f"/api/v2/{path}", **options)
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def _token(self) -> str:
+        """Every visitor is an admin on this Airflow."""
+        return str(self._client.get("/auth/token").raise_for_status().json()["access_token"])
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _plain(value: Any) -> Any:
+    """Airflow hands some values over as JSON in a string."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        return json.loads(value)
+    return value
