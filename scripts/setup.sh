@@ -20,6 +20,8 @@ echo "Setting up .venv (once; under a minute)"
 }
 set -- --constraint constraints.txt --build-constraint constraints.txt --group dev --editable ".[emulator]"
 "$venv" -m pip install -qq --disable-pip-version-check --constraint constraints.txt pip uv
+# Behind a company's own certificate authority only the system knows whom to trust.
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 # uv takes seconds where pip takes minutes, but knows only the default index; pip knows the user's configuration.
 .venv/bin/uv pip install --quiet --compile-bytecode --python "$venv" "$@" || {
   echo "uv could not; trying pip"
