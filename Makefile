@@ -25,7 +25,7 @@ ui: $(STAMP) ## The same, and Airflow's UI stays up until Ctrl-C
 	@$(BIN)/python -m demo.ui
 
 test: $(STAMP) ## The whole test suite, offline
-	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile
 
 check: $(STAMP) ## Style, types, package
 	$(BIN)/ruff check .

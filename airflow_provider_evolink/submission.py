@@ -114,14 +114,16 @@ class Submitter:
 
     def _post(self, request: Request, intent: Record, sent_before: bool) -> Submission:
         if self.is_killed():
-            if not sent_before:
-                self._withdraw(intent)
+            if sent_before:
+                raise self._unknown(intent, NotSentError("The task was told to stop before it sent this again."))
+            self._withdraw(intent)
             raise NotSentError("The task was told to stop before the submission was sent; nothing was charged by it.")
         try:
             return self.send(request, intent.key)
-        except NotSentError:
-            if not sent_before:
-                self._withdraw(intent)
+        except NotSentError as error:
+            if sent_before:
+                raise self._unknown(intent, NotSentError("EvoLink could not be reached to send this again.")) from error
+            self._withdraw(intent)
             raise
         except ApiError as error:
             if isinstance(error, ServerError) or not error.documented:

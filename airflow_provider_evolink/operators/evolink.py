@@ -15,7 +15,7 @@ from airflow_provider_evolink.compat import NEVER_EXPIRE, task_state_store
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
-from airflow_provider_evolink.ledger import Ledger, Phase, Policy, Record, fingerprint
+from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Policy, Record, fingerprint
 from airflow_provider_evolink.result import Origin, collecting, failure_code, record_of
 from airflow_provider_evolink.submission import Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
@@ -192,7 +192,9 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         record = self._ledger(context).read()
         self._generation_id = None if record is None else record.generation_id
         if record is None or record.generation_id is None:
-            raise ConfigurationError("The task's ledger was emptied while its generation was waited for.")
+            raise LedgerError(
+                "The task's ledger lacks the generation that was waited for; a retry finds it by its key."
+            )
         return record
 
     def _waited(self, context: Context) -> Waited:

@@ -127,7 +127,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         )
 
     def _network(self) -> Network:
-        from airflow_provider_evolink.api.client import tls_context
+        from airflow_provider_evolink.api.transport import tls_context
         from airflow_provider_evolink.landing.source import Network
 
         settings = self._hook.settings

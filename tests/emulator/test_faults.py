@@ -59,7 +59,9 @@ def test_impossible_faults_are_refused(api, wrong):
         api.control.inject(**wrong)
 
 
-@pytest.mark.parametrize(("name", "endpoint"), [(name, on) for name, kind in KINDS.items() for on in kind.where])
+@pytest.mark.parametrize(
+    ("name", "endpoint"), [(name, on) for name, kind in KINDS.items() for on in sorted(kind.where)]
+)
 def test_every_fault_strikes_everywhere_it_says(name, endpoint):
     """Each kind of fault is taken exactly once at each of its endpoints, in its stage."""
     faults = Faults()

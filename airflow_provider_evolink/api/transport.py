@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+One account's way over HTTP: the only room that knows httpx.
+
+A :class:`Call` describes a request once, and :class:`Wire` sends it: bounded in time, in bytes and in how many are in
+flight, and with every failure of the network told apart by whether the request can have arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from airflow_provider_evolink import __version__
+from airflow_provider_evolink.api.answers import Answer, Question
+from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
+    ConnectionLostError,
+    MalformedAnswerError,
+    NotSentError,
+)
+from airflow_provider_evolink.api.settings import Settings
+
+USER_AGENT = f"airflow-provider-evolink/{__version__}"
+MAX_CONNECTIONS = 8
+_MAX_ANSWER_BYTES = 16 * 1024 * 1024
+_CONNECT_SECONDS = 5.0
+_KEEP_ALIVE_SECONDS = 75.0
+# The slowest line on which a large request still has the time it takes.
+_SLOWEST_BYTES_PER_SECOND = 64 * 1024
+_GZIP_OR_ZLIB = 47
+
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One request, and what its failure means.
+
+    :param question: what is asked, for the text of an error.
+    :param seconds: to wait for the next bytes of the answer.
+    :param is_paid: whether it costs money if it arrives.
+    """
+
+    method: str
+    url: str
+    question: Question
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Any] | None = None
+    seconds: float = 15.0
+    is_paid: bool = False
+
+    @property
+    def total_seconds(self) -> float:
+        """How long it may take in all."""
+        return _CONNECT_SECONDS + 2 * self.seconds + len(self.content or b"") / _SLOWEST_BYTES_PER_SECOND
+
+
+class Wire:
+    """
+    Sends calls to one account.
+
+    :param transport: replaces the network, for tests.
+    """
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        # httpcore's pool slows with every queued request, so none may queue there.
+        self._gate = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._http = _http_client(settings, transport)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    async def send(self, call: Call) -> Answer:
+        """
+        Send a call once and return the whole answer, whatever its status.
+
+        :raises NotSentError: it never left.
+        :raises ConnectionLostError: it may have arrived.
+        :raises MalformedAnswerError: the answer is larger than any of EvoLink's.
+        """
+        timeout = httpx.Timeout(call.seconds, connect=_CONNECT_SECONDS, pool=call.seconds)
+        try:
+            async with (
+                self._gate,
+                asyncio.timeout(call.total_seconds),
+                self._http.stream(
+                    call.method,
+                    call.url,
+                    content=call.content,
+                    files=call.files,
+                    headers=dict(call.headers),
+                    timeout=timeout,
+                ) as response,
+            ):
+                return Answer(response.status_code, response.headers, await _bounded(response, call.question))
+        except _NEVER_LEFT as error:
+            raise _not_sent(call.question, error) from error
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            # Without its cause, which may quote what came: an echo of the key.
+            raise _lost(call.question, error) from None
+
+
+@functools.lru_cache(maxsize=8)
+def tls_context(verify: bool | str) -> ssl.SSLContext:
+    """One TLS context per process and CA bundle: building one costs 40 ms and 0.8 MiB."""
+    if verify is False:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if isinstance(verify, str):
+        return ssl.create_default_context(cafile=verify)
+    return httpx.create_ssl_context()
+
+
+def _http_client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    is_plain = settings.base_url.startswith("http://")
+    try:
+        return httpx.AsyncClient(
+            headers={
+                "Authorization": f"Bearer {settings.api_key}",
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+                # Answers are small, and what is not unpacked can't be a bomb.
+                "Accept-Encoding": "identity",
+            },
+            verify=False if is_plain else tls_context(settings.verify),
+            proxy=settings.proxy,
+            # A proxy of the environment must not see plain requests meant for this machine.
+            trust_env=not is_plain,
+            transport=transport,
+            follow_redirects=False,
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_CONNECTIONS,
+                keepalive_expiry=_KEEP_ALIVE_SECONDS,
+            ),
+        )
+    except (ValueError, OSError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"The connection's verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
+        ) from None
+
+
+async def _bounded(response: httpx.Response, question: Question) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise MalformedAnswerError(
+                f"Something answered {question.what} with more than {_MAX_ANSWER_BYTES} bytes. {question.cost} "
+                "A retry may reach EvoLink itself.",
+                generation_id=question.generation_id,
+            )
+    return _unpacked(bytes(body), response.headers.get("content-encoding", ""))
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """Unpack an answer that was packed though we asked for it plain, and no more of it than is allowed."""
+    if encoding.strip().lower() not in {"gzip", "deflate"}:
+        return body
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, _MAX_ANSWER_BYTES)
+    except zlib.error:
+        return body
+
+
+def _not_sent(question: Question, error: Exception) -> NotSentError:
+    return NotSentError(
+        f"EvoLink could not be reached for {question.what} ({type(error).__name__}: {error}). "
+        "The request never left, so nothing was charged. A retry is safe.",
+        generation_id=question.generation_id,
+    )
+
+
+def _lost(question: Question, error: Exception) -> ConnectionLostError:
+    return ConnectionLostError(
+        f"EvoLink's answer to {question.what} was lost ({type(error).__name__}). {question.cost} A retry asks again.",
+        generation_id=question.generation_id,
+    )

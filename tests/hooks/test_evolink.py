@@ -1,0 +1,196 @@
+"""The account as an Airflow connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    EvoLinkError,
+    GenerationNotFoundError,
+    InvalidInputError,
+    ServerError,
+)
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+
+DATA = Path(__file__).parent.parent / "data"
+KEY = "airflow-0123456789abcdef"
+Connect = Callable[..., EvoLinkHook]
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+
+
+@pytest.fixture
+def connect(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Makes a hook on a connection to the emulator with other fields."""
+
+    def made(**changes: Any) -> EvoLinkHook:
+        fields = {**json.loads(evolink_emulator.airflow_connection), **changes}
+        monkeypatch.setenv("AIRFLOW_CONN_MY_EVOLINK", json.dumps(fields))
+        return EvoLinkHook("my_evolink")
+
+    return made
+
+
+def requests(emulator: EmulatorHandle) -> dict[str, int]:
+    """Which endpoints were asked, and how often."""
+    return {name: count for name, count in emulator.control.state()["requests"].items() if count}
+
+
+@pytest.mark.parametrize("conn_type", ["evolink", "http"])
+def test_connection_types(connect: Connect, evolink_emulator: EmulatorHandle, conn_type: str) -> None:
+    """Connections of the types ``evolink`` and ``http`` are accepted."""
+    hook = connect(conn_type=conn_type)
+
+    assert hook.get_credits().account_remaining == 1000
+    assert hook.is_loopback
+    assert asyncio.run(async_settings("my_evolink")) == hook.settings
+
+
+def test_another_type_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """A connection of another service is named, and its password goes nowhere."""
+    hook = connect(conn_type="postgres")
+
+    with pytest.raises(ConfigurationError, match=r"'my_evolink' is of type 'postgres'") as caught:
+        hook.get_credits()
+    with pytest.raises(ConfigurationError, match="postgres"):
+        asyncio.run(async_settings("my_evolink"))
+    assert evolink_emulator.api_key not in str(caught.value)
+    assert requests(evolink_emulator) == {}
+
+
+def test_a_connection_as_uri(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection may be written as a URI too."""
+    port = evolink_emulator.url.rpartition(":")[2]
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_EVOLINK_DEFAULT", f"evolink://:{evolink_emulator.api_key}@127.0.0.1:{port}/http?timeout=5"
+    )
+
+    hook = EvoLinkHook()
+
+    assert hook.settings.timeout == 5
+    assert hook.get_credits().account_remaining == 1000
+
+
+@pytest.mark.parametrize("extra", ["[]", "nonsense", '"text"', "5"])
+def test_an_extra_that_is_no_object(connect: Connect, extra: str) -> None:
+    """An extra that holds no fields is told, without what it holds."""
+    with pytest.raises(ConfigurationError, match=r"'my_evolink' has an extra that is no JSON object"):
+        _ = connect(extra=extra).settings
+
+
+def test_test_connection_is_free(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """The test of a connection asks for the credits, once, and tells them."""
+    assert connect().test_connection() == (
+        True,
+        "Connected to EvoLink. Credits left: key 1000, account 1000.",
+    )
+    assert requests(evolink_emulator) == {"credits": 1, "total": 1}
+
+
+def test_test_connection_tells_what_is_wrong(
+    connect: Connect, evolink_emulator: EmulatorHandle, unused_tcp_port: int
+) -> None:
+    """A wrong key, a web page and a dead host are told in words, never raised."""
+    evolink_emulator.control.inject("html", on="credits", times=4)
+
+    told = [
+        connect().test_connection(),
+        connect(password="sk-wrong-key-1234").test_connection(),
+        connect(host=f"http://127.0.0.1:{unused_tcp_port}").test_connection(),
+        connect(password="").test_connection(),
+        connect(host="http://api.evolink.ai").test_connection(),
+    ]
+
+    assert [works for works, _ in told] == [False] * 5
+    for (_, text), part in zip(told, ("text/html", "401", "could not be reached", "no API key", "http"), strict=True):
+        assert part in text
+    assert set(requests(evolink_emulator)) == {"credits", "total"}
+
+
+def test_from_submission_to_reading(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """What is submitted can be read, alone and among others."""
+    hook = connect()
+    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+
+    made = hook.submit(prepared, KEY)
+    again = hook.submit(prepared, KEY)
+
+    assert (made.replayed, again.replayed) == (False, True)
+    assert hook.get_generation(made.generation.id).id == made.generation.id
+    assert set(hook.get_generations([made.generation.id, "task-unified-1-unknown"])) == {made.generation.id}
+    with pytest.raises(GenerationNotFoundError, match="task-unified-1-unknown"):
+        hook.get_generation("task-unified-1-unknown")
+
+
+def test_reading_is_repeated_and_submitting_is_not(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """Three failures in passing are endured by a read, none by a submission."""
+    hook = connect()
+    evolink_emulator.control.inject("server_error", on="credits", times=3)
+    evolink_emulator.control.inject("server_error", on="submit")
+
+    assert hook.get_credits().account_remaining == 1000
+    with pytest.raises(ServerError):
+        hook.submit(hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse"}), KEY)
+    assert requests(evolink_emulator) == {"credits": 4, "submit": 1, "total": 5}
+
+
+def test_bad_input_sends_nothing(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """What EvoLink would refuse is refused here."""
+    with pytest.raises(InvalidInputError, match="duration"):
+        connect().prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 99})
+    with pytest.raises(InvalidInputError, match="generation_id"):
+        connect().get_generation("../credits")
+    assert requests(evolink_emulator) == {}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("frame.png", "png"), ("frame.jpg", "jpeg"), ("frame.webp", "webp")])
+def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, kind: str) -> None:
+    """A picture is uploaded under the type its content shows, and can be fetched where the link says."""
+    link = connect().upload(DATA / name)
+
+    [upload] = evolink_emulator.control.state()["uploads"]
+    assert (upload["mime_type"], upload["file_size"]) == (f"image/{kind}", (DATA / name).stat().st_size)
+    assert link.startswith(evolink_emulator.url)
+
+
+@pytest.mark.parametrize("name", ["frame.gif", "openapi/get-credits.yaml", "openapi", "nothing.png"])
+def test_only_pictures_are_uploaded(connect: Connect, evolink_emulator: EmulatorHandle, name: str) -> None:
+    """What is no picture for EvoLink, or no file at all, is refused by name."""
+    with pytest.raises(InvalidInputError, match="path="):
+        connect().upload(str(DATA / name))
+    assert requests(evolink_emulator) == {}
+
+
+def test_an_upload_that_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """A failure of the files API, which has a form of its own, is one of ours too."""
+    evolink_emulator.control.inject("refused", on="upload", times=None, status=401)
+
+    with pytest.raises(AuthenticationError, match=r"the upload .*Invalid or expired token"):
+        connect().upload(DATA / "frame.png")
+
+
+async def test_inside_a_running_loop(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """A hook may be used where a loop runs, as in a notebook; what fails there is raised there."""
+    hook = connect()
+
+    assert hook.get_credits().account_remaining == 1000
+    with pytest.raises(EvoLinkError, match="task-unified-1-unknown"):
+        hook.get_generation("task-unified-1-unknown")
+
+
+def test_a_connection_that_is_missing() -> None:
+    """An unknown connection is Airflow's error, with its id."""
+    with pytest.raises(Exception, match="no_such_connection"):
+        EvoLinkHook("no_such_connection").get_credits()

@@ -1,0 +1,126 @@
+"""
+A server on this machine that answers as a test wants, byte by byte.
+
+The emulator answers as EvoLink does, faults included. This one is for what no sane server sends, and for counting
+connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+Write = Callable[[bytes], Awaitable[None]]
+Answer = Callable[["Asked", Write], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Loopback:
+    """A running server, and what it has seen; with ``hangs_up`` it ends a connection after its first answer."""
+
+    answer: Answer
+    hangs_up: bool = False
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    connections: int = 0
+    open: int = 0
+    most_open: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection until either side ends it."""
+        self.connections += 1
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+
+        async def write(data: bytes) -> None:
+            writer.write(data)
+            await writer.drain()
+
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                while (asked := await _request(reader)) is not None:
+                    self.asked.append(asked)
+                    await self.answer(asked, write)
+                    if self.hangs_up:
+                        break
+        finally:
+            self.open -= 1
+            writer.close()
+
+
+async def _request(reader: asyncio.StreamReader) -> Asked | None:
+    first = await reader.readline()
+    if not first:
+        return None
+    method, target, _ = first.decode().split(" ", 2)
+    headers: dict[str, str] = {}
+    while (line := await reader.readline()).strip():
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.strip().lower()] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Asked(method, target, headers, body)
+
+
+def whole(value: Any, status: int = 200, **headers: str) -> bytes:
+    """An HTTP answer with a JSON body, or with the very bytes given."""
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    more = "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
+    return head.encode() + body
+
+
+def always(value: Any, status: int = 200, **headers: str) -> Answer:
+    """Answer every request alike."""
+    data = whole(value, status, **headers)
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(data)
+
+    return answer
+
+
+@contextmanager
+def serving(answer: Answer, *, hangs_up: bool = False) -> Iterator[Loopback]:
+    """Run a server in a thread of its own, as long as the context lasts."""
+    server = Loopback(answer, hangs_up)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="loopback", daemon=True)
+    thread.start()
+    listener = asyncio.run_coroutine_threadsafe(_start(server), loop).result(5)
+    try:
+        yield server
+    finally:
+        asyncio.run_coroutine_threadsafe(_stop(listener), loop).result(5)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(5)
+        loop.close()
+
+
+async def _start(server: Loopback) -> asyncio.Server:
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20)
+    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    return listener
+
+
+async def _stop(listener: asyncio.Server) -> None:
+    listener.close()
+    connections = asyncio.all_tasks() - {asyncio.current_task()}
+    for connection in connections:
+        connection.cancel()
+    await asyncio.gather(*connections, return_exceptions=True)
+    await asyncio.sleep(0)

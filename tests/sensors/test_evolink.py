@@ -1,0 +1,262 @@
+"""Waiting for a generation that somebody else submitted."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
+
+from airflow_provider_evolink.api.errors import GenerationTimeoutError, PollingFailedError
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
+from tests.stage import Stage
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+MODES = {
+    "deferred": {"deferrable": True},
+    "poke": {"deferrable": False},
+    "reschedule": {"deferrable": False, "mode": "reschedule"},
+}
+EVERY_MODE = pytest.mark.parametrize("mode", MODES)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+
+
+@pytest.fixture
+def emulator(emulator: EmulatorHandle) -> EmulatorHandle:
+    """The emulator, ten times as fast."""
+    emulator.control.run_at(1200)
+    return emulator
+
+
+@pytest.fixture
+def record(emulator: EmulatorHandle) -> dict[str, Any]:
+    """The record of a task that has submitted and not waited."""
+    return submitted()
+
+
+def submitted(stage: Stage | None = None, **kwargs: Any) -> dict[str, Any]:
+    """Submit a short video, and by default don't wait for it."""
+    task = EvoLinkGenerateOperator(
+        task_id="submit",
+        model="gemini-omni-flash-text-to-video",
+        parameters={"prompt": "A lighthouse", "duration": 3},
+        **{"wait_for_completion": False, **kwargs},
+    )
+    made: dict[str, Any] = (stage or Stage()).play(task)
+    return made
+
+
+def sensor(generation: Any, mode: str = "deferred", **kwargs: Any) -> EvoLinkGenerationSensor:
+    """A sensor that asks every 50 ms."""
+    given = {"poll_interval": 0.05, **MODES[mode], **kwargs}
+    return EvoLinkGenerationSensor(task_id="collect", generation_id=generation, **given)
+
+
+def play(stage: Stage, task: EvoLinkGenerationSensor) -> Any:
+    """Run a try to its end, however often the sensor asks to be scheduled again."""
+    stage.ti.get_first_reschedule_date = lambda _: None  # type: ignore[attr-defined]
+    for _ in range(200):
+        try:
+            return stage.play(task)
+        except AirflowRescheduleException:
+            time.sleep(0.02)
+    raise AssertionError("It never ended.")
+
+
+@EVERY_MODE
+def test_the_record_is_the_operators(emulator: EmulatorHandle, stage: Stage, mode: str) -> None:
+    """In every mode the sensor returns, and pushes, what the operator would have."""
+    own = Stage()
+    theirs = submitted(own, wait_for_completion=True, poll_interval=0.05)
+
+    mine = play(stage, sensor(theirs["generation_id"], mode))
+
+    kept = [name for name in theirs if name not in ("finished_at", "usage", "submitted_at", "expires_at")]
+    assert list(mine) == list(theirs)
+    assert {name: mine[name] for name in kept} == {name: theirs[name] for name in kept}
+    assert mine["usage"]["credits_used"] == theirs["usage"]["credits_used"]
+    assert mine["submitted_at"] == theirs["submitted_at"]
+    assert stage.ti.xcoms["generation_id"] == theirs["generation_id"]
+    assert stage.ti.xcoms["result_link"] == theirs["results"][0]
+
+
+@EVERY_MODE
+def test_it_waits(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str) -> None:
+    """A generation under way is waited for, and nothing is submitted."""
+    seen = play(stage, sensor(record["generation_id"], mode))
+
+    assert (seen["status"], len(seen["results"])) == ("completed", 1)
+    assert len(stage.deferrals) == (mode == "deferred")
+    assert emulator.control.state()["requests"]["submit"] == 1
+
+
+@EVERY_MODE
+def test_an_old_generation_is_collected(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
+) -> None:
+    """What has ended is collected at once, though its age is past the timeout by far."""
+    emulator.control.advance(100_000)
+
+    assert play(stage, sensor(record["generation_id"], mode, timeout=0.001))["status"] == "completed"
+    assert stage.deferrals == []
+    assert emulator.control.state()["requests"]["read"] == 1
+
+
+def test_a_record_may_be_given(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]) -> None:
+    """The operator's whole record will do instead of its id."""
+    assert play(stage, sensor(record))["generation_id"] == record["generation_id"]
+
+
+@pytest.mark.parametrize("given", [None, "", "x", "../credits", 5, {}, {"generation_id": None}, ["task-unified-1"]])
+def test_what_is_no_id(emulator: EmulatorHandle, stage: Stage, given: Any) -> None:
+    """What can be no generation ends the task at once, by name, and nothing is sent."""
+    with pytest.raises(EvoLinkFailException, match="generation_id="):
+        play(stage, sensor(given))
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+@EVERY_MODE
+def test_not_known(emulator: EmulatorHandle, stage: Stage, mode: str) -> None:
+    """A generation of another account ends the task at once, with EvoLink's words."""
+    with pytest.raises(EvoLinkFailException, match=r"task-unified-1-unknown .*404 task_not_found"):
+        play(stage, sensor("task-unified-1-unknown", mode))
+    assert emulator.control.state()["requests"]["total"] == 1
+
+
+@EVERY_MODE
+@pytest.mark.parametrize(
+    ("fault", "options", "words"),
+    [
+        ("moderation", {}, "ended as failed .*content_policy_violation: Content policy violation"),
+        ("task_failure", {"code": "service_error"}, "ended as failed .*service_error"),
+        ("cancelled", {}, "ended as cancelled"),
+    ],
+)
+def test_failed(
+    emulator: EmulatorHandle, stage: Stage, mode: str, fault: str, options: dict[str, Any], words: str
+) -> None:
+    """A generation that failed fails the sensor for good, with id and reason: it can't submit anew."""
+    emulator.control.inject(fault, on="submit", **options)
+    made = submitted()["generation_id"]
+
+    with pytest.raises(EvoLinkFailException, match=words) as caught:
+        play(stage, sensor(made, mode))
+    assert made in str(caught.value)
+    assert "must submit it anew" in str(caught.value)
+
+
+@EVERY_MODE
+def test_not_finished_in_time(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str) -> None:
+    """After the timeout the text says that it goes on, and how to collect it."""
+    emulator.control.run_at(0.1)
+
+    with pytest.raises((GenerationTimeoutError, AirflowSensorTimeout)) as caught:
+        play(stage, sensor(record["generation_id"], mode, timeout=2, poke_interval=0.05))
+
+    for part in (record["generation_id"], "was not finished at the deadline", "no way to cancel", "A retry goes on"):
+        assert part in str(caught.value)
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("why", ["not known", "failed", "late"])
+@pytest.mark.parametrize("switch", ["soft_fail", "never_fail"])
+def test_soft_fail(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], mode: str, why: str, switch: str
+) -> None:
+    """With ``soft_fail`` or ``never_fail`` the task is skipped instead, and its log still says why."""
+    if why == "failed":
+        emulator.control.inject("moderation", on="submit")
+    made = "task-unified-1-unknown" if why == "not known" else submitted()["generation_id"]
+    if why == "late":
+        emulator.control.run_at(0.1)
+
+    with pytest.raises(AirflowSkipException):
+        play(stage, sensor(made, mode, timeout=1 if why == "late" else 30, poke_interval=0.05, **{switch: True}))
+    reasons = {"not known": "task_not_found", "failed": "content_policy_violation", "late": "no way to cancel"}
+    assert any(made in line and reasons[why] in line for line in capsys.readouterr().out.splitlines())
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("fault", ["server_error", "reset", "html"])
+def test_failed_questions_are_endured(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str, fault: str
+) -> None:
+    """Questions that fail in passing cost a moment."""
+    emulator.control.inject(fault, on="read", times=6, after=1)
+
+    assert play(stage, sensor(record["generation_id"], mode))["status"] == "completed"
+
+
+def test_patience_ends(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When EvoLink can't be asked for too long, a worker looks itself, and a retry goes on."""
+    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "0.2")
+    emulator.control.run_at(0.1)
+    task = sensor(record["generation_id"])
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+
+    event = {"outcome": "unreachable", "status": "processing", "detail": "HTTP 502"}
+    with pytest.raises(PollingFailedError, match="HTTP 502"):
+        task.resume_execution("execute_complete", {"event": event}, stage.context)
+    emulator.control.advance(1000)
+    assert task.resume_execution("execute_complete", {"event": event}, stage.context)["status"] == "completed"
+
+
+def test_a_deferral_that_timed_out_looks_once_more(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
+) -> None:
+    """Should every triggerer be dead, the video that is there is still taken."""
+    task = sensor(record["generation_id"])
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.advance(1000)
+
+    assert task.resume_execution("__fail__", {"error": "Trigger timeout"}, stage.context)["status"] == "completed"
+
+
+def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]) -> None:
+    """What Airflow keeps of the deferral are ids and times, counted from EvoLink's own time of creation."""
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(record, timeout=timedelta(minutes=5)).execute(stage.context)
+
+    _, kwargs = deferred.value.trigger.serialize()
+    [made] = emulator.control.state()["generations"]
+    assert kwargs["submitted_at"] == made["created"]
+    assert kwargs["deadline"] == made["created"] + 300
+    assert emulator.api_key not in str(kwargs)
+    assert set(kwargs) == {
+        "evolink_conn_id",
+        "generation_id",
+        "submitted_at",
+        "deadline",
+        "poll_interval",
+        "estimated_time",
+        "patience",
+    }
+
+
+def test_defaults() -> None:
+    """Thirty minutes as the operators, not Airflow's seven days; paced; deferred; the id is templated."""
+    task = EvoLinkGenerationSensor(task_id="collect", generation_id="task-unified-1")
+
+    assert (task.timeout, task.poll_interval, task.deferrable, task.mode) == (1800, None, True, "poke")
+    assert "generation_id" in task.template_fields
+
+
+@pytest.mark.parametrize("timeout", [0, -1, timedelta(days=31)])
+def test_a_timeout_that_is_none(timeout: Any) -> None:
+    """A timeout that can't be kept is refused by name, before the DAG runs."""
+    with pytest.raises(Exception, match="timeout"):
+        EvoLinkGenerationSensor(task_id="collect", generation_id="task-unified-1", timeout=timeout)

@@ -1,0 +1,109 @@
+"""What an import costs: every Airflow process imports the package, most of them never use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import airflow_provider_evolink
+
+ROOT = Path(__file__).parent.parent
+EXTRAS = {"emulator"}
+HEAVY = {
+    "PIL", "aiohttp", "av", "boto3", "botocore", "fsspec.implementations.http", "google", "h2", "jsonschema",
+    "multipart", "numpy", "pandas", "pytest", "requests", "rich.progress", "s3fs", "sqlalchemy.orm", "starlette",
+    "uvicorn",
+}  # fmt: skip
+# Runs in a process of its own: imports what it is told, with every way out blocked.
+PROBE = """
+import importlib, json, sys
+first, then = json.loads(sys.argv[1])
+for name in first:
+    importlib.import_module(name)
+forbidden = ("socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen", "os.system")
+seen, read = [], []
+def watch(event, arguments):
+    if event in forbidden:
+        seen.append(event)
+    if event == "open" and str(arguments[0]).endswith((".json", ".pem", ".cfg")):
+        read.append(str(arguments[0]))
+sys.addaudithook(watch)
+before = set(sys.modules)
+for name in then:
+    importlib.import_module(name)
+print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules), seen, read]))
+"""
+
+
+def modules(*parts: str) -> list[str]:
+    """Every module below a part of the package that needs no extra."""
+    path = Path(airflow_provider_evolink.__file__).parent.joinpath(*parts)
+    prefix = ".".join(["airflow_provider_evolink", *parts, ""])
+    found = [one.name for one in pkgutil.walk_packages([str(path)], prefix)]
+    return [name for name in found if not EXTRAS & set(name.split("."))]
+
+
+def start(first: list[str], then: list[str]) -> subprocess.Popen[str]:
+    """Begin to import in a new process."""
+    command = [sys.executable, "-c", PROBE, json.dumps([first, then])]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, list[Any]]:
+    """What came with the package on top of Airflow's SDK, with its API alone, and with its metadata alone."""
+    running = {
+        "all": start(["airflow.sdk"], modules()),
+        "api": start([], modules("api")),
+        "info": start([], ["airflow_provider_evolink.get_provider_info"]),
+    }
+    return {name: json.loads(one.communicate(timeout=120)[0].splitlines()[-1]) for name, one in running.items()}
+
+
+def test_there_is_something_to_import() -> None:
+    """The lists of modules are those of the package."""
+    assert {"airflow_provider_evolink.operators.evolink", "airflow_provider_evolink.api.client"} <= set(modules())
+    assert len(modules("api")) >= 8
+
+
+def test_nothing_heavy(imported: dict[str, list[Any]]) -> None:
+    """On top of what Airflow's SDK has loaded anyway, the package brings nothing heavy and no extra."""
+    new = set(imported["all"][0])
+
+    assert not {heavy for heavy in HEAVY if any(name == heavy or name.startswith(f"{heavy}.") for name in new)}
+
+
+def test_no_network_and_no_database(imported: dict[str, list[Any]]) -> None:
+    """Importing connects to nothing, starts nothing, and reads neither the catalogue nor a certificate."""
+    _, _, seen, read = imported["all"]
+
+    assert seen == []
+    assert [path for path in read if "airflow_provider_evolink" in path or path.endswith(".pem")] == []
+
+
+def test_the_api_knows_no_airflow(imported: dict[str, list[Any]]) -> None:
+    """What speaks to EvoLink can be imported where there is no Airflow."""
+    _, loaded, seen, _ = imported["api"]
+
+    assert "airflow_provider_evolink.api.client" in loaded
+    assert not [name for name in loaded if name.partition(".")[0] == "airflow"]
+    assert seen == []
+
+
+def test_the_metadata_is_light(imported: dict[str, list[Any]]) -> None:
+    """Every Airflow process reads the metadata, so it brings nothing but itself."""
+    new = imported["info"][0]
+
+    assert [name for name in new if name.startswith("airflow")] == [
+        "airflow_provider_evolink",
+        "airflow_provider_evolink.get_provider_info",
+    ]
+    assert "httpx" not in imported["info"][1]

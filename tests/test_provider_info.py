@@ -1,0 +1,192 @@
+"""What Airflow is told about the package, and what it makes of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import distribution
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf
+from airflow.triggers.base import BaseTrigger
+
+from airflow_provider_evolink import __version__
+from airflow_provider_evolink.get_provider_info import get_provider_info
+from airflow_provider_evolink.links.evolink import EvoLinkResultLink
+
+INFO = get_provider_info()
+[CONNECTION] = INFO["connection-types"]
+
+
+def attribute(path: str) -> Any:
+    """Import what a dotted path names."""
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def test_the_schema_of_airflow() -> None:
+    """The metadata is what Airflow validates providers against."""
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+
+    jsonschema.validate(INFO, schema)
+    assert json.loads(json.dumps(INFO)) == INFO
+
+
+def test_it_is_the_distributions() -> None:
+    """Name and version are those of the package that pip knows, and its entry point leads here."""
+    installed = distribution("airflow-provider-evolink")
+    [entry] = installed.entry_points.select(group="apache_airflow_provider")
+
+    assert (INFO["package-name"], INFO["versions"]) == (installed.metadata["Name"], [__version__])
+    assert entry.load()() == INFO
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "names"),
+    [
+        ("hooks", BaseHook, {"EvoLinkHook"}),
+        ("operators", BaseOperator, {"EvoLinkGenerateOperator", "EvoLinkImageToVideoOperator"}),
+        ("sensors", BaseSensorOperator, {"EvoLinkGenerationSensor"}),
+        ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger"}),
+    ],
+)
+def test_modules(kind: str, base: type, names: set[str]) -> None:
+    """Every module that is named is there and holds the classes of its kind."""
+    [entry] = INFO[kind]
+    [path] = entry["python-modules"]
+    own = {name for name, value in vars(import_module(path)).items() if getattr(value, "__module__", "") == path}
+
+    assert names <= own
+    assert all(issubclass(getattr(import_module(path), name), base) for name in names)
+    assert entry["integration-name"] in {one["integration-name"] for one in INFO["integrations"]}
+
+
+def test_the_transfer() -> None:
+    """The transfer's module is there."""
+    [entry] = INFO["transfers"]
+
+    assert issubclass(attribute(f"{entry['python-module']}.EvoLinkToObjectStorageOperator"), BaseOperator)
+
+
+def test_the_links() -> None:
+    """The link on a task's page is the one that operators carry."""
+    [path] = INFO["extra-links"]
+
+    assert attribute(path) is EvoLinkResultLink
+    for name in ("operators.evolink.EvoLinkGenerateOperator", "sensors.evolink.EvoLinkGenerationSensor"):
+        links = attribute(f"airflow_provider_evolink.{name}").operator_extra_links
+        assert any(isinstance(link, EvoLinkResultLink) for link in links)
+
+
+def test_the_hook_says_the_same() -> None:
+    """What the metadata says of the connection type is what the hook's class says."""
+    hook = attribute(CONNECTION["hook-class-name"])
+
+    assert (hook.conn_type, hook.hook_name) == (CONNECTION["connection-type"], CONNECTION["hook-name"])
+    assert (hook.conn_name_attr, hook.default_conn_name) == ("evolink_conn_id", "evolink_default")
+    assert getattr(hook(), hook.conn_name_attr) == hook.default_conn_name
+    assert callable(hook.test_connection)
+
+
+def test_the_form_holds_what_is_read() -> None:
+    """The form has a field for every extra that is read, with the default that is used, and no other."""
+    from airflow_provider_evolink.api.settings import Settings, read_settings
+
+    fields = CONNECTION["conn-fields"]
+    defaults = {name: field["schema"]["default"] for name, field in fields.items() if "default" in field["schema"]}
+    wanted = {"timeout": 20, "submit_timeout": 25, "verify": "/ca.pem", "proxy": "http://proxy"}
+    read = read_settings("x", host=None, schema=None, port=None, password="sk-x", extra=wanted)
+
+    assert set(fields) == set(wanted)
+    assert {name: getattr(read, name) for name in fields} == wanted
+    assert {name: getattr(Settings(), name) for name in defaults} == defaults
+
+
+@pytest.mark.parametrize("option", INFO["config"]["evolink"]["options"])
+def test_config(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option can be read through Airflow with its default, and set through the environment."""
+    described = INFO["config"]["evolink"]["options"][option]
+    default = described["default"]
+
+    assert conf.get("evolink", option, fallback=None) == default
+    if default is not None:
+        assert conf.getfloat("evolink", option) == float(default)
+    monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", described["example"])
+    assert conf.getfloat("evolink", option) == float(described["example"])
+
+
+def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The options reach the waiting, and a task's own word comes first."""
+    import time
+
+    from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+    from airflow_provider_evolink.result import Origin
+    from airflow_provider_evolink.waiting import Waited
+
+    monkeypatch.setenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT", "77")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "88")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "9")
+    now = time.time()
+
+    def watch(**kwargs: Any) -> Any:
+        task = EvoLinkGenerateOperator(task_id="task", model="x", parameters={}, **kwargs)
+        return task._watch(Waited("task-unified-1", Origin(now)))
+
+    assert (watch().deadline, watch().patience, watch().poll_interval) == (now + 77, 88, 9)
+    own = watch(timeout=10, poll_interval=2)
+    assert (own.deadline, own.poll_interval) == (now + 10, 2)
+
+
+def test_the_form_as_airflow_shows_it() -> None:
+    """Airflow's form asks for base URL, API key and the four extras, the proxy hidden like a password."""
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+
+    [form] = [one for one in HookMetaService.hook_meta_data() if one.connection_type == "evolink"]
+    shown = form.model_dump()
+    standard, extra = shown["standard_fields"], shown["extra_fields"]
+
+    assert {name for name, field in standard.items() if field and field["hidden"]} == {"login", "url_schema"}
+    assert (standard["host"]["title"], standard["password"]["title"]) == ("Base URL", "API key")
+    assert {name: field["value"] for name, field in extra.items()} == {
+        "timeout": 15,
+        "submit_timeout": 30,
+        "verify": None,
+        "proxy": None,
+    }
+    assert extra["proxy"]["schema"]["format"] == "password"
+    assert all(field["description"] and field["schema"]["title"] for field in extra.values())
+
+
+def test_airflows_commands(tmp_path: Path) -> None:
+    """``airflow providers list``, ``hooks`` and ``links`` show it; all run at once, since each takes seconds."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "COLUMNS": "400"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "airflow", "providers", command, "--output", "json"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for command in ("list", "hooks", "links")
+    ]
+    providers, hooks, links = (json.loads(one.communicate(timeout=150)[0].splitlines()[-1]) for one in running)
+
+    name = INFO["package-name"]
+    assert [row["version"] for row in providers if row["package_name"] == name] == [__version__]
+    assert [row for row in hooks if row["package_name"] == name] == [
+        {
+            "connection_type": "evolink",
+            "class": CONNECTION["hook-class-name"],
+            "conn_id_attribute_name": "evolink_conn_id",
+            "package_name": name,
+            "hook_name": "EvoLink",
+        }
+    ]
+    assert INFO["extra-links"][0] in {row["extra_link_class_name"] for row in links}

@@ -1,0 +1,154 @@
+"""The key, the prompt and the links stay where they belong, whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.emulator.faults import KINDS
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
+from tests.loopback import always, serving
+from tests.stage import Stage
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+PROMPT = "The planted prompt of a confidential film"
+FINISHED = {"finished", "failed"}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "slow": {"seconds": 0.1},
+    "slow_accept": {"seconds": 0.1},
+    "rate_limit": {"retry_after": 0},
+}
+# The submission itself is struck, or what is asked about it afterwards, or what becomes of it.
+CASES = [
+    (fault, endpoint) for fault, kind in KINDS.items() for endpoint in ("submit", "read") if endpoint in kind.where
+]
+
+
+@pytest.fixture(autouse=True)
+def _fast(emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator.control.run_at(5000)
+    monkeypatch.setattr("airflow_provider_evolink.submission._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "0.5")
+
+
+def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
+    """A short text-to-video task with a prompt that would be noticed."""
+    parameters = {"prompt": PROMPT, "duration": 3, **kwargs.pop("parameters", {})}
+    given = {"poll_interval": 0.05, "timeout": 2, **kwargs}
+    return EvoLinkGenerateOperator(
+        task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **given
+    )
+
+
+def played(stage: Stage, task: Any) -> str:
+    """Run a try, and return its error as Airflow would print it, causes included."""
+    try:
+        stage.play(task)
+    except Exception as error:
+        return "".join(traceback.format_exception(error)) + repr(error)
+    return ""
+
+
+def kept(stage: Stage) -> str:
+    """What Airflow's database holds in clear text: deferrals, events, and the ledger before its end."""
+    rows = [[one.trigger.serialize(), one.kwargs, one.method_name, str(one.timeout)] for one in stage.deferrals]
+    ledger = [record for record in stage.store.writes if record["phase"] not in FINISHED]
+    return json.dumps([rows, stage.events, ledger])
+
+
+def check(emulator: EmulatorHandle, stage: Stage, error: str, log: str) -> None:
+    """Nothing secret is anywhere but where it belongs."""
+    state = emulator.control.state()
+    links = [link for one in state["generations"] for link in one["links"]]
+    for secret in (emulator.api_key, PROMPT, "/media/", *links):
+        assert secret not in kept(stage)
+        assert secret not in error
+        assert secret not in log
+    assert emulator.api_key not in json.dumps([stage.store.writes, stage.ti.xcoms])
+    assert PROMPT not in json.dumps([stage.store.writes, stage.ti.xcoms])
+    assert state["leaked_keys"] == 0
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_when_all_goes_well(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], deferrable: bool
+) -> None:
+    """On the way to a result, links appear only in the result."""
+    task = operator(deferrable=deferrable)
+    record = stage.play(task)
+
+    check(emulator, stage, "", capsys.readouterr().out)
+    assert record["results"]
+    assert emulator.api_key not in json.dumps(record) + str(vars(task))
+
+
+@pytest.mark.parametrize(("fault", "endpoint"), CASES)
+def test_when_something_fails(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], fault: str, endpoint: str
+) -> None:
+    """Every fault, for as long as it lasts and a try after it: no trace of the key, the prompt or a link."""
+    times = 1 if fault == "endless_body" else 8
+    emulator.control.inject(fault, on=endpoint, times=times, **OPTIONS.get(fault, {}))
+
+    error = played(stage, operator())
+    stage.ti.try_number += 1
+    error += played(stage, operator())
+
+    check(emulator, stage, error, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("fault", ["task_failure", "moderation"])
+def test_when_evolink_echoes_the_key(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    """Should EvoLink quote the key in its reason, the quotation is cut out, in the ledger too."""
+    emulator.control.inject(fault, message=f"Token {emulator.api_key} has no channel", code="service_error")
+
+    error = played(stage, operator())
+
+    assert "Token *** has no channel" in error
+    check(emulator, stage, error, capsys.readouterr().out)
+
+
+def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Nor does an answer of any shape bring it into XCom."""
+    made = {"id": "task-unified-1-echo", "status": "completed", "result_data": {"voice": emulator.api_key}}
+    task = EvoLinkGenerationSensor(task_id="task", generation_id="task-unified-1-echo")
+    with serving(always(made)) as server, pytest.MonkeyPatch.context() as patch:
+        connection = emulator.airflow_connection.replace(emulator.url, server.url)
+        patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
+        record = stage.play(task)
+
+    assert record["result_data"] == {"voice": "***"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "arguments"),
+    [
+        ({"duration": 99}, {}),
+        ({"aspect_ratio": "1:1"}, {}),
+        ({}, {"callback_url": "http://10.0.0.7/hook?token=planted-token"}),
+        ({}, {"timeout": -1}),
+        ({}, {"evolink_conn_id": "no_such_connection"}),
+    ],
+)
+def test_when_the_input_is_bad(
+    emulator: EmulatorHandle,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+    parameters: dict[str, Any],
+    arguments: dict[str, Any],
+) -> None:
+    """A refusal names the one parameter; the others, and a callback's token, are not told."""
+    error = played(stage, operator(parameters=parameters, **arguments))
+
+    assert error
+    assert "planted-token" not in error
+    check(emulator, stage, error, capsys.readouterr().out)

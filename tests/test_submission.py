@@ -1,0 +1,213 @@
+"""The paid request, step by step: what is written when, and what is left behind when a step fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api.generation import Generation, Submission, Usage
+from airflow_provider_evolink.api.request import Request
+from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Policy, Record
+from airflow_provider_evolink.submission import Submitter
+from tests.stage import Store
+
+REQUEST = Request("some-model", "/v1/videos/generations", b"{}")
+MADE = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))
+ACCEPTED = Submission(MADE, replayed=False)
+RECOGNISED = Submission(MADE, replayed=True)
+LOST = errors.ConnectionLostError("EvoLink's answer to the submission was lost (ReadError).")
+NOT_SENT = errors.NotSentError("EvoLink could not be reached. The request never left, so nothing was charged.")
+TURNED_DOWN = errors.InsufficientCreditsError("402", status=402)
+PAGE = errors.AccessDeniedError("403 from a firewall", status=403, documented=False)
+BUSY = errors.ServerError("503", status=503, retry_after=7.0)
+
+
+class FailingStore(Store):
+    """A store that takes what is planned: the positions of the writes that fail."""
+
+    def __init__(self, *failing: int) -> None:
+        super().__init__()
+        self.failing, self.count = failing, 0
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Fail if it is this write's turn."""
+        self.count += 1
+        if self.count in self.failing:
+            raise RuntimeError("the API server is down")
+        super().set(key, value, retention=retention)
+
+
+class Desk:
+    """A submitter whose sendings end as planned, and everything it does, in order."""
+
+    def __init__(self, *outcomes: Submission | Exception, store: Store | None = None, policy: str = "replay") -> None:
+        self.outcomes = list(outcomes)
+        self.store = store or Store()
+        self.done: list[Any] = []
+        self.killed_after = 99
+        self.submitter = Submitter(
+            ledger=Ledger(self.store, None),
+            send=self._send,
+            task_instance=("dag", "run", "task", -1),
+            policy=Policy(on_unknown_submission=policy),
+            log=logging.getLogger("submission"),
+            announce=lambda identity: self.done.append(("announced", identity)),
+            is_killed=lambda: len(self.keys) >= self.killed_after,
+            sleep=lambda seconds: self.done.append(("slept", seconds)),
+        )
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all sendings."""
+        return [entry[1] for entry in self.done if entry[0] == "sent"]
+
+    @property
+    def phase(self) -> str:
+        """What the ledger holds."""
+        return str(self.store.get(KEY)["phase"])
+
+    def _send(self, request: Request, key: str) -> Submission:
+        assert self.phase == "intent"
+        self.done.append(("sent", key))
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def settle(self) -> Record:
+        """Run a try."""
+        settled: Record = self.submitter.settle(REQUEST, "fp", try_number=1, max_tries=0)
+        return settled
+
+
+def test_the_id_is_written_before_it_is_announced() -> None:
+    """Intent, one sending, the id: in this order, and durable before anybody hears of it."""
+    desk = Desk(ACCEPTED)
+
+    record = desk.settle()
+
+    assert (record.generation_id, record.credits_reserved, record.replay) == ("task-unified-1", 30.7, None)
+    assert [one["phase"] for one in desk.store.writes] == ["intent", "submitted"]
+    assert [entry[0] for entry in desk.done] == ["sent", "announced"]
+    assert desk.settle() == record
+    assert len(desk.keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kind", "phase", "sendings"),
+    [
+        ([NOT_SENT], errors.NotSentError, "withdrawn", 1),
+        ([TURNED_DOWN], errors.InsufficientCreditsError, "withdrawn", 1),
+        ([PAGE], errors.AccessDeniedError, "intent", 1),
+        ([LOST] * 3, errors.SubmissionUnknownError, "intent", 3),
+        ([BUSY] * 3, errors.SubmissionUnknownError, "intent", 3),
+        ([LOST, TURNED_DOWN], errors.InsufficientCreditsError, "intent", 2),
+        ([LOST, NOT_SENT], errors.SubmissionUnknownError, "intent", 2),
+    ],
+)
+def test_what_a_failure_leaves_behind(
+    outcomes: list[Exception], kind: type[Exception], phase: str, sendings: int
+) -> None:
+    """The intent is withdrawn only if no sending of it can have been accepted."""
+    desk = Desk(*outcomes)
+
+    with pytest.raises(kind) as caught:
+        desk.settle()
+
+    assert (desk.phase, len(desk.keys), len(set(desk.keys))) == (phase, sendings, 1)
+    if kind is errors.SubmissionUnknownError:
+        assert "may have been accepted and charged" in str(caught.value)
+        assert "nothing was charged" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("answer", "replay"), [(RECOGNISED, "confirmed"), (ACCEPTED, "unconfirmed")])
+def test_a_lost_answer_is_asked_for_again(answer: Submission, replay: str) -> None:
+    """The same key is sent again, after the pause that the server wants, and what it said of it is kept."""
+    desk = Desk(LOST, BUSY, answer)
+
+    assert desk.settle().replay == replay
+    assert len(set(desk.keys)) == 1
+    assert [entry for entry in desk.done if entry[0] == "slept"] == [("slept", 1.0), ("slept", 7.0)]
+
+
+def test_a_later_try_replays() -> None:
+    """What one try has left unknown the next one sends again, under the same key."""
+    store = Store()
+    first, second = Desk(LOST, LOST, LOST, store=store), Desk(RECOGNISED, store=store)
+    with pytest.raises(errors.SubmissionUnknownError):
+        first.settle()
+
+    assert second.settle().replay == "confirmed"
+    assert set(first.keys) == set(second.keys)
+
+
+def test_fail_sends_once() -> None:
+    """With the policy ``fail`` an unknown outcome ends it, for good."""
+    desk = Desk(LOST, policy="fail")
+
+    with pytest.raises(errors.SubmissionAbandonedError) as caught:
+        desk.settle()
+    assert caught.value.permanent
+    assert (desk.phase, len(desk.keys)) == ("intent", 1)
+
+
+@pytest.mark.parametrize("sendings", [0, 1])
+def test_a_kill_stops_the_sending(sendings: int) -> None:
+    """Before the first sending nothing is charged; after a lost one that is not known, and not claimed."""
+    desk = Desk(LOST, ACCEPTED)
+    desk.killed_after = sendings
+
+    with pytest.raises(errors.EvoLinkError) as caught:
+        desk.settle()
+
+    assert len(desk.keys) == sendings
+    assert desk.phase == ("intent" if sendings else "withdrawn")
+    assert ("nothing was charged" in str(caught.value)) == (sendings == 0)
+
+
+def test_a_kill_during_the_pause() -> None:
+    """A kill that comes while a lost answer is waited out does not claim that nothing was charged either."""
+    desk = Desk(LOST, ACCEPTED)
+    pause: Callable[[float], None] = lambda _: setattr(desk, "killed_after", 0)  # noqa: E731 - the shortest form
+    desk.submitter.sleep = pause
+
+    with pytest.raises(errors.SubmissionUnknownError, match=r"told to stop .* may have been accepted"):
+        desk.settle()
+    assert (desk.phase, len(desk.keys)) == ("intent", 1)
+
+
+def test_no_intent_no_sending() -> None:
+    """If the intent can't be written, nothing is sent: another try may have taken this one's place."""
+    desk = Desk(ACCEPTED, store=FailingStore(1))
+
+    with pytest.raises(LedgerError):
+        desk.settle()
+    assert desk.done == []
+
+
+@pytest.mark.parametrize("failing", [(2,), (2, 3), (2, 3, 4)])
+def test_the_id_survives_a_ledger_that_fails(failing: tuple[int, ...], caplog: pytest.LogCaptureFixture) -> None:
+    """A paid id is written again and again, logged each time, and gone on with even if the ledger stays dead."""
+    desk = Desk(ACCEPTED, store=FailingStore(*failing))
+
+    record = desk.settle()
+
+    assert record.generation_id == "task-unified-1"
+    assert desk.done[-1] == ("announced", "task-unified-1")
+    assert desk.phase == ("submitted" if len(failing) < 3 else "intent")
+    errors_logged = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+    assert len(errors_logged) == len(failing)
+    assert all("task-unified-1 is paid for" in line for line in errors_logged)
+
+
+def test_a_withdrawal_that_fails_hides_nothing() -> None:
+    """If the intent can't be withdrawn, the reason of the refusal is what is raised; a retry replays, at worst."""
+    desk = Desk(TURNED_DOWN, store=FailingStore(2))
+
+    with pytest.raises(errors.InsufficientCreditsError):
+        desk.settle()
+    assert desk.phase == Phase.INTENT

@@ -1,0 +1,200 @@
+"""The trigger: what Airflow keeps of it, its one event, and how many of them share a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api.pacing import Watch
+from airflow_provider_evolink.api.transport import MAX_CONNECTIONS
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
+from tests.loopback import Asked, Loopback, Write, serving, whole
+from tests.stage import first_event
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+PATH = "airflow_provider_evolink.triggers.evolink.EvoLinkGenerationTrigger"
+
+
+def trigger(generation_id: str = "task-unified-1", *, seconds: float = 30, **changes: Any) -> EvoLinkGenerationTrigger:
+    """A trigger that asks every 50 ms."""
+    now = time.time()
+    given = {"submitted_at": now, "deadline": now + seconds, "poll_interval": 0.05, **changes}
+    return EvoLinkGenerationTrigger("evolink_default", generation_id, **given)
+
+
+@pytest.fixture
+def made(emulator: EmulatorHandle) -> str:
+    """The id of a generation that was just submitted."""
+    hook = EvoLinkHook()
+    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    return hook.submit(prepared, "airflow-0123456789abcdef").generation.id
+
+
+def test_serialize_round_trip() -> None:
+    """What Airflow stores makes the same trigger again, in plain JSON."""
+    watch = Watch("task-unified-1", 100.5, 200.5, poll_interval=7.0, estimated_time=120.0, patience=300.0)
+    one = EvoLinkGenerationTrigger.watching(watch, "my_conn")
+
+    path, kwargs = one.serialize()
+    again = EvoLinkGenerationTrigger(**json.loads(json.dumps(kwargs)))
+
+    assert path == PATH
+    assert again.serialize() == one.serialize()
+    assert (again.watch, again.evolink_conn_id) == (watch, "my_conn")
+
+
+def test_rows_of_other_versions() -> None:
+    """A row outlives an upgrade either way: later arguments are ignored, and those that are missing have defaults."""
+    kwargs = {"evolink_conn_id": "my_conn", "generation_id": "task-unified-1", "submitted_at": 1.0, "deadline": 2.0}
+
+    plain = EvoLinkGenerationTrigger(**kwargs)
+    later = EvoLinkGenerationTrigger(**kwargs, of_a_later_version={"x": 1}, another=None)
+
+    assert plain.serialize() == later.serialize()
+    assert plain.watch == Watch("task-unified-1", 1.0, 2.0)
+
+
+async def test_nothing_secret_is_kept(emulator: EmulatorHandle, made: str) -> None:
+    """Neither its arguments nor its event hold a key, a prompt, a link or a host, before or after it ran."""
+    one = trigger(made)
+    before = one.serialize()
+    event = await first_event(one)
+
+    kept = json.dumps([before, one.serialize(), event]) + repr(one)
+    for secret in (emulator.api_key, "lighthouse", "http", "/media/"):
+        assert secret not in kept
+
+
+async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
+    """It yields exactly one event and ends."""
+    events = [event.payload async for event in trigger(made).run()]
+
+    assert events == [{"generation_id": made, "outcome": "final", "status": "completed", "detail": None}]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("task_failure", "failed"), ("moderation", "failed"), ("cancelled", "cancelled")]
+)
+async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle, fault: str, status: str) -> None:
+    """A typed error would be lost on its way from a trigger, so even failures are events."""
+    emulator.control.inject(fault, on="submit")
+    hook = EvoLinkHook()
+    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    generation_id = hook.submit(prepared, "airflow-0123456789abcdef").generation.id
+
+    event = await first_event(trigger(generation_id))
+
+    assert (event["outcome"], event["status"]) == ("final", status)
+
+
+async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
+    """A deadline, an unknown id, and a service that can't be asked are events as well."""
+    emulator.control.run_at(0.1)
+    assert (await first_event(trigger(made, seconds=0.2)))["outcome"] == "deadline"
+
+    unknown = trigger("task-unified-1-unknown", submitted_at=time.time() - 100)
+    event = await first_event(unknown)
+    assert event["outcome"] == "refused"
+    assert "task_not_found" in event["detail"]
+
+    emulator.control.inject("html", on="read", times=None)
+    event = await first_event(trigger(made, patience=0.2))
+    assert event["outcome"] == "unreachable"
+    assert "text/html" in event["detail"]
+
+
+async def test_a_trigger_that_starts_again_goes_on(emulator: EmulatorHandle, made: str) -> None:
+    """A triggerer that is stopped and a new one that takes its rows over: the second gives the event."""
+    emulator.control.run_at(1)
+    one = trigger(made)
+    first = asyncio.create_task(first_event(one))
+    await asyncio.sleep(0.2)
+    first.cancel()
+    assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], asyncio.CancelledError)
+
+    emulator.control.advance(1000)
+    assert (await first_event(one))["status"] == "completed"
+    assert emulator.control.state()["requests"]["submit"] == 1
+
+
+# Many at once
+
+
+class Crowd:
+    """A service for many generations: each is completed at its third question."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self.bodies: list[bytes] = []
+
+    async def answer(self, asked: Asked, write: Write) -> None:
+        """Tell about a generation."""
+        generation_id = asked.target.rpartition("/")[2]
+        self.asked[generation_id] += 1
+        status = "completed" if self.asked[generation_id] >= 3 else "processing"
+        await write(whole({"id": generation_id, "status": status}))
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Crowd, Loopback]]:
+    """The service as the connection ``evolink_default``."""
+    one = Crowd()
+    with serving(one.answer) as server:
+        connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
+        monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
+        yield one, server
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every look-up of a connection, as it happens."""
+    seen: list[str] = []
+
+    async def counted(conn_id: str) -> Any:
+        seen.append(conn_id)
+        return await async_settings(conn_id)
+
+    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.async_settings", counted)
+    return seen
+
+
+async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:
+    """Two hundred triggers of one triggerer cost one look-up and at most eight connections, and each ends once."""
+    service, server = crowd
+    ids = [f"task-unified-{number:04}" for number in range(200)]
+
+    events = await asyncio.gather(*(first_event(trigger(one)) for one in ids))
+
+    assert [event["generation_id"] for event in events] == ids
+    assert {event["outcome"] for event in events} == {"final"}
+    assert service.asked == dict.fromkeys(ids, 3)
+    assert lookups == ["evolink_default"]
+    assert server.connections <= MAX_CONNECTIONS
+
+
+def test_each_run_of_a_loop_is_its_own(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:
+    """``dag.test()`` runs each trigger in a loop of its own, one after the other."""
+    run: Callable[[str], Any] = lambda one: asyncio.run(first_event(trigger(one)))  # noqa: E731 - the shortest form
+
+    assert [run(f"task-unified-{number}")["status"] for number in range(3)] == ["completed"] * 3
+    assert len(lookups) == 3
+
+
+def test_it_never_submits(crowd: tuple[Crowd, Loopback]) -> None:
+    """All that a trigger sends are questions."""
+    _, server = crowd
+
+    asyncio.run(first_event(trigger()))
+
+    assert {(asked.method, asked.target, asked.body) for asked in server.asked} == {
+        ("GET", "/v1/tasks/task-unified-1", b"")
+    }

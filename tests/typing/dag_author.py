@@ -1,0 +1,129 @@
+"""A DAG that uses every public class as its authors do; it has to pass ``mypy --strict``, and to be a DAG."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, assert_type
+
+from airflow.sdk import DAG, ObjectStoragePath, XComArg, task
+
+from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCreditsError
+from airflow_provider_evolink.api.generation import Credits, Generation, Submission
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.links.evolink import EvoLinkResultLink
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
+from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
+
+PICTURES = ObjectStoragePath("file:///pictures")
+
+
+@task
+def write_prompts() -> list[str]:
+    """Text that is only known when the DAG runs."""
+    return ["A lighthouse", "A harbour"]
+
+
+@task
+def choose(prompts: list[str]) -> dict[str, Any]:
+    """Parameters that are only known when the DAG runs."""
+    return {"prompt": prompts[0], "n": 2}
+
+
+@task
+def look_after_the_account() -> str:
+    """The hook in a task of one's own."""
+    hook = EvoLinkHook("evolink_default")
+    works, message = hook.test_connection()
+    assert_type(works, bool)
+    assert_type(message, str)
+    credits_left = hook.get_credits()
+    assert_type(credits_left, Credits)
+    assert_type(credits_left.account_remaining, float | None)
+    prepared = hook.prepare("gpt-image-2", {"prompt": "A lighthouse"}, media_type="image")
+    try:
+        made = hook.submit(prepared, "my-own-key-0123456789")
+    except InsufficientCreditsError as error:
+        return f"{error.code}: {error.detail} {error.retry_after} {error.request_id} {error.permanent}"
+    except EvoLinkError as error:
+        raise EvoLinkFailException(error) from error
+    assert_type(made, Submission)
+    assert_type(hook.get_generation(made.generation.id), Generation)
+    assert_type(hook.get_generations([made.generation.id]), dict[str, Generation])
+    assert_type(hook.upload("/pictures/a.png"), str)
+    return made.generation.id
+
+
+with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=False) as dag:  # noqa: DTZ001 - as in a DAG
+    prompts = write_prompts()
+
+    templated = EvoLinkImageToVideoOperator(
+        task_id="templated",
+        prompt="{{ params.prompt }}",
+        image="{{ params.image }}",
+        duration="auto",
+        aspect_ratio="{{ params.aspect_ratio }}",
+        model="{{ params.model }}",
+        callback_url="https://example.com/{{ run_id }}",
+        evolink_conn_id="evolink_default",
+        deferrable=True,
+        wait_for_completion=True,
+        timeout=timedelta(minutes=20),
+        poll_interval=None,
+        on_unknown_submission="replay",
+        on_clear="reuse",
+        on_changed_input="fail",
+        retries=2,
+        execution_timeout=timedelta(hours=1),
+    )
+    from_storage = EvoLinkImageToVideoOperator(
+        task_id="from_storage", prompt="The leaves sway", image=PICTURES / "leaf.png", duration=5, timeout=900.0
+    )
+    of_upstream = EvoLinkGenerateOperator(
+        task_id="of_upstream",
+        model="gpt-image-2",
+        parameters=choose(prompts),  # type: ignore[arg-type]  # Airflow declares what a @task returns, not its XComArg
+        wait_for_completion=False,
+    )
+    mapped = EvoLinkImageToVideoOperator.partial(
+        task_id="mapped", image="https://example.com/portrait.jpg", duration=3
+    ).expand(prompt=prompts)
+    of_the_future = EvoLinkGenerateOperator(
+        task_id="of_the_future", model="future-dream-9", media_type="video", parameters={"prompt": "{{ ds }}"}
+    )
+
+    assert_type(of_upstream.output, XComArg)
+    collect = EvoLinkGenerationSensor(
+        task_id="collect", generation_id=of_upstream.output, timeout=600, mode="reschedule", soft_fail=True
+    )
+    collect_by_id = EvoLinkGenerationSensor(task_id="collect_by_id", generation_id="task-unified-1", deferrable=False)
+
+    EvoLinkToObjectStorageOperator(
+        task_id="land_one", generation=collect.output, destination="s3://my_conn@bucket/{{ ds }}"
+    )
+    EvoLinkToObjectStorageOperator(
+        task_id="land_all",
+        generation=mapped.output,
+        destination=PICTURES / "out",
+        filename_pattern="{model}/{generation_id}-{index:02d}.{ext}",
+    )
+    EvoLinkToObjectStorageOperator.partial(task_id="land_each", destination="/videos").expand(generation=mapped.output)
+
+    templated >> from_storage >> look_after_the_account()
+
+
+class MyOperator(EvoLinkGenerateOperator):
+    """An operator of one's own, with another link beside ours."""
+
+    operator_extra_links = (EvoLinkResultLink(),)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Change the record."""
+        return {**super().execute(context), "mine": True}
+
+
+def a_trigger() -> EvoLinkGenerationTrigger:
+    """The trigger in an operator of one's own."""
+    return EvoLinkGenerationTrigger("evolink_default", "task-unified-1", submitted_at=0.0, deadline=1800.0)
