@@ -40,7 +40,8 @@ def emulator(emulator: EmulatorHandle) -> EmulatorHandle:
 
 @pytest.fixture
 def record(emulator: EmulatorHandle) -> dict[str, Any]:
-    """The record of a task that has submitted and not waited."""
+    """The record of a task that has submitted and not waited; the generation takes two seconds more."""
+    emulator.control.run_at(30)
     return submitted()
 
 
@@ -176,9 +177,9 @@ def test_soft_fail(
     """With ``soft_fail`` or ``never_fail`` the task is skipped instead, and its log still says why."""
     if why == "failed":
         emulator.control.inject("moderation", on="submit")
-    made = "task-unified-1-unknown" if why == "not known" else submitted()["generation_id"]
     if why == "late":
         emulator.control.run_at(0.1)
+    made = "task-unified-1-unknown" if why == "not known" else submitted()["generation_id"]
 
     with pytest.raises(AirflowSkipException):
         play(stage, sensor(made, mode, timeout=1 if why == "late" else 30, poke_interval=0.05, **{switch: True}))
@@ -218,6 +219,7 @@ def test_a_deferral_that_timed_out_looks_once_more(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
 ) -> None:
     """Should every triggerer be dead, the video that is there is still taken."""
+    emulator.control.run_at(0.1)
     task = sensor(record["generation_id"])
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
