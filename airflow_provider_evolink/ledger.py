@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The durable record of one task instance, and the decision what a try may do about it.
+The durable record of one task instance.
 
 A record is written before the paid request (*intent*), after its answer (*submitted*) and when the result has been
 handed on (*finished*) or can't come (*failed*). It lives in Airflow's task state store, which retries, crashes and,
@@ -15,36 +15,15 @@ in Airflow 3.3, clears leave alone. These rules must not be relaxed:
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol
 
-from airflow_provider_evolink.api.errors import (
-    EvoLinkError,
-    PermanentGenerationFailedError,
-    StaleRequestError,
-    SubmissionAbandonedError,
-)
+from airflow_provider_evolink.api.errors import EvoLinkError
 
 KEY = "evolink"
-# Task error codes after which the same request may succeed (documented; the two doubtful ones, on which EvoLink's
-# own clients disagree, count as mendable since a failed generation is not charged).
-MENDABLE = frozenset(
-    {
-        "generation_failed_no_content",
-        "generation_timeout",
-        "model_unavailable",
-        "quota_exceeded",
-        "rate_limited",
-        "request_cancelled",
-        "resource_exhausted",
-        "service_error",
-        "service_unavailable",
-        "unknown_error",
-        "upstream_error",
-    }
-)
 
 
 class LedgerError(EvoLinkError):
@@ -70,6 +49,8 @@ class Record:
     :param key: the idempotency key, the same for every sending of this submission.
     :param ordinal: the how-manieth submission of this task instance it is, from 1.
     :param try_number: of the try that submitted it.
+    :param sendings: how often it was sent, over all tries.
+    :param charged: whether EvoLink says that it was charged though it failed.
     :param max_tries: Airflow's figure when the result was handed on; a clear raises it.
     :param earlier: ids of generations that this submission replaced.
     """
@@ -87,6 +68,8 @@ class Record:
     billing_rule: str | None = None
     replay: str | None = None
     try_number: int = 1
+    sendings: int = 0
+    charged: bool = False
     max_tries: int | None = None
     result: dict[str, Any] | None = None
     error_code: str | None = None
@@ -111,85 +94,11 @@ class Record:
         try:
             known["phase"] = Phase(known["phase"])
             known["earlier"] = tuple(known.get("earlier", ()))
-            return cls(**known)
+            record = cls(**known)
+            _check_types(record)
+            return record
         except (KeyError, TypeError, ValueError) as error:
             raise _unreadable(f"{type(error).__name__}: {error}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the DAG's author wants in the cases that are theirs to decide."""
-
-    on_unknown_submission: str = "replay"
-    on_clear: str = "reuse"
-    on_changed_input: str = "fail"
-
-
-@dataclass(frozen=True, slots=True)
-class Submit:
-    """Send a new submission, as number ``ordinal`` of this task instance."""
-
-    ordinal: int
-    earlier: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Send the recorded submission again, with the same key and body."""
-
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Attach:
-    """Go on with the recorded generation."""
-
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Hand on the recorded result again."""
-
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Stop, with the facts."""
-
-    error: EvoLinkError
-
-
-Decision = Submit | Replay | Attach | Finish | Refuse
-
-
-def decide(record: Record | None, fingerprint: str, policy: Policy, *, cleared: bool) -> Decision:
-    """
-    Decide what a try may do.
-
-    :param record: what the ledger holds.
-    :param fingerprint: of this try's request.
-    :param cleared: whether a user cleared the task since the record's result was handed on.
-    """
-    if record is None:
-        return Submit(1)
-    if record.phase is Phase.WITHDRAWN:
-        return Submit(record.ordinal, record.earlier)
-    if record.phase is Phase.FINISHED and cleared and policy.on_clear == "resubmit":
-        return _anew(record)
-    if record.phase is Phase.FAILED:
-        return _after_failure(record, fingerprint, cleared)
-    if record.fingerprint != fingerprint:
-        return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
-    if record.phase is Phase.INTENT:
-        return Replay(record) if policy.on_unknown_submission == "replay" else Refuse(_unknown(record))
-    return Attach(record) if record.phase is Phase.SUBMITTED else Finish(record)
-
-
-def is_mendable(error_code: str | None) -> bool:
-    """Whether the same request may succeed after a generation failed with this code."""
-    return error_code is None or error_code in MENDABLE
 
 
 def fingerprint(*parts: str | bytes) -> str:
@@ -202,15 +111,16 @@ def fingerprint(*parts: str | bytes) -> str:
     return digest.hexdigest()
 
 
-def idempotency_key(task_instance: tuple[str, str, str, int], fingerprint_: str, ordinal: int) -> str:
+def new_key() -> str:
     """
-    The key of one submission: the same for every try of it, another for any other.
+    Make the idempotency key of a new submission; the intent keeps it for every sending of it.
 
-    :param task_instance: dag, run, task and map index.
-    :return: 56 characters; EvoLink's gateway takes 16 to 96 of ``[A-Za-z0-9._-]`` (seen in its clients).
+    It is drawn by lot, not derived: a run that is deleted and made again, or another Airflow on the same account, asks
+    for something new, and must not be handed a generation of long ago with dead links.
+
+    :return: 40 characters; EvoLink's gateway takes 16 to 96 of ``[A-Za-z0-9._-]`` (seen in its clients).
     """
-    dag_id, run_id, task_id, map_index = task_instance
-    return "airflow-" + fingerprint(dag_id, run_id, task_id, str(map_index), fingerprint_, str(ordinal))[:48]
+    return f"airflow-{uuid.uuid4().hex}"
 
 
 class Store(Protocol):
@@ -261,47 +171,17 @@ class Ledger:
         return record
 
 
-def _anew(record: Record) -> Submit:
-    replaced = () if record.generation_id is None else (record.generation_id,)
-    return Submit(record.ordinal + 1, tuple(dict.fromkeys((*record.earlier, *replaced))))
-
-
-def _after_failure(record: Record, fingerprint_: str, cleared: bool) -> Decision:
-    is_changed = record.fingerprint != fingerprint_
-    if is_mendable(record.error_code) or is_changed or cleared:
-        return _anew(record)
-    why = ": ".join(" ".join(part.split()) for part in (record.error_code, record.error) if part)
-    return Refuse(
-        PermanentGenerationFailedError(
-            f"Generation {record.generation_id} has failed with {why}. The same request would fail again, so nothing "
-            "was sent: mend the request, then clear the task.",
-            generation_id=record.generation_id or "unknown",
-            code=record.error_code,
-            detail=record.error,
-        )
-    )
-
-
-def _stale(record: Record) -> StaleRequestError:
-    if record.generation_id is None:
-        paid = "an earlier try sent another request, and whether EvoLink accepted it is not known"
-    else:
-        paid = f"an earlier try has paid for generation {record.generation_id} with another request"
-        if record.credits_reserved is not None:
-            paid += f" ({record.credits_reserved:g} credits reserved)"
-    return StaleRequestError(
-        f"The request has changed since it was submitted: {paid}. Nothing was sent now. Restore the request to go on "
-        'with it, collect it with EvoLinkGenerationSensor, or set on_changed_input="resubmit" to pay for the new one.',
-        generation_id=record.generation_id,
-    )
-
-
-def _unknown(record: Record) -> SubmissionAbandonedError:
-    return SubmissionAbandonedError(
-        f"An earlier try sent this request with idempotency key {record.key} and its answer was lost: it may have been "
-        "charged. Nothing was sent now, and a retry sends nothing either. Look for it in EvoLink's task list; "
-        'on_unknown_submission="replay" sends the same key again, which EvoLink\'s own clients rely on.'
-    )
+def _check_types(record: Record) -> None:
+    texts = (record.fingerprint, record.key, record.model, record.generation_id or "", record.error_code or "")
+    numbers = (record.ordinal, record.intent_at, record.sendings, record.submitted_at or 0.0, record.max_tries or 0)
+    if not all(isinstance(text, str) for text in (*texts, *record.earlier)):
+        raise TypeError("a text is none")
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError("a number is none")
+    if record.phase in {Phase.SUBMITTED, Phase.FINISHED} and (
+        record.generation_id is None or record.submitted_at is None
+    ):
+        raise ValueError("it lacks the generation")
 
 
 def _unreadable(why: str) -> LedgerError:

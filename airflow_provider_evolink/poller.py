@@ -9,6 +9,7 @@ when to stop, is decided in :mod:`~airflow_provider_evolink.api.pacing`.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,6 +31,8 @@ Tell = Callable[[str], None]
 
 # The first look-up of a triggerer takes up to 20 s; one that was not answered by then never will be.
 _LOOKUP_SECONDS = 60.0
+# A key that was refused is not looked up again before.
+_RENEWAL_SECONDS = 30.0
 
 
 class Poller:
@@ -44,6 +47,7 @@ class Poller:
         self._opening: asyncio.Task[EvoLinkClient] | None = None
         self._clients: list[EvoLinkClient] = []
         self._waiting = 0
+        self._renewed_at = -math.inf
 
     async def wait(self, watch: Watch, tell: Tell) -> Stop:
         """
@@ -76,9 +80,18 @@ class Poller:
         try:
             return await used.generation(generation_id)
         except AuthenticationError:
-            # A key may have been rotated: look it up once, however many were refused.
-            self._forget(opening)
+            if not self._may_renew(opening):
+                raise
             return await (await self._client(self._current())).generation(generation_id)
+
+    def _may_renew(self, refused: asyncio.Task[EvoLinkClient]) -> bool:
+        """A key may have been rotated: look it up once, however many were refused, and not again at once."""
+        if self._opening is refused:
+            if time.monotonic() - self._renewed_at < _RENEWAL_SECONDS:
+                return False
+            self._renewed_at = time.monotonic()
+            self._forget(refused)
+        return True
 
     def _current(self) -> asyncio.Task[EvoLinkClient]:
         if self._opening is None:

@@ -21,7 +21,7 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
-from airflow_provider_evolink.ledger import is_mendable
+from airflow_provider_evolink.decision import is_mendable
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
 
@@ -83,6 +83,9 @@ def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True)
     if not may_submit:
         kind, what = PermanentGenerationFailedError, f"has ended as {seen.status} at EvoLink"
         after = "A retry finds the same: whoever submitted it must submit it anew."
+    elif seen.was_charged:
+        kind, what = PermanentGenerationFailedError, f"has ended as {seen.status} at EvoLink, which charged it"
+        after = "So it is not retried: ask EvoLink for a refund, or clear the task to pay for a new one."
     elif seen.status == CANCELLED:
         kind, what, after = (
             GenerationCancelledError,
@@ -143,14 +146,16 @@ def _charge(seen: Generation, cost: float | None) -> str:
 
 
 def _storable(value: Any, depth: int = 0) -> Any:
-    """Leave out of free-form data what Airflow can't store, which would cost the record: NaN, huge numbers, depth."""
+    """Leave out of free-form data what Airflow can't store and would lose the record for: NaN, depth, U+0000, …."""
     if isinstance(value, Mapping | list) and depth >= _MAX_DEPTH:
         return None
     if isinstance(value, Mapping):
         # Airflow keeps names like __classname__ for itself.
-        return {name: _storable(item, depth + 1) for name, item in value.items() if not name.startswith("__")}
+        return {_storable(name): _storable(item, depth + 1) for name, item in value.items() if name[:2] != "__"}
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
+    if isinstance(value, str):
+        return value.replace("\0", "")
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value) if isinstance(value, int) and value.bit_length() > _MAX_BITS else value

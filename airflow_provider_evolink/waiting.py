@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
 from airflow_provider_evolink.api.pacing import EXPLICIT_FLOOR, Outcome, Stop, Watch, deferral_seconds
-from airflow_provider_evolink.compat import BaseOperator, TaskDeferralTimeout, conf
+from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, conf
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook, async_settings
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
@@ -75,24 +75,24 @@ class WaitsForGeneration(BaseOperator):
     def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Finish on a worker what the trigger has seen the end of."""
         with airflow_errors():
-            return self._end(context, self._waited(context), stop_of(event))
+            return self._end(context, self._waited(context, event), stop_of(event))
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> dict[str, Any]:
-        """Look once more when Airflow gave up on the trigger: no video is lost to a dead triggerer."""
+        """Look once more when there was no event: no video is lost to a dead triggerer or a broken trigger."""
         try:
             resumed: dict[str, Any] = super().resume_execution(next_method, next_kwargs, context)
             return resumed
-        except TaskDeferralTimeout:
-            self.log.warning("Airflow's limit for the deferral has passed; looking once more.")
+        except (TaskDeferralTimeout, TaskDeferralError) as error:
+            self.log.warning("The deferral ended without an event (%s); looking once more.", error)
             return self.execute_complete(context, {"outcome": Outcome.DEADLINE.value})
 
-    def _waited(self, context: Context) -> Waited:
+    def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
         """Say again, after a resume, what was waited for."""
         raise NotImplementedError
 
-    def _remember(self, context: Context, seen: Generation, record: dict[str, Any] | None) -> None:
+    def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
         """Note that the generation has ended; ``record`` is there if it has a result."""
 
     def _watch(self, waited: Waited) -> Watch:
@@ -147,17 +147,32 @@ class WaitsForGeneration(BaseOperator):
         return run(wait)
 
     def _end(self, context: Context, waited: Waited, stop: Stop) -> dict[str, Any]:
-        seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
-        if not seen.is_final:
-            raise self._unfinished(stop, waited)
-        return self._conclude(context, waited, seen)
+        is_ended = stop.outcome is Outcome.FINAL
+        may_wait = self.deferrable and is_ended and time.time() < self._watch(waited).deadline
+        try:
+            seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
+        except EvoLinkError as error:
+            if error.permanent or not may_wait:
+                raise
+            self.log.warning("%s It is waited for again.", error)
+            return self._await(context, waited)
+        waited = self._known_better(context, waited, seen)
+        if seen.is_final:
+            return self._conclude(context, waited, seen)
+        if may_wait:
+            return self._await(context, waited)
+        raise self._unfinished(replace(stop, outcome=Outcome.DEADLINE) if is_ended else stop, waited)
+
+    def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:  # noqa: ARG002
+        """What is waited for, as a look at it has shown it."""
+        return waited
 
     def _conclude(self, context: Context, waited: Waited, seen: Generation) -> dict[str, Any]:
         if seen.status != "completed":
-            self._remember(context, seen, None)
+            self._remember(context, waited, seen, None)
             raise failure_of(seen, cost=waited.origin.credits_reserved, may_submit=self._may_submit)
         record = record_of(seen, waited.origin, now=time.time())
-        self._remember(context, seen, record)
+        self._remember(context, waited, seen, record)
         self._hand_on(context, record)
         return record
 

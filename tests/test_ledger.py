@@ -13,30 +13,29 @@ from airflow_provider_evolink.api.errors import (
     StaleRequestError,
     SubmissionAbandonedError,
 )
-from airflow_provider_evolink.ledger import (
-    KEY,
+from airflow_provider_evolink.decision import (
+    MAX_SENDINGS,
+    REPLAY_SECONDS,
     Attach,
     Finish,
-    Ledger,
-    LedgerError,
-    Phase,
     Policy,
-    Record,
     Refuse,
     Replay,
     Submit,
     decide,
-    fingerprint,
-    idempotency_key,
 )
+from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint, new_key
 
-INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
+INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
+OFTEN = replace(INTENT, sendings=MAX_SENDINGS)
+OLD = replace(INTENT, intent_at=200.0 - REPLAY_SECONDS)
 SUBMITTED = replace(
     INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
 )
 FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
 REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
+CHARGED = replace(FAILED, charged=True)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
 
 DEFAULT = Policy()
@@ -57,6 +56,8 @@ NEXT = Submit(2, ("task-unified-1",))
         (INTENT, "fp", BUY_ON_CLEAR, True, Replay(INTENT)),
         (INTENT, "fp", NEVER_AGAIN, False, SubmissionAbandonedError),
         (INTENT, "fp", NEVER_AGAIN, True, SubmissionAbandonedError),
+        (OFTEN, "fp", DEFAULT, False, SubmissionAbandonedError),
+        (OLD, "fp", DEFAULT, False, SubmissionAbandonedError),
         (INTENT, "other", DEFAULT, False, StaleRequestError),
         (INTENT, "other", BUY_ON_CHANGE, False, Submit(2)),
         (SUBMITTED, "fp", DEFAULT, False, Attach(SUBMITTED)),
@@ -74,13 +75,15 @@ NEXT = Submit(2, ("task-unified-1",))
         (FAILED, "fp", DEFAULT, False, NEXT),
         (FAILED, "other", DEFAULT, False, NEXT),
         (REJECTED, "fp", DEFAULT, False, PermanentGenerationFailedError),
+        (CHARGED, "fp", DEFAULT, False, PermanentGenerationFailedError),
+        (CHARGED, "fp", DEFAULT, True, NEXT),
         (REJECTED, "fp", DEFAULT, True, NEXT),
         (REJECTED, "other", DEFAULT, False, NEXT),
     ],
 )
 def test_each_cell(record: Record | None, request_: str, policy: Policy, cleared: bool, decision: Any) -> None:
     """Every combination of what is known, what is asked and what the author wants has its one answer."""
-    made = decide(record, request_, policy, cleared=cleared)
+    made = decide(record, request_, policy, cleared=cleared, now=200.0)
 
     if isinstance(decision, type):
         assert isinstance(made, Refuse)
@@ -92,7 +95,7 @@ def test_each_cell(record: Record | None, request_: str, policy: Policy, cleared
 
 def test_a_refusal_says_what_was_paid() -> None:
     """A changed request names the generation, its price, and both ways on."""
-    made = decide(SUBMITTED, "other", DEFAULT, cleared=False)
+    made = decide(SUBMITTED, "other", DEFAULT, cleared=False, now=200.0)
 
     assert isinstance(made, Refuse)
     for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
@@ -101,7 +104,7 @@ def test_a_refusal_says_what_was_paid() -> None:
 
 def test_an_abandoned_submission_names_its_key() -> None:
     """Without another sending, the key is what a person can look for."""
-    made = decide(INTENT, "fp", NEVER_AGAIN, cleared=False)
+    made = decide(INTENT, "fp", NEVER_AGAIN, cleared=False, now=200.0)
 
     assert isinstance(made, Refuse)
     assert "airflow-key" in str(made.error)
@@ -139,7 +142,20 @@ class Memory:
         self.stored = value
 
 
-@pytest.mark.parametrize("stored", ["text", 5, [], {}, {"phase": "dreaming"}, {**INTENT.to_json(), "phase": None}])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "text",
+        5,
+        [],
+        {},
+        {"phase": "dreaming"},
+        {**INTENT.to_json(), "phase": None},
+        {**INTENT.to_json(), "ordinal": "2"},
+        {**INTENT.to_json(), "key": 5},
+        {**INTENT.to_json(), "phase": "submitted"},
+    ],
+)
 def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
     """Something unreadable in the ledger stops the try; it is not taken for an empty ledger."""
     with pytest.raises(LedgerError, match="nothing was sent"):
@@ -172,17 +188,9 @@ def test_fingerprints_know_where_a_part_ends() -> None:
     assert fingerprint("ab") == fingerprint(b"ab")
 
 
-def test_keys_are_of_one_request_of_one_task_instance() -> None:
-    """The same for every try; another for another map index, request or submission; in the form EvoLink takes."""
-    ti = ("dag", "manual__2026-11-23T00:00:00+00:00", "task", -1)
-    key = idempotency_key(ti, "fp", 1)
+def test_each_submission_has_a_key_of_its_own() -> None:
+    """In the form that EvoLink takes, and never the same twice."""
+    keys = {new_key() for _ in range(100)}
 
-    assert re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key)
-    assert key == idempotency_key(ti, "fp", 1)
-    others = [
-        idempotency_key((*ti[:3], 0), "fp", 1),
-        idempotency_key(ti, "fq", 1),
-        idempotency_key(ti, "fp", 2),
-        idempotency_key(("da", "gmanual__2026-11-23T00:00:00+00:00", "task", -1), "fp", 1),
-    ]
-    assert len({key, *others}) == 5
+    assert len(keys) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key) for key in keys)

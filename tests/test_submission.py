@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import Generation, Submission, Usage
 from airflow_provider_evolink.api.request import Request
-from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Policy, Record
+from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
+from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.submission import Submitter
 from tests.stage import Store
 
@@ -22,7 +23,8 @@ RECOGNISED = Submission(MADE, replayed=True)
 LOST = errors.ConnectionLostError("EvoLink's answer to the submission was lost (ReadError).")
 NOT_SENT = errors.NotSentError("EvoLink could not be reached. The request never left, so nothing was charged.")
 TURNED_DOWN = errors.InsufficientCreditsError("402", status=402)
-PAGE = errors.AccessDeniedError("403 from a firewall", status=403, documented=False)
+PAGE = errors.MalformedAnswerError("403 from a firewall")
+SLOWER = errors.RateLimitedError("429", status=429)
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
 
 
@@ -52,7 +54,6 @@ class Desk:
         self.submitter = Submitter(
             ledger=Ledger(self.store, None),
             send=self._send,
-            task_instance=("dag", "run", "task", -1),
             policy=Policy(on_unknown_submission=policy),
             log=logging.getLogger("submission"),
             announce=lambda identity: self.done.append(("announced", identity)),
@@ -80,8 +81,8 @@ class Desk:
 
     def settle(self) -> Record:
         """Run a try."""
-        settled: Record = self.submitter.settle(REQUEST, "fp", try_number=1, max_tries=0)
-        return settled
+        known = self.submitter.ledger.read()
+        return self.submitter.settle(known, REQUEST, "fp", try_number=1, max_tries=0)
 
 
 def test_the_id_is_written_before_it_is_announced() -> None:
@@ -102,10 +103,11 @@ def test_the_id_is_written_before_it_is_announced() -> None:
     [
         ([NOT_SENT], errors.NotSentError, "withdrawn", 1),
         ([TURNED_DOWN], errors.InsufficientCreditsError, "withdrawn", 1),
-        ([PAGE], errors.AccessDeniedError, "intent", 1),
-        ([LOST] * 3, errors.SubmissionUnknownError, "intent", 3),
-        ([BUSY] * 3, errors.SubmissionUnknownError, "intent", 3),
-        ([LOST, TURNED_DOWN], errors.InsufficientCreditsError, "intent", 2),
+        ([PAGE] * 2, errors.SubmissionUnknownError, "intent", 2),
+        ([LOST] * 2, errors.SubmissionUnknownError, "intent", 2),
+        ([BUSY] * 2, errors.SubmissionUnknownError, "intent", 2),
+        ([LOST, TURNED_DOWN], errors.SubmissionAbandonedError, "intent", 2),
+        ([LOST, SLOWER], errors.SubmissionUnknownError, "intent", 2),
         ([LOST, NOT_SENT], errors.SubmissionUnknownError, "intent", 2),
     ],
 )
@@ -119,7 +121,7 @@ def test_what_a_failure_leaves_behind(
         desk.settle()
 
     assert (desk.phase, len(desk.keys), len(set(desk.keys))) == (phase, sendings, 1)
-    if kind is errors.SubmissionUnknownError:
+    if issubclass(kind, errors.SubmissionUnknownError):
         assert "may have been accepted and charged" in str(caught.value)
         assert "nothing was charged" not in str(caught.value)
 
@@ -127,17 +129,43 @@ def test_what_a_failure_leaves_behind(
 @pytest.mark.parametrize(("answer", "replay"), [(RECOGNISED, "confirmed"), (ACCEPTED, "unconfirmed")])
 def test_a_lost_answer_is_asked_for_again(answer: Submission, replay: str) -> None:
     """The same key is sent again, after the pause that the server wants, and what it said of it is kept."""
-    desk = Desk(LOST, BUSY, answer)
+    desk = Desk(BUSY, answer)
 
     assert desk.settle().replay == replay
     assert len(set(desk.keys)) == 1
-    assert [entry for entry in desk.done if entry[0] == "slept"] == [("slept", 1.0), ("slept", 7.0)]
+    assert [entry for entry in desk.done if entry[0] == "slept"] == [("slept", 7.0)]
+
+
+def test_sendings_are_counted_over_all_tries() -> None:
+    """Each sending has its write before it, and after six of them nothing is sent any more."""
+    store = Store()
+    keys: set[str] = set()
+    for _ in range(MAX_SENDINGS // 2):
+        desk = Desk(LOST, LOST, store=store)
+        with pytest.raises(errors.SubmissionUnknownError):
+            desk.settle()
+        keys |= set(desk.keys)
+
+    last = Desk(store=store)
+    with pytest.raises(errors.SubmissionAbandonedError, match="was sent 6 times"):
+        last.settle()
+    assert len(keys) == 1
+    assert [one["sendings"] for one in store.writes] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_try_whose_place_was_taken_sends_nothing_more() -> None:
+    """A try that wakes up after another has taken its place can't write, and so can't send."""
+    desk = Desk(LOST, ACCEPTED, store=FailingStore(2))
+
+    with pytest.raises(LedgerError):
+        desk.settle()
+    assert len(desk.keys) == 1
 
 
 def test_a_later_try_replays() -> None:
     """What one try has left unknown the next one sends again, under the same key."""
     store = Store()
-    first, second = Desk(LOST, LOST, LOST, store=store), Desk(RECOGNISED, store=store)
+    first, second = Desk(LOST, LOST, store=store), Desk(RECOGNISED, store=store)
     with pytest.raises(errors.SubmissionUnknownError):
         first.settle()
 
@@ -175,7 +203,7 @@ def test_a_kill_during_the_pause() -> None:
     pause: Callable[[float], None] = lambda _: setattr(desk, "killed_after", 0)  # noqa: E731 - the shortest form
     desk.submitter.sleep = pause
 
-    with pytest.raises(errors.SubmissionUnknownError, match=r"told to stop .* may have been accepted"):
+    with pytest.raises(errors.SubmissionUnknownError, match=r"the task was stopped.* may have been accepted"):
         desk.settle()
     assert (desk.phase, len(desk.keys)) == ("intent", 1)
 

@@ -60,13 +60,20 @@ class Question:
     What was asked, for the error's text.
 
     :param what: such as "the submission" or "the question for generation task-unified-1".
-    :param cost: what the failure means for the money, as a sentence.
+    :param cost: what a refusal means for the money, as a sentence.
     :param generation_id: the generation asked about, if any.
+    :param doubt: the same where EvoLink may have done what was asked, if that makes a difference.
     """
 
     what: str
     cost: str
     generation_id: str | None = None
+    doubt: str | None = None
+
+    @property
+    def cost_in_doubt(self) -> str:
+        """What a failure means for the money that leaves open whether EvoLink did what was asked."""
+        return self.doubt or self.cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +98,8 @@ def decode(answer: Answer, question: Question, *, secret: str, now: datetime) ->
     if 200 <= answer.status < 300 and value is not None:
         return value
     error = _error_object(value)
-    is_page = error is None and answer.body.lstrip()[:1] == b"<"
-    if 200 <= answer.status < 400 or (is_page and answer.status not in {429, *range(500, 600)}):
+    is_foreign = error is None and answer.status != 429 and answer.status < 500
+    if 200 <= answer.status < 400 or is_foreign:
         raise MalformedAnswerError(_malformed_text(answer, question, secret), generation_id=question.generation_id)
     raise _api_error(answer, question, error, secret, now)
 
@@ -160,7 +167,6 @@ def _api_error(
         detail=detail,
         request_id=request_id,
         retry_after=retry_after(answer.headers, now),
-        documented=error is not None,
         generation_id=question.generation_id,
     )
 
@@ -188,7 +194,8 @@ def _text(
     said = " ".join(part for part in named if part) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
     stop = "" if f"{said}{reference}".endswith(".") else "."
-    return f"EvoLink answered {question.what} with {said}{reference}{stop} {question.cost} {_ADVICE[kind]}"
+    cost = question.cost_in_doubt if kind is ServerError else question.cost
+    return f"EvoLink answered {question.what} with {said}{reference}{stop} {cost} {_ADVICE[kind]}"
 
 
 def _malformed_text(answer: Answer, question: Question, secret: str) -> str:
@@ -196,7 +203,7 @@ def _malformed_text(answer: Answer, question: Question, secret: str) -> str:
     start = clean(answer.body[:80].decode("utf-8", "replace"), secret) or "nothing"
     return (
         f"Something answered {question.what} with HTTP {answer.status} and {kind} that is not EvoLink's JSON "
-        f"({start!r}). {question.cost} A retry may reach EvoLink itself."
+        f"({start!r}). {question.cost_in_doubt} A retry may reach EvoLink itself."
     )
 
 

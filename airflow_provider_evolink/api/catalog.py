@@ -81,7 +81,7 @@ def endpoint_for(name: str, media_type: str | None = None) -> str:
         Without it such a model is judged by its name, then by its documented relatives.
     :raises InvalidInputError: no such media type, or the name tells nothing.
     """
-    if media_type is not None and media_type not in _ENDPOINTS:
+    if media_type not in (None, *_ENDPOINTS):
         raise InvalidInputError("media_type", media_type, "it must be 'video', 'image' or 'audio'")
     model = find(name)
     if model:

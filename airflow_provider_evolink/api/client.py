@@ -92,7 +92,7 @@ class EvoLinkClient:
         call = Call(
             "POST",
             self.settings.base_url + endpoint,
-            Question("the submission", "Whether it was charged is for the ledger to settle."),
+            Question("the submission", "Nothing was charged.", doubt="Whether it was charged is not known."),
             content=body,
             headers={
                 "Content-Type": "application/json",
@@ -104,7 +104,7 @@ class EvoLinkClient:
         )
         answer, value = await self._exchange(call)
         return Submission(
-            generation=generation.parse_generation(value),
+            generation=generation.parse_generation(value, default_status="pending"),
             replayed=answer.headers.get("idempotency-replayed", "").strip().lower() == "true",
         )
 

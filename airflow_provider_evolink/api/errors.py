@@ -6,6 +6,7 @@ What can go wrong, by what the caller must do about it.
 
     EvoLinkError
     ├── InvalidInputError          mend the input; nothing was sent
+    │   └── UnreadableInputError        it is not there, or not readable
     ├── ConfigurationError         mend the connection; nothing was sent
     ├── ApiError                   EvoLink answered with an error
     │   ├── BadRequestError        400, 404, 405, 413, 415, 422: mend the request
@@ -78,6 +79,10 @@ class InvalidInputError(EvoLinkError):
         )
 
 
+class UnreadableInputError(InvalidInputError):
+    """A file that can't be read, so that it can't be sent; nothing was charged by this try."""
+
+
 class ConfigurationError(EvoLinkError):
     """A connection that can't be used as it is; nothing was sent."""
 
@@ -95,7 +100,6 @@ class ApiError(EvoLinkError):
     :param detail: EvoLink's own message.
     :param request_id: what EvoLink's support asks for.
     :param retry_after: seconds to wait, if the server said so.
-    :param documented: whether the body had EvoLink's form, and so came from EvoLink and not from something between.
     """
 
     def __init__(
@@ -108,7 +112,6 @@ class ApiError(EvoLinkError):
         detail: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
-        documented: bool = True,
         generation_id: str | None = None,
     ) -> None:
         super().__init__(message, generation_id=generation_id)
@@ -118,7 +121,6 @@ class ApiError(EvoLinkError):
         self.detail = detail
         self.request_id = request_id
         self.retry_after = retry_after
-        self.documented = documented
 
 
 class BadRequestError(ApiError):

@@ -21,7 +21,9 @@ FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
 # Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
+_TIME_IN_ID = re.compile(r"task-unified-(\d{10})-")
 _LATEST = 1e11
+_MAX_DEPTH = 4
 _LINK_KEYS = ("url", "video_url", "audio_url", "image_url")
 
 
@@ -60,6 +62,13 @@ class Generation:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
+    def was_charged(self) -> bool:
+        """Whether EvoLink says that it took credits and does not give them back (undocumented; from its clients)."""
+        billing = _mapping(self.raw.get("billing"))
+        is_refunded = billing.get("refund_status") in {"pending", "completed"}
+        return billing.get("charge_status") == "charged" and not is_refunded
+
+    @property
     def is_final(self) -> bool:
         """Whether EvoLink will not change it any more."""
         return self.status in FINAL
@@ -90,22 +99,31 @@ def is_generation_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None and set(value) != {"."}
 
 
-def parse_generation(answer: object, *, expected_id: str | None = None) -> Generation:
+def submission_time(generation_id: str) -> float | None:
+    """The time of submission that a documented id carries, in seconds since the epoch."""
+    match = _TIME_IN_ID.match(generation_id)
+    return float(match[1]) if match else None
+
+
+def parse_generation(
+    answer: object, *, expected_id: str | None = None, default_status: str | None = None
+) -> Generation:
     """
     Read the body of a create or task answer.
 
     :param answer: decoded JSON.
     :param expected_id: the id that was asked for; another one is refused.
+    :param default_status: taken where none is given: an id that is paid for is worth more than its status.
     :raises MalformedAnswerError: no object, no usable id or status, or another generation's.
     """
     if not isinstance(answer, Mapping):
         raise MalformedAnswerError(f"EvoLink answered a {type(answer).__name__} where a generation was due.")
-    identity, status = answer.get("id"), answer.get("status")
+    identity, status = answer.get("id"), _text(answer.get("status")) or default_status
     if not isinstance(identity, str) or not is_generation_id(identity):
         raise MalformedAnswerError("EvoLink answered without a usable generation id.")
     if expected_id is not None and identity != expected_id:
         raise MalformedAnswerError(f"EvoLink answered for {identity} when asked for {expected_id}.")
-    if not isinstance(status, str) or not status.strip():
+    if status is None:
         raise MalformedAnswerError(f"EvoLink answered without a status for generation {identity}.")
     error = _mapping(answer.get("error"))
     return Generation(
@@ -220,17 +238,22 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
 
 
 def _links(results: object, result_data: object) -> tuple[str, ...]:
-    found = [*_urls(results), *_urls(result_data)]
-    return tuple(dict.fromkeys(link.strip() for link in found if link.strip().lower().startswith("http")))
+    plain = results if isinstance(results, list) else [results]
+    found = [link.strip() for link in plain if isinstance(link, str)]
+    found += [link.strip() for value in (plain, result_data) for link in _named_links(value)]
+    return tuple(dict.fromkeys(link for link in found if link.lower().startswith("http") and link.isprintable()))
 
 
-def _urls(value: object, depth: int = 0) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list) and depth < 4:
+def _named_links(value: object, depth: int = 0) -> Iterator[str]:
+    """Links under the names that EvoLink has for them, in objects and lists of objects."""
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
         for item in value:
-            yield from _urls(item, depth + 1)
-    elif isinstance(value, Mapping) and depth < 4:
+            yield from _named_links(item, depth + 1)
+    elif isinstance(value, Mapping):
         for key, item in value.items():
-            if key in _LINK_KEYS or isinstance(item, list | Mapping):
-                yield from _urls(item, depth + 1)
+            if key in _LINK_KEYS and isinstance(item, str):
+                yield item
+            else:
+                yield from _named_links(item, depth + 1)

@@ -10,7 +10,7 @@ import string
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_evolink.api.addresses import check_public_url
-from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.errors import InvalidInputError, UnreadableInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +140,7 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
     except (OSError, ValueError, ImportError) as error:
         data = _decode(_without_whitespace(image))
         also = f", and as base64 it is {looks_like(data)}" if data else ""
-        raise InvalidInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from None
+        raise UnreadableInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from None
 
 
 def _checked(data: bytes, image: str, parameter: str) -> ImageKind:

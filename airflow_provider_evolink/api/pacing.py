@@ -30,7 +30,7 @@ _NEARLY_DONE = 80
 _JITTER = 0.2
 _PROGRESS_STEP = 20
 # A generation may be unknown for a moment after it was accepted.
-_NOT_FOUND_GRACE = 60.0
+NOT_FOUND_GRACE = 60.0
 
 
 class Outcome(StrEnum):
@@ -131,12 +131,12 @@ def after_answer(watch: Watch, progress: Progress, seen: Generation, *, now: flo
 def after_failure(watch: Watch, progress: Progress, error: EvoLinkError, *, now: float, chance: float) -> Ask | Stop:
     """Decide what follows a question that failed: only for so long is it asked again."""
     if _is_hopeless(watch, error, now):
-        return Stop(Outcome.REFUSED, progress.status, str(error))
+        return Stop(Outcome.REFUSED, progress.status, _brief(error))
     if now >= watch.deadline:
-        return Stop(Outcome.DEADLINE, progress.status, str(error))
+        return Stop(Outcome.DEADLINE, progress.status, _brief(error))
     since = now if progress.failing_since is None else progress.failing_since
     if now - since >= watch.patience:
-        return Stop(Outcome.UNREACHABLE, progress.status, str(error))
+        return Stop(Outcome.UNREACHABLE, progress.status, _brief(error))
     told = error.retry_after if isinstance(error, ApiError) else None
     delay = _delay(watch, progress.interval, now, chance)
     known = replace(progress, failing_since=since, interval=min(progress.interval * _GROWTH, CAP))
@@ -149,10 +149,18 @@ def deferral_seconds(watch: Watch, *, now: float) -> float:
     return max(watch.deadline - now, 0.0) + max(watch.poll_interval or 0.0, CAP) + 60.0
 
 
+def _brief(error: EvoLinkError) -> str:
+    """The kind of a failure, without the text that came with it: it is kept in Airflow's database."""
+    named = [type(error).__name__]
+    if isinstance(error, ApiError):
+        named += [f"HTTP {error.status}", (error.code or "")[:40]]
+    return " ".join(part for part in named if part)
+
+
 def _is_hopeless(watch: Watch, error: EvoLinkError, now: float) -> bool:
     """402 and 403 are not: the generation is paid for, and credits or a firewall may come to their senses."""
     if isinstance(error, GenerationNotFoundError):
-        return now - watch.submitted_at >= _NOT_FOUND_GRACE
+        return now - watch.submitted_at >= NOT_FOUND_GRACE
     return isinstance(error, AuthenticationError | BadRequestError | InvalidInputError)
 
 

@@ -124,15 +124,22 @@ def _extras(conn_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("timeout", "submit_timeout"):
         if name in given:
             given[name] = _seconds(conn_id, name, given[name])
-    for name, kinds, allowed in (
-        ("verify", bool | str, "true, false or the path of a CA bundle"),
-        ("proxy", str, "the URL of a proxy"),
-    ):
-        if name in given and not isinstance(given[name], kinds):
-            raise _refused(conn_id, name, given[name], allowed)
+    if not isinstance(given.get("verify", True), bool | str):
+        raise _refused(conn_id, "verify", given["verify"], "true, false or the path of a CA bundle")
+    if "proxy" in given and not _is_proxy(given["proxy"]):
+        # Not shown: it may hold a password.
+        raise _refused(conn_id, "proxy", "***", "a URL such as http://proxy.example.com:3128")
     if isinstance(given.get("verify"), str) and given["verify"].lower() in {"true", "false"}:
         given["verify"] = given["verify"].lower() == "true"
     return given
+
+
+def _is_proxy(value: object) -> bool:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _seconds(conn_id: str, name: str, value: object) -> float:

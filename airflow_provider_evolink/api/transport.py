@@ -154,7 +154,7 @@ def _http_client(settings: Settings, transport: httpx.AsyncBaseTransport | None)
                 keepalive_expiry=_KEEP_ALIVE_SECONDS,
             ),
         )
-    except (ValueError, OSError, httpx.InvalidURL) as error:
+    except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:
         raise ConfigurationError(
             f"The connection's verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
         ) from None
@@ -166,8 +166,8 @@ async def _bounded(response: httpx.Response, question: Question) -> bytes:
         body += chunk
         if len(body) > _MAX_ANSWER_BYTES:
             raise MalformedAnswerError(
-                f"Something answered {question.what} with more than {_MAX_ANSWER_BYTES} bytes. {question.cost} "
-                "A retry may reach EvoLink itself.",
+                f"Something answered {question.what} with more than {_MAX_ANSWER_BYTES} bytes. "
+                f"{question.cost_in_doubt} A retry may reach EvoLink itself.",
                 generation_id=question.generation_id,
             )
     return _unpacked(bytes(body), response.headers.get("content-encoding", ""))
@@ -193,6 +193,7 @@ def _not_sent(question: Question, error: Exception) -> NotSentError:
 
 def _lost(question: Question, error: Exception) -> ConnectionLostError:
     return ConnectionLostError(
-        f"EvoLink's answer to {question.what} was lost ({type(error).__name__}). {question.cost} A retry asks again.",
+        f"EvoLink's answer to {question.what} was lost ({type(error).__name__}). {question.cost_in_doubt} "
+        "A retry asks again.",
         generation_id=question.generation_id,
     )

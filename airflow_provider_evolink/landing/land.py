@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from airflow_provider_evolink.api.errors import EvoLinkError, LandingError, ResultExpiredError
@@ -99,22 +100,35 @@ class Lander:
         try:
             return download(renewed.link, spool, self.network, self.limits)
         except ResultExpiredError as dead:
-            raise _expired(result, f"{dead} So does the link EvoLink gives now.") from dead
+            raise _gone(result, f"{dead} So does the link EvoLink gives now.") from dead
 
     def _renewed(self, result: Result, dead: ResultExpiredError) -> str:
         try:
             link = self.renew(result)
         except EvoLinkError as error:
             facts = f"{dead} Asked for a new link, EvoLink did not help: {error}"
-            raise (_expired(result, facts) if error.permanent else LandingError(facts)) from error
+            raise (_gone(result, facts) if error.permanent else LandingError(facts)) from error
         if link is None:
-            raise _expired(result, f"{dead} EvoLink has no link for it any more.")
+            raise _gone(result, f"{dead} EvoLink has no link for it any more.")
         return link
 
     def _place(self, result: Result, kind: Kind) -> Place:
         return self.destination / render(self.pattern, result, kind)
 
 
-def _expired(result: Result, facts: str) -> ResultExpiredError:
+def _gone(result: Result, facts: str) -> LandingError:
+    """A link that is refused within its life may be a firewall's mood; after it, there is nothing to wait for."""
+    if result.expires_at and datetime.now(UTC) < _moment(result.expires_at):
+        return LandingError(
+            f"{facts} It is due to live until {result.expires_at}: a retry asks again, and costs nothing."
+        )
     life = f"It was due to live until {result.expires_at}." if result.expires_at else "Most links live for 24 hours."
     return ResultExpiredError(f"{facts} {life} A retry can't bring it back: only a new, paid generation could.")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

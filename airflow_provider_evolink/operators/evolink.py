@@ -8,14 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, StaleRequestError
-from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
+    EvoLinkError,
+    InvalidInputError,
+    StaleRequestError,
+    UnreadableInputError,
+)
+from airflow_provider_evolink.api.generation import Generation, is_generation_id
 from airflow_provider_evolink.api.media import image_reference
-from airflow_provider_evolink.compat import NEVER_EXPIRE, task_state_store
+from airflow_provider_evolink.compat import NEVER_EXPIRE, conf, task_state_store
+from airflow_provider_evolink.decision import Policy
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
-from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Policy, Record, fingerprint
+from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, fingerprint
 from airflow_provider_evolink.result import Origin, collecting, failure_code, record_of
 from airflow_provider_evolink.submission import Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
@@ -91,22 +98,15 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
         with airflow_errors():
-            request = self._prepared(context)
-            for warning in request.warnings:
-                self.log.warning("%s", warning)
-            self._check_waiting()
-            record = self._submitter(context).settle(
-                request,
-                self._fingerprint(request),
-                try_number=context["ti"].try_number,
-                max_tries=context["ti"].max_tries,
-            )
+            known = self._known(context)
+            record = self._brought(context, known)
             if record.phase is Phase.FINISHED and record.result is not None:
                 return self._again(context, record.result)
             waited = _waited_for(record, context)
-            if not self.wait_for_completion:
-                return self._without_waiting(context, waited)
-            return self._await(context, waited)
+            if self.wait_for_completion:
+                return self._await(context, waited)
+            was_there = known is not None and known.generation_id == record.generation_id
+            return self._without_waiting(context, waited, look=was_there)
 
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
@@ -127,19 +127,34 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             raise InvalidInputError("parameters", self.parameters, "a mapping of parameter names to values")
         return self.parameters
 
-    def _prepared(self, context: Context) -> Request:
-        """Build the request; if that can't be done any more, say what an earlier try has paid for."""
+    def _known(self, context: Context) -> Record | None:
+        return None if task_state_store(context) is None else self._ledger(context).read()
+
+    def _brought(self, context: Context, known: Record | None) -> Record:
+        """Bring the task to a generation: its own, or a new one."""
+        ti = context["ti"]
         try:
-            return self._request()
+            request = self._request()
+        except (UnreadableInputError, ConnectionError, TimeoutError) as error:
+            return self._submitter(context).go_on(known, error, max_tries=ti.max_tries)
         except InvalidInputError as error:
-            known = self._ledger(context).read()
-            if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
-                raise
-            raise StaleRequestError(
-                f"{error} An earlier try has paid for generation {known.generation_id}, which goes on: mend the input, "
-                f"or let {collecting(known.generation_id, self.evolink_conn_id)} collect it.",
-                generation_id=known.generation_id,
-            ) from error
+            raise self._with_facts(error, known) from None
+        for warning in request.warnings:
+            self.log.warning("%s", warning)
+        self._check_waiting()
+        return self._submitter(context).settle(
+            known, request, self._fingerprint(request), try_number=ti.try_number, max_tries=ti.max_tries
+        )
+
+    def _with_facts(self, error: InvalidInputError, known: Record | None) -> EvoLinkError:
+        """Add what an earlier try has paid for, so that a mistake of now does not hide it."""
+        if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
+            return error
+        return StaleRequestError(
+            f"{error} An earlier try has paid for generation {known.generation_id}, which goes on: mend the input, "
+            f"or let {collecting(known.generation_id, self.evolink_conn_id)} collect it.",
+            generation_id=known.generation_id,
+        )
 
     def _request(self) -> Request:
         given = dict(self._parameters())
@@ -164,11 +179,13 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return fingerprint(self.evolink_conn_id, self._hook.settings.base_url, request.endpoint, request.body)
 
     def _submitter(self, context: Context) -> Submitter:
-        ti = context["ti"]
+        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+            self.log.warning(
+                "[state_store] clear_on_success is on: a clear of this task will pay for a new generation."
+            )
         return Submitter(
             ledger=self._ledger(context),
             send=self._hook.submit,
-            task_instance=(ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index),
             policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
             log=self.log,
             announce=lambda identity: self._announce(context, identity),
@@ -188,31 +205,43 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             )
         return Ledger(store, NEVER_EXPIRE)
 
-    def _recorded(self, context: Context) -> Record:
+    def _recorded(self, context: Context, generation_id: str | None) -> Record:
+        """The record of a generation that is there; what the ledger failed to note of it is added."""
         record = self._ledger(context).read()
-        self._generation_id = None if record is None else record.generation_id
-        if record is None or record.generation_id is None:
-            raise LedgerError(
-                "The task's ledger lacks the generation that was waited for; a retry finds it by its key."
-            )
-        return record
+        if record is not None and record.generation_id is not None:
+            self._generation_id = record.generation_id
+            return record
+        if not is_generation_id(generation_id):
+            raise LedgerError("The ledger lacks the generation that was waited for; its id is in this task's log.")
+        self._generation_id = generation_id
+        # The ledger could not be written when it was submitted, or was emptied since.
+        intent = record or Record(Phase.INTENT, "lost", "lost", 1, str(self.model), time.time())
+        return replace(intent, phase=Phase.SUBMITTED, generation_id=generation_id, submitted_at=intent.intent_at)
 
-    def _waited(self, context: Context) -> Waited:
-        return _waited_for(self._recorded(context), context)
+    def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
+        return _waited_for(self._recorded(context, (event or {}).get("generation_id")), context)
 
-    def _remember(self, context: Context, seen: Generation, record: dict[str, Any] | None) -> None:
-        known = replace(self._recorded(context), max_tries=context["ti"].max_tries)
+    def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
+        known = replace(self._recorded(context, waited.generation_id), max_tries=context["ti"].max_tries)
         if record is not None:
             ended = replace(known, phase=Phase.FINISHED, result=record)
         else:
-            ended = replace(known, phase=Phase.FAILED, error_code=failure_code(seen), error=seen.error_message)
+            ended = replace(
+                known,
+                phase=Phase.FAILED,
+                error_code=failure_code(seen),
+                error=seen.error_message,
+                charged=seen.was_charged,
+            )
         self._ledger(context).write(ended)
 
-    def _without_waiting(self, context: Context, waited: Waited) -> dict[str, Any]:
+    def _without_waiting(self, context: Context, waited: Waited, *, look: bool) -> dict[str, Any]:
         seen = Generation(id=waited.generation_id, status="pending")
-        record = record_of(seen, waited.origin, now=time.time())
-        self._remember(context, seen, record)
-        return record
+        if look:
+            seen = self._hook.get_generation(waited.generation_id)
+        if seen.is_final:
+            return self._conclude(context, waited, seen)
+        return record_of(seen, waited.origin, now=time.time())
 
     def _again(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("This result was paid for before and is handed on again.")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import PokeReturnValue
 
-from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
-from airflow_provider_evolink.api.generation import is_generation_id
-from airflow_provider_evolink.api.pacing import Outcome, Stop
+from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
+from airflow_provider_evolink.api.generation import is_generation_id, submission_time
+from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE, Outcome, Stop
 from airflow_provider_evolink.compat import AirflowSkipException, BaseSensorOperator
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
@@ -70,8 +70,13 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         with self._softly(), airflow_errors():
             if not self.deferrable and self.mode == "reschedule":
                 return super().execute(context)
-            seen = self._look(context)
-            waited = _waited(seen, context)
+            try:
+                seen = self._look(context)
+            except GenerationNotFoundError:
+                if not self._is_young():
+                    raise
+                return self._await(context, self._waited(context, None))
+            waited = self._known_better(context, self._waited(context, None), seen)
             return self._conclude(context, waited, seen) if seen.is_final else self._await(context, waited)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
@@ -83,11 +88,11 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         try:
             seen = self._look(context)
         except EvoLinkError as error:
-            if error.permanent:
+            if error.permanent and not (isinstance(error, GenerationNotFoundError) and self._is_young()):
                 raise
             self.log.warning("%s", error)
             return False
-        waited = _waited(seen, context)
+        waited = self._known_better(context, self._waited(context, None), seen)
         if seen.is_final:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waited, seen))
         self.log.info("Generation %s: %s, %s %%.", seen.id, seen.status, seen.progress or 0)
@@ -100,15 +105,23 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         with self._softly():
             return super().execute_complete(context, event)
 
-    def _waited(self, context: Context) -> Waited:
-        return Waited(self._id(), Origin(submitted_at=time.time(), try_number=context["ti"].try_number))
+    def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:  # noqa: ARG002
+        submitted_at = submission_time(self._id()) or time.time()
+        return Waited(self._id(), Origin(submitted_at=submitted_at, try_number=context["ti"].try_number))
 
-    def _end(self, context: Context, waited: Waited, stop: Stop) -> dict[str, Any]:
-        seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
-        known = _waited(seen, context)
-        if not seen.is_final:
-            raise self._unfinished(stop, known)
-        return self._conclude(context, known, seen)
+    def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:
+        origin = Origin(
+            submitted_at=min(seen.created or waited.origin.submitted_at, time.time()),
+            model=seen.model,
+            credits_reserved=seen.usage.credits_reserved,
+            billing_rule=seen.usage.billing_rule,
+            try_number=context["ti"].try_number,
+        )
+        return Waited(seen.id, origin, seen.estimated_time)
+
+    def _is_young(self) -> bool:
+        """Whether EvoLink may not know the generation yet."""
+        return time.time() - (submission_time(self._id()) or 0.0) < NOT_FOUND_GRACE
 
     def _look(self, context: Context) -> Generation:
         seen = EvoLinkHook(self.evolink_conn_id).get_generation(self._id())
@@ -132,14 +145,3 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
                 self.log.warning("%s", error)
                 raise AirflowSkipException(str(error)) from error
             raise
-
-
-def _waited(seen: Generation, context: Context) -> Waited:
-    origin = Origin(
-        submitted_at=min(seen.created or time.time(), time.time()),
-        model=seen.model,
-        credits_reserved=seen.usage.credits_reserved,
-        billing_rule=seen.usage.billing_rule,
-        try_number=context["ti"].try_number,
-    )
-    return Waited(seen.id, origin, seen.estimated_time)

@@ -108,7 +108,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         seen = self._hook.get_generation(generation_id)
         check_finished(generation_id, seen.status)
         now = time.time()
-        return results_of(record_of(seen, Origin(submitted_at=seen.created or now), now=now)) or []
+        return results_of(record_of(seen, Origin(submitted_at=min(seen.created or now, now)), now=now)) or []
 
     def _renew(self, result: Result) -> str | None:
         links = self._hook.get_generation(result.generation_id).links

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -73,7 +74,8 @@ class EvoLinkGenerationTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
-        poller = shared_poller(self.evolink_conn_id, lambda: async_settings(self.evolink_conn_id))
+        # Bound to the id alone: the poller outlives this trigger.
+        poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
         async with poller.in_use():
             stop = await poller.wait(self.watch, self._tell)

@@ -122,13 +122,21 @@ def test_what_is_not_evolinks_json_is_one_error(given: Answer) -> None:
     assert isinstance(error_of(given), errors.MalformedAnswerError)
 
 
-def test_an_error_without_evolinks_body_is_not_documented() -> None:
-    """Only a body in EvoLink's form proves that EvoLink itself turned a request down."""
-    plain, form = error_of(Answer(403, {}, b"{}")), error_of(answer(403, {"error": {"code": "x"}}))
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, b"404 page not found"), (401, b""), (403, b"{}"), (400, b"[]"), (418, b"teapot")]
+)
+def test_a_refusal_without_evolinks_body_is_not_evolinks(status: int, body: bytes) -> None:
+    """What a proxy says in passing does not end a wait that EvoLink itself would not have ended."""
+    assert isinstance(error_of(Answer(status, {}, body), READ), errors.MalformedAnswerError)
 
-    assert isinstance(plain, errors.AccessDeniedError)
-    assert isinstance(form, errors.AccessDeniedError)
-    assert (plain.documented, form.documented) == (False, True)
+
+def test_what_it_cost_is_said_as_far_as_it_is_known() -> None:
+    """A refusal says that nothing was charged; a failure in the middle leaves it open."""
+    asked = Question("the submission", "Nothing was charged.", doubt="Whether it was charged is not known.")
+
+    assert "Nothing was charged." in str(error_of(answer(402, {"error": {"code": "x"}}), asked))
+    for doubtful in (answer(500, {"error": {"code": "x"}}), Answer(200, {}, b"<html>")):
+        assert "Whether it was charged is not known." in str(error_of(doubtful, asked))
 
 
 @pytest.mark.parametrize(

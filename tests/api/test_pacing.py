@@ -126,7 +126,7 @@ def test_failures_are_endured_for_a_time_not_a_number() -> None:
         step = ask(pacing.after_failure(WATCH, progress, FAILURE, now=now, chance=MIDDLE))
         progress, now = step.progress, now + 2.9
     assert pacing.after_failure(WATCH, progress, FAILURE, now=START + 600, chance=MIDDLE) == Stop(
-        Outcome.UNREACHABLE, None, "lost"
+        Outcome.UNREACHABLE, None, "ConnectionLostError"
     )
 
     recovered = ask(pacing.after_answer(WATCH, progress, seen(), now=START + 599, chance=MIDDLE))

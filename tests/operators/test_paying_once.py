@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     GenerationFailedError,
@@ -60,6 +61,21 @@ class DyingStore(Store):
             raise WorkerDied
 
 
+class BrokenStore(Store):
+    """A store some of whose writes fail."""
+
+    def __init__(self, *failing: int) -> None:
+        super().__init__()
+        self.failing, self.count = failing, 0
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Fail if it is this write's turn."""
+        self.count += 1
+        if self.count in self.failing:
+            raise RuntimeError("the API server is down")
+        super().set(key, value, retention=retention)
+
+
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", [1, 2, 3])
 def test_a_worker_that_dies_around_any_write(emulator: EmulatorHandle, stage: Stage, write: int, after: bool) -> None:
@@ -112,8 +128,8 @@ def test_an_unconfirmed_replay_is_said_loudly(
 
 
 def test_a_service_that_stays_silent_leaves_the_intent(emulator: EmulatorHandle, stage: Stage) -> None:
-    """After three lost answers the try fails, retryable; the next one goes on with the same key."""
-    emulator.control.inject("lost_reply", on="submit", times=3)
+    """After two lost answers the try fails, retryable; the next one goes on with the same key."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError, match="may have been accepted"):
         stage.play(operator())
     assert stage.store.get(KEY)["phase"] == "intent"
@@ -281,18 +297,101 @@ def test_a_kill_after_the_submission_says_what_goes_on(
     assert f'EvoLinkGenerationSensor(task_id="collect", generation_id="{identity}"' in said
 
 
-def test_a_picture_that_is_gone_does_not_hide_what_was_paid(
-    emulator: EmulatorHandle, stage: Stage, tmp_path: Path
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture that may disappear."""
+    path = tmp_path / "picture.png"
+    path.write_bytes((Path(__file__).parents[1] / "data" / "frame.png").read_bytes())
+    return path
+
+
+def from_picture(picture: Path, **kwargs: Any) -> EvoLinkImageToVideoOperator:
+    """A short image-to-video task."""
+    given = {"duration": 3, "poll_interval": 1, **kwargs}
+    return EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(picture), **given)
+
+
+def test_a_picture_that_is_gone_does_not_stop_what_was_paid(
+    emulator: EmulatorHandle, stage: Stage, picture: Path
 ) -> None:
-    """When the input can't be read any more, the error names the generation that an earlier try has paid for."""
-    picture = tmp_path / "picture.png"
-    picture.write_bytes((Path(__file__).parents[1] / "data" / "frame.png").read_bytes())
-    task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(picture), poll_interval=1)
+    """When the input can't be read any more, a retry and a clear go on with what is paid for."""
     stage.store = DyingStore(3, after=False)
     with pytest.raises(WorkerDied):
-        stage.play(task)
+        stage.play(from_picture(picture))
     picture.unlink()
 
-    with pytest.raises(EvoLinkFailException, match=made(emulator)[0]["id"]):
-        stage.retry(task)
+    assert stage.retry(from_picture(picture))["status"] == "completed"
+    assert stage.clear(from_picture(picture))["status"] == "completed"
     assert len(made(emulator)) == 1
+
+
+def test_a_picture_that_is_gone_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: Stage, picture: Path) -> None:
+    """With a lost answer before, a vanished picture is no reason to say that nothing was charged."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(SubmissionUnknownError):
+        stage.play(from_picture(picture))
+    picture.unlink()
+
+    with pytest.raises(EvoLinkFailException, match="may have been charged"):
+        stage.retry(from_picture(picture))
+
+
+def test_a_mistake_of_now_does_not_hide_what_was_paid(emulator: EmulatorHandle, stage: Stage, picture: Path) -> None:
+    """A value out of range names the generation that an earlier try has paid for."""
+    stage.store = DyingStore(3, after=False)
+    with pytest.raises(WorkerDied):
+        stage.play(from_picture(picture))
+
+    with pytest.raises(EvoLinkFailException, match=f"duration=11 .*{made(emulator)[0]['id']}"):
+        stage.retry(from_picture(picture, duration=11))
+    assert len(made(emulator)) == 1
+
+
+def test_a_ledger_that_never_got_the_id_loses_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When the id could not be written, the event still carries it, and the video is handed on."""
+    stage.store = BrokenStore(2, 3, 4)
+
+    record = stage.play(operator())
+
+    assert record["status"] == "completed"
+    assert stage.store.get(KEY)["phase"] == "finished"
+    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+
+
+def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A task that did not wait looks once when it is run again: what failed since may be submitted anew."""
+    emulator.control.inject("task_failure", code="service_error")
+    first = stage.play(operator(wait_for_completion=False))
+    emulator.control.advance(1000)
+
+    with pytest.raises(GenerationFailedError, match="service_error"):
+        stage.clear(operator(wait_for_completion=False))
+    again = stage.retry(operator(wait_for_completion=False))
+
+    assert again["generation_id"] != first["generation_id"]
+    assert stage.clear(operator())["status"] == "completed"
+
+
+def test_the_last_look_is_patient(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When EvoLink fails just as the worker reads the end, the task waits again instead of failing."""
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.advance(1000)
+    emulator.control.inject("server_error", on="read", times=4, status=503)
+
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+    record = task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+    assert record["status"] == "completed"
+
+
+def test_a_broken_trigger_loses_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A trigger that fails, as one that can't be imported, does not cost the video."""
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.advance(1000)
+
+    record = task.resume_execution("__fail__", {"error": "Trigger failure"}, stage.context)
+    assert record["status"] == "completed"

@@ -104,12 +104,12 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     unknown = trigger("task-unified-1-unknown", submitted_at=time.time() - 100)
     event = await first_event(unknown)
     assert event["outcome"] == "refused"
-    assert "task_not_found" in event["detail"]
+    assert event["detail"] == "GenerationNotFoundError HTTP 404 task_not_found"
 
     emulator.control.inject("html", on="read", times=None)
     event = await first_event(trigger(made, patience=0.2))
     assert event["outcome"] == "unreachable"
-    assert "text/html" in event["detail"]
+    assert event["detail"] == "MalformedAnswerError"
 
 
 async def test_a_trigger_that_starts_again_goes_on(emulator: EmulatorHandle, made: str) -> None:
