@@ -231,7 +231,7 @@ class Submitter:
 def _again(error: EvoLinkError) -> EvoLinkError:
     """What a repeated sending ended with; that this one cost nothing would be half the truth."""
     if isinstance(error, NotSentError):
-        return NotSentError("The submission could not be sent again: EvoLink was out of reach, or the task was stopped.")
+        return NotSentError("It could not be sent again: EvoLink was out of reach, or the task was stopped.")
     return error
 
 

@@ -74,6 +74,7 @@ def test_statuses(status: str, read: str, final: bool) -> None:
         ({"results": ["javascript:alert(1)", 5, None, "ftp://a.test/x"]}, ()),
         ({"results": "https://a.test/bare.mp4"}, ("https://a.test/bare.mp4",)),
         ({"result_data": {"voice": "v-1"}}, ()),
+        ({"result_data": [{"reference": ["https://a.test/not-a-result"], "url": "https://a.test/\x00"}]}, ()),
     ],
 )
 def test_links(answer: dict[str, object], links: tuple[str, ...]) -> None:
@@ -90,6 +91,28 @@ def test_useless_answers_are_one_clear_error(answer: object) -> None:
     """Without a usable id and a status there is no generation."""
     with pytest.raises(MalformedAnswerError):
         generation.parse_generation(answer)
+
+
+def test_an_id_without_a_status_is_worth_keeping() -> None:
+    """A create answer that lacks its status still names what is paid for."""
+    answer = {"id": CREATED["id"], "status": None}
+
+    assert generation.parse_generation(answer, default_status="pending").status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("billing", "charged"),
+    [
+        ({"charge_status": "charged", "refund_status": "not_required"}, True),
+        ({"charge_status": "charged", "refund_status": "pending"}, False),
+        ({"charge_status": "released"}, False),
+        ("nonsense", False),
+        (None, False),
+    ],
+)
+def test_whether_a_failure_was_charged(billing: object, charged: bool) -> None:
+    """Only what EvoLink says outright counts as charged."""
+    assert generation.parse_generation({**CREATED, "status": "failed", "billing": billing}).was_charged == charged
 
 
 def test_another_generations_answer_is_refused() -> None:

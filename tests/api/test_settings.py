@@ -189,6 +189,9 @@ def test_other_extras_are_ignored(extra: dict[str, Any]) -> None:
         ("proxy", 3128),
         ("proxy", ["http://proxy"]),
         ("proxy", True),
+        ("proxy", "socks5://proxy.example.com"),
+        ("proxy", "http://proxy:port"),
+        ("proxy", "http://["),
     ],
 )
 def test_bad_extras_are_refused_by_name(name: str, value: object) -> None:

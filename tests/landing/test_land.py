@@ -160,6 +160,19 @@ def test_expired_link_tells(media: MediaServer, tmp_path: Path) -> None:
     assert everything_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_link_refused_within_its_life_may_come_back(media: MediaServer, tmp_path: Path, status: int) -> None:
+    """A firewall's refusal, or a host that does not know the file yet, is no reason to pay again: a retry lands it."""
+    link = media.serve("/a.mp4", body=BODY, faults=[{"status": status}] * 2)
+    result = Result(ID, 0, link, expires_at="2999-01-01T00:00:00+00:00")
+    with pytest.raises(LandingError, match="due to live until 2999") as caught:
+        lander(tmp_path, renew=lambda _: link).land(result)
+    assert not caught.value.permanent
+
+    lander(tmp_path, renew=lambda _: link).land(result)
+    assert (tmp_path / ID / "0.mp4").read_bytes() == BODY
+
+
 def test_expired_link_without_a_new_one(media: MediaServer, tmp_path: Path) -> None:
     """If EvoLink knows no link any more, that is told."""
     with pytest.raises(ResultExpiredError, match="no link for it any more"):

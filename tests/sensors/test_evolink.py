@@ -157,6 +157,15 @@ def test_failed(
 
 
 @EVERY_MODE
+def test_a_generation_that_is_not_known_yet(emulator: EmulatorHandle, stage: Stage, mode: str) -> None:
+    """Right after its submission EvoLink may not know it: that is waited out."""
+    made = submitted()["generation_id"]
+    emulator.control.inject("vanished", on="read", times=2)
+
+    assert play(stage, sensor(made, mode))["status"] == "completed"
+
+
+@EVERY_MODE
 def test_not_finished_in_time(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str) -> None:
     """After the timeout the text says that it goes on, and how to collect it."""
     emulator.control.run_at(0.1)
