@@ -50,6 +50,7 @@ class Processes:
         self._logs = logs
         self._grace = grace
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._bereft: set[int] = set()
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         """Start a process; what it prints goes to its log.
@@ -121,6 +122,13 @@ class Processes:
         """Kill a process and all of its session with SIGKILL, as a crash would."""
         self._forget([name])
 
+    def crash(self, name: str) -> None:
+        """Kill a process alone with SIGKILL; what it has started lives on, at most as long as the set."""
+        process = self._running.pop(name)
+        self._bereft.add(process.pid)
+        process.kill()
+        process.wait()
+
     def stop(self, names: Iterable[str] | None = None) -> None:
         """Ask processes to end, with their helpers, and kill what is left of their sessions.
 
@@ -156,6 +164,7 @@ class Processes:
         """End everything."""
         with interrupts.held():
             self.stop()
+            _kill_sessions(self._bereft)
 
 
 def tail(log: Path, lines: int = 20) -> str:

@@ -86,6 +86,18 @@ def test_a_killed_process_is_told_with_the_signal(processes: Processes) -> None:
         processes.wait_until("nothing", lambda: None, PATIENCE)
 
 
+def test_a_crash_leaves_helpers_behind_until_the_end(tmp_path: Path) -> None:
+    """What a crashed process has started lives on, its name is free, and the end of the context is its end too."""
+    with Processes(tmp_path, grace=0.3) as some:
+        start_python(some, "parent", PARENT.format(then="time.sleep(600)"))
+        child = int(said(some, "parent"))
+        some.crash("parent")
+        assert is_alive(child)
+        some.start("parent", SLEEPER, {})
+        some.check()
+    assert not is_alive(child)
+
+
 def test_leaving_the_context_ends_everything(tmp_path: Path) -> None:
     """After the context no process is left, also when an error ended it."""
     pids = []

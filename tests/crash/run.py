@@ -1,0 +1,162 @@
+"""One run of the DAG, on its way to one point, on an EvoLink of its own that counts what it was charged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from demo.rest import AirflowApi
+from tests.crash.marks import Caught, Marks
+from tests.crash.points import Point
+from tests.crash.verdict import OVER, Facts
+
+DAG = "crash"
+_AN_AGE = 3600.0
+
+
+@dataclass
+class Run:
+    """A run, and what is known of it.
+
+    :param api: of its Airflow.
+    :param evolink: its own.
+    :param conn_id: the connection to that.
+    :param folder: its own.
+    """
+
+    api: AirflowApi
+    evolink: EmulatorHandle
+    conn_id: str
+    point: Point
+    folder: Path
+    timeout: float = 1800.0
+    run_id: str = ""
+    is_struck: bool = False
+    ended_at: float | None = None
+    marks: Marks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.evolink.control.reset()
+        (self.folder / "marks").mkdir(parents=True)
+        self.marks = Marks(self.folder / "marks")
+        self.marks.ask(self.point.halt)
+
+    def start(self) -> None:
+        """Start it."""
+        wishes = {
+            "marks": str(self.marks.folder),
+            "conn_id": self.conn_id,
+            "prompt": f"A lighthouse, {self.folder.name}",
+            "destination": str(self.destination),
+            "timeout": self.timeout,
+        }
+        self.run_id = self.api.trigger(DAG, wishes)
+
+    @property
+    def destination(self) -> Path:
+        """Where its results land."""
+        return self.folder / "landed"
+
+    @property
+    def caught(self) -> Caught | None:
+        """The process that is at the point, or before the last step to it."""
+        return self.marks.caught(self.point.halt)
+
+    @property
+    def is_at_halt(self) -> bool:
+        """Whether it has come to where it was asked to halt."""
+        return self.caught is not None and (self.point.on_worker or self.state_of(self.point.task) == "deferred")
+
+    def take_last_step(self) -> None:
+        """Leave the halt for the point itself, where there is a difference."""
+        for fault in self.point.faults:
+            self.evolink.control.inject(fault.name, fault.endpoint, **{fault.option: fault.value})
+        if self.point.faults:
+            self.marks.let_go()
+
+    @property
+    def is_at_point(self) -> bool:
+        """Whether it has come to the point."""
+        state = self.evolink.control.state()
+        if any(fault["struck"] == 0 for fault in state["faults"]):
+            return False
+        return bool(state["generations"]) or not self.point.faults
+
+    def push_on(self) -> None:
+        """Let EvoLink finish what it has begun, unless the point is in the middle of that."""
+        if self.is_struck or self.point.needs_end:
+            generations = self.evolink.control.state()["generations"]
+            if any(one["status"] in {"pending", "processing"} for one in generations):
+                self.evolink.control.advance(_AN_AGE)
+
+    def state_of(self, task: str) -> str | None:
+        """Return a task's state; None while nobody answers."""
+        return self.tasks().get(task)
+
+    def tasks(self) -> dict[str, str | None]:
+        """Return the states of the tasks; none while nobody answers."""
+        with suppress(httpx.HTTPError):
+            return self.api.task_states(DAG, self.run_id)
+        return {}
+
+    def is_over(self) -> bool:
+        """Tell whether it has ended, and remember when."""
+        if self.ended_at is None:
+            with suppress(httpx.HTTPError):
+                states = self.tasks()
+                if self.api.run_state(DAG, self.run_id) in {"success", "failed"} and set(states.values()) <= OVER:
+                    self.ended_at = time.monotonic()
+        return self.ended_at is not None
+
+    def clear(self) -> None:
+        """Clear it from the first task on, as a user would."""
+        wanted = {"dag_run_id": self.run_id, "task_ids": ["generate", "land"], "only_failed": False, "dry_run": False}
+        self.api.post(f"dags/{DAG}/clearTaskInstances", wanted)
+        self.ended_at = None
+
+    def mark(self, state: str) -> None:
+        """Mark the task that is at the point, as a user would."""
+        self.api.patch(f"{self._path}/taskInstances/{self.point.task}", {"new_state": state})
+
+    def facts(self) -> Facts:
+        """Gather what is to be judged."""
+        generations = self.evolink.control.state()["generations"]
+        return Facts(
+            generations=generations,
+            delivered={one["id"]: _digest(httpx.get(one["links"][0]).content) for one in generations if one["links"]},
+            tasks=self.tasks(),
+            log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries()),
+            xcom={key: self.api.xcom(DAG, self.run_id, "generate", key) for key in ("generation_id", "return_value")},
+            ledger=self._ledger(),
+            returned=self.api.xcom(DAG, self.run_id, "land") or [],
+            files={str(path): _digest(path.read_bytes()) for path in self.destination.rglob("*") if path.is_file()},
+        )
+
+    def tries(self) -> list[int]:
+        """Return the numbers of the tries of the task that submits."""
+        tries = self.api.get(f"{self._path}/taskInstances/generate/tries")["task_instances"]
+        return sorted({one["try_number"] for one in tries if one["try_number"] > 0})
+
+    def _ledger(self) -> dict[str, Any]:
+        try:
+            kept: Any = self.api.get(f"{self._path}/taskInstances/generate/state-store/evolink")["value"]
+        except httpx.HTTPStatusError:
+            return {}
+        return json.loads(kept) if isinstance(kept, str) else kept
+
+    @property
+    def _path(self) -> str:
+        return f"dags/{DAG}/dagRuns/{quote(self.run_id, safe='')}"
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

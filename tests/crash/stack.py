@@ -1,0 +1,90 @@
+"""An Airflow that notices crashes within seconds, and whose processes are started again when they die."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle, running
+from airflow_provider_evolink.emulator.settings import Settings
+from demo.processes import ProcessDiedError, Processes
+from demo.stack import COMPONENTS, AirflowStack
+from tests.crash.run import DAG
+
+ROOT = Path(__file__).parents[2]
+# A submission's answer is given up soon, so that a run whose answer is lost goes on soon.
+SUBMIT_TIMEOUT = 8
+SETTINGS = {
+    "PYTHONPATH": str(ROOT),
+    "AIRFLOW__CORE__PARALLELISM": "16",
+    "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "5",
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
+}
+
+
+class CrashStack(AirflowStack):
+    """The stack.
+
+    :param home: its AIRFLOW_HOME.
+    :param env: connections, and the database if it is not SQLite.
+    :param triggerers: how many.
+    :param processes: those it needs.
+    """
+
+    def __init__(
+        self, home: Path, env: Mapping[str, str], triggerers: int = 1, processes: Processes | None = None
+    ) -> None:
+        super().__init__(home, Path(__file__).parent / "dags", SETTINGS | dict(env), processes=processes)
+        self.triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
+
+    def start(self, component: str) -> None:
+        """Start a component; the second and further triggerers have a number after their name."""
+        command = COMPONENTS[component if component in COMPONENTS else component.rpartition("-")[0]]
+        self.processes.start(component, [sys.executable, "-m", "airflow", *command], self.environment)
+
+    def revive(self) -> None:
+        """Start again what has died, as systemd or Kubernetes would."""
+        while True:
+            try:
+                self.processes.check()
+            except ProcessDiedError as dead:
+                self.processes.crash(dead.name)
+                self.start(dead.name)
+            else:
+                return
+
+    def _bring_up(self) -> None:
+        super()._bring_up()
+        for name in self.triggerers[1:]:
+            self.start(name)
+        self.wait_until("all triggerers", lambda: self._living_triggerers() == len(self.triggerers))
+        self.wait_for_dag(DAG)
+        self.api.unpause(DAG)
+
+    def _living_triggerers(self) -> int:
+        return int(self.api.get("jobs", job_type="TriggererJob", is_alive=True)["total_entries"])
+
+
+@contextmanager
+def evolinks(count: int) -> Iterator[dict[str, EmulatorHandle]]:
+    """Run EvoLinks at real pace, whose time is moved on by hand; by the id of the connection to each."""
+    with ExitStack() as exits:
+        yield {f"evolink_{number}": exits.enter_context(running(Settings())) for number in range(count)}
+
+
+def connections(handles: Mapping[str, EmulatorHandle]) -> dict[str, str]:
+    """Return the environment with a connection to each."""
+    extra = {"submit_timeout": SUBMIT_TIMEOUT}
+    return {
+        f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(json.loads(handle.airflow_connection) | {"extra": extra})
+        for conn_id, handle in handles.items()
+    }

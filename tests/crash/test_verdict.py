@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.crash.table import Row, table
+from tests.crash.verdict import Facts, complaints, untraceable
+
+ID, KEY, DIGEST, FILE = "task-unified-1-abcdefgh", "airflow-0123456789", "5ha", "/landed/0.mp4"
+GOOD = Facts(
+    generations=[{"id": ID, "charged": 68.0, "idempotency_key": KEY}],
+    delivered={ID: DIGEST},
+    tasks={"generate": "success", "land": "success"},
+    log=f"Generation {ID}: submitted",
+    xcom={"generation_id": ID},
+    ledger={"generation_id": ID},
+    returned=[{"uri": f"file://{FILE}", "sha256": DIGEST}],
+    files={FILE: DIGEST},
+)
+SECOND = {"id": "task-unified-2-abcdefgh", "charged": 68.0, "idempotency_key": "another"}
+
+
+def test_one_charge_and_one_whole_file_is_right() -> None:
+    """What all cells shall look like is not complained about."""
+    assert complaints(GOOD) == []
+    assert (GOOD.charges, GOOD.landed) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"generations": [*GOOD.generations, SECOND]}, "2 generations"),
+        ({"generations": []}, "nothing was accepted"),
+        ({"log": ""}, "not in the log"),
+        ({"xcom": {}}, "not in the XCom"),
+        ({"ledger": {}}, "not in the ledger"),
+        ({"delivered": {}}, "has not ended"),
+        ({"files": {}, "returned": []}, "has not landed"),
+        ({"files": {FILE: DIGEST, "/landed/.part": "half"}}, "/landed/.part is not"),
+        ({"files": {FILE: DIGEST, "/landed/1.mp4": DIGEST}}, "told were"),
+        ({"tasks": {"generate": "success", "land": "queued"}}, "land is queued"),
+    ],
+)
+def test_what_must_not_be_is_told(change: dict[str, Any], said: str) -> None:
+    """Every promise that is broken has its complaint."""
+    assert said in "; ".join(complaints(replace(GOOD, **change)))
+
+
+def test_a_stopped_run_must_be_traceable() -> None:
+    """The ledger has to lead to a generation by its id, or by the key under which it was sent."""
+    assert untraceable(replace(GOOD, ledger={"key": KEY})) == []
+    assert untraceable(replace(GOOD, ledger={})) == [f"{ID} can't be found from the ledger"]
+
+
+def test_the_table_tells_what_is_stuck_and_what_is_wrong() -> None:
+    """One line for each cell, and the complaints below."""
+    lines = table([Row("deferred", "worker", 1, 1, 4.4, 2, ()), Row("deferred", "api", 2, 0, None, 1, ("paid",))])
+
+    assert "| deferred | worker | 1 | 1 | 4 | 2 | ok |" in lines
+    assert "| deferred | api | 2 | 0 | stuck | 1 | WRONG |" in lines
+    assert lines.endswith("deferred, api: paid")

@@ -1,0 +1,104 @@
+"""Many runs, each at its own point, struck at the same moment: a crash hits whatever is going on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from tests.crash.points import ACCEPTED, Point
+from tests.crash.run import Run
+from tests.crash.stack import CrashStack
+from tests.crash.table import Row
+from tests.crash.verdict import complaints, untraceable
+from tests.crash.victims import Victim
+
+Cell = tuple[Point, Victim]
+
+_ARRIVAL_SECONDS = 180.0
+_RECOVERY_SECONDS = 240.0
+_POLL_SECONDS = 0.3
+
+
+def play(stack: CrashStack, handles: Mapping[str, EmulatorHandle], cells: Sequence[Cell], folder: Path) -> list[Row]:
+    """
+    Bring a run to the point of each cell, strike all of them, and judge what has become of them.
+
+    :param handles: EvoLinks by connection id, at least as many as cells.
+    :param folder: gets a folder for each run.
+    """
+    runs = {
+        cell: Run(stack.api, handle, conn_id, cell[0], folder / f"{number}", cell[1].timeout)
+        for number, (cell, (conn_id, handle)) in enumerate(zip(cells, handles.items(), strict=False))
+    }
+    for run in runs.values():
+        run.start()
+    _bring_to_points(stack, list(runs.values()))
+    struck_at = _strike(stack, runs)
+    _wait(stack, list(runs.values()), Run.is_over, _RECOVERY_SECONDS)
+    lost = _clear_stopped(stack, runs)
+    return [_row(cell, run, struck_at[cell], lost.get(cell, [])) for cell, run in runs.items()]
+
+
+def _bring_to_points(stack: CrashStack, runs: Sequence[Run]) -> None:
+    _wait_for_all(stack, runs, lambda run: run.is_at_halt)
+    # The one whose answer is lost comes last: it gives up and goes on within seconds.
+    for run in sorted(runs, key=lambda run: run.point is ACCEPTED):
+        run.take_last_step()
+        _wait_for_all(stack, [run], lambda run: run.is_at_point)
+
+
+def _strike(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, float]:
+    at = {}
+    for victim, cells in groupby(sorted(runs, key=lambda cell: cell[1].name), key=lambda cell: cell[1]):
+        struck = list(cells)
+        victim.strike(stack, [runs[cell] for cell in struck])
+        at.update(dict.fromkeys(struck, time.monotonic()))
+    for (_, victim), run in runs.items():
+        run.is_struck = True
+        if victim.lets_go:
+            run.marks.let_go()
+    return at
+
+
+def _clear_stopped(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, list[str]]:
+    """Clear what a person has stopped, as who wants the result would; return what could not have been found."""
+    stopped = {cell: run for cell, run in runs.items() if cell[1].stops}
+    lost = {cell: untraceable(run.facts()) for cell, run in stopped.items()}
+    for run in stopped.values():
+        run.clear()
+    _wait(stack, list(stopped.values()), Run.is_over, _RECOVERY_SECONDS)
+    return lost
+
+
+def _wait(stack: CrashStack, runs: Sequence[Run], is_there: Callable[[Run], bool], seconds: float) -> list[Run]:
+    """Wait until all runs are there, or too long; return those that are not."""
+    end = time.monotonic() + seconds
+    waiting = list(runs)
+    while waiting and time.monotonic() < end:
+        stack.revive()
+        for run in runs:
+            run.push_on()
+        waiting = [run for run in waiting if not is_there(run)]
+        time.sleep(_POLL_SECONDS)
+    return waiting
+
+
+def _wait_for_all(stack: CrashStack, runs: Sequence[Run], is_there: Callable[[Run], bool]) -> None:
+    late = [f"{run.point.name}: {run.tasks()}" for run in _wait(stack, runs, is_there, _ARRIVAL_SECONDS)]
+    assert not late, f"never came to their points: {late}"
+
+
+def _row(cell: Cell, run: Run, struck_at: float, lost: Sequence[str]) -> Row:
+    facts = run.facts()
+    return Row(
+        point=cell[0].name,
+        victim=cell[1].name,
+        charges=facts.charges,
+        landed=facts.landed,
+        seconds=None if run.ended_at is None else run.ended_at - struck_at,
+        tries=len(run.tries()),
+        complaints=(*lost, *complaints(facts)),
+    )
