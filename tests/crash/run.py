@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import psutil
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from demo.rest import AirflowApi
@@ -42,6 +43,7 @@ class Run:
     run_id: str = ""
     is_struck: bool = False
     ended_at: float | None = None
+    sleeper: psutil.Process | None = None
     marks: Marks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -134,16 +136,16 @@ class Run:
             generations=generations,
             delivered={one["id"]: _digest(httpx.get(one["links"][0]).content) for one in generations if one["links"]},
             tasks=self.tasks(),
-            log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries()),
+            log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries("generate")),
             xcom={key: self.api.xcom(DAG, self.run_id, "generate", key) for key in ("generation_id", "return_value")},
             ledger=self._ledger(),
             returned=self.api.xcom(DAG, self.run_id, "land") or [],
             files={str(path): _digest(path.read_bytes()) for path in self.destination.rglob("*") if path.is_file()},
         )
 
-    def tries(self) -> list[int]:
-        """Return the numbers of the tries of the task that submits."""
-        tries = self.api.get(f"{self._path}/taskInstances/generate/tries")["task_instances"]
+    def tries(self, task: str) -> list[int]:
+        """Return the numbers of a task's tries."""
+        tries = self.api.get(f"{self._path}/taskInstances/{task}/tries")["task_instances"]
         return sorted({one["try_number"] for one in tries if one["try_number"] > 0})
 
     def _ledger(self) -> dict[str, Any]:

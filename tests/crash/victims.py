@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from tests.crash.stack import CrashStack
 
 Strike = Callable[[CrashStack, Sequence[Run]], None]
 
+_LAST_SECONDS = 60.0
+_POLL_SECONDS = 0.3
+
 
 @dataclass(frozen=True)
 class Victim:
@@ -25,6 +29,7 @@ class Victim:
     :param needs_worker: whether it strikes only where a worker is.
     :param stops: whether it ends the run, so that the result has to be fetched by a clear.
     :param lets_go: whether who was halted may go on after it, if he still lives.
+    :param afterwards: what happens when all runs are over, before they are judged.
     :param timeout: the operator's, in seconds.
     """
 
@@ -33,6 +38,7 @@ class Victim:
     needs_worker: bool = False
     stops: bool = False
     lets_go: bool = True
+    afterwards: Strike = lambda _stack, _runs: None
     timeout: float = 1800.0
 
 
@@ -46,6 +52,35 @@ def _kill_supervisors(_stack: CrashStack, runs: Sequence[Run]) -> None:
     for run in runs:
         assert run.caught
         os.kill(run.caught.parent, signal.SIGKILL)
+
+
+def _kill_supervisors_of_sleepers(stack: CrashStack, runs: Sequence[Run]) -> None:
+    """The worker does not even notice: it sleeps, as on a machine that is paused, until everything is over."""
+    _kill_supervisors(stack, runs)
+    for run in runs:
+        assert run.caught
+        run.sleeper = psutil.Process(run.caught.pid)
+        # Only then: the kernel wakes and kills whoever sleeps while his parent dies.
+        while run.sleeper.ppid() == run.caught.parent:
+            time.sleep(_POLL_SECONDS)
+        run.sleeper.suspend()
+
+
+def _wake_sleepers(_stack: CrashStack, runs: Sequence[Run]) -> None:
+    """Let them do what they were about to do, long after others have done it."""
+    for run in runs:
+        assert run.sleeper
+        run.sleeper.resume()
+    end = time.monotonic() + _LAST_SECONDS
+    while alive := [run.point.name for run in runs if _is_alive(run.sleeper)]:
+        assert time.monotonic() < end, f"woken, and still there: {alive}"
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_alive(process: psutil.Process | None) -> bool:
+    with suppress(psutil.Error):
+        return process is not None and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _kill_triggerers(stack: CrashStack, runs: Sequence[Run]) -> None:
@@ -103,6 +138,9 @@ def _mark_success(_stack: CrashStack, runs: Sequence[Run]) -> None:
 
 WORKER = Victim("worker", _kill_workers, needs_worker=True)
 SUPERVISOR = Victim("supervisor", _kill_supervisors, needs_worker=True)
+SLEEPER = Victim(
+    "supervisor; worker wakes late", _kill_supervisors_of_sleepers, needs_worker=True, afterwards=_wake_sleepers
+)
 TRIGGERER = Victim("triggerer", _kill_triggerers)
 SCHEDULER = Victim("scheduler", _kill_scheduler)
 MACHINE = Victim("scheduler and workers", _kill_machine)
@@ -116,6 +154,7 @@ DEFERRAL_TIMEOUT = Victim("(deferral timed out)", lambda _stack, _runs: None, le
 VICTIMS = (
     WORKER,
     SUPERVISOR,
+    SLEEPER,
     TRIGGERER,
     SCHEDULER,
     MACHINE,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -39,7 +38,9 @@ def play(stack: CrashStack, handles: Mapping[str, EmulatorHandle], cells: Sequen
     struck_at = _strike(stack, runs)
     _wait(stack, list(runs.values()), Run.is_over, _RECOVERY_SECONDS)
     lost = _clear_stopped(stack, runs)
-    return [_row(cell, run, struck_at[cell], lost.get(cell, [])) for cell, run in runs.items()]
+    for victim, struck in _by_victim(runs).items():
+        victim.afterwards(stack, struck)
+    return [_row(cell, run, struck_at[cell[1]], lost.get(cell, [])) for cell, run in runs.items()]
 
 
 def _bring_to_points(stack: CrashStack, runs: Sequence[Run]) -> None:
@@ -50,17 +51,20 @@ def _bring_to_points(stack: CrashStack, runs: Sequence[Run]) -> None:
         _wait_for_all(stack, [run], lambda run: run.is_at_point)
 
 
-def _strike(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, float]:
+def _strike(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Victim, float]:
     at = {}
-    for victim, cells in groupby(sorted(runs, key=lambda cell: cell[1].name), key=lambda cell: cell[1]):
-        struck = list(cells)
-        victim.strike(stack, [runs[cell] for cell in struck])
-        at.update(dict.fromkeys(struck, time.monotonic()))
+    for victim, struck in _by_victim(runs).items():
+        victim.strike(stack, struck)
+        at[victim] = time.monotonic()
     for (_, victim), run in runs.items():
         run.is_struck = True
         if victim.lets_go:
             run.marks.let_go()
     return at
+
+
+def _by_victim(runs: Mapping[Cell, Run]) -> dict[Victim, list[Run]]:
+    return {victim: [run for cell, run in runs.items() if cell[1] is victim] for _, victim in runs}
 
 
 def _clear_stopped(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, list[str]]:
@@ -99,6 +103,6 @@ def _row(cell: Cell, run: Run, struck_at: float, lost: Sequence[str]) -> Row:
         charges=facts.charges,
         landed=facts.landed,
         seconds=None if run.ended_at is None else run.ended_at - struck_at,
-        tries=len(run.tries()),
+        tries=len(run.tries(cell[0].task)),
         complaints=(*lost, *complaints(facts)),
     )
