@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# These start a real Airflow each; beside all the others they would slow everything down.
+SERVICES := tests/services tests/crash
 
 # A developer's own Airflow must not leak into ours.
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -25,7 +27,8 @@ ui: $(STAMP) ## The same, and Airflow's UI stays up until Ctrl-C
 	@$(BIN)/python -m demo.ui
 
 test: $(STAMP) ## The whole test suite, offline
-	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile $(SERVICES:%=--ignore=%)
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 2 --dist loadfile $(SERVICES)
 
 test-crash: .venv/.crash ## Kill everything everywhere: 15 minutes on PostgreSQL, two triggerers
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m crash tests/crash
