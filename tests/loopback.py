@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_evolink.api.settings import Settings
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+
 Write = Callable[[bytes], Awaitable[None]]
 Answer = Callable[["Asked", Write], Awaitable[None]]
 
@@ -124,3 +127,9 @@ async def _stop(listener: asyncio.Server) -> None:
         connection.cancel()
     await asyncio.gather(*connections, return_exceptions=True)
     await asyncio.sleep(0)
+
+
+def settings_for(server: EmulatorHandle | Loopback, **changes: Any) -> Settings:
+    """An account at a server on this machine."""
+    key = server.api_key if isinstance(server, EmulatorHandle) else "sk-planted-key-4711"
+    return Settings(base_url=server.url, files_url=server.url, api_key=key, **changes)

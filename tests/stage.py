@@ -39,6 +39,21 @@ class Store:
         self.held.pop(key, None)
 
 
+class FailingStore(Store):
+    """A store that takes what is planned: the positions of the writes that fail."""
+
+    def __init__(self, *failing: int) -> None:
+        super().__init__()
+        self.failing, self.count = failing, 0
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Fail if it is this write's turn."""
+        self.count += 1
+        if self.count in self.failing:
+            raise RuntimeError("the API server is down")
+        super().set(key, value, retention=retention)
+
+
 @dataclass
 class TaskInstance:
     """What an operator sees of its task instance."""

@@ -14,7 +14,7 @@ from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.submission import Submitter
-from tests.stage import Store
+from tests.stage import FailingStore, Store
 
 REQUEST = Request("some-model", "/v1/videos/generations", b"{}")
 MADE = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))
@@ -26,21 +26,6 @@ TURNED_DOWN = errors.InsufficientCreditsError("402", status=402)
 PAGE = errors.MalformedAnswerError("403 from a firewall")
 SLOWER = errors.RateLimitedError("429", status=429)
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
-
-
-class FailingStore(Store):
-    """A store that takes what is planned: the positions of the writes that fail."""
-
-    def __init__(self, *failing: int) -> None:
-        super().__init__()
-        self.failing, self.count = failing, 0
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        """Fail if it is this write's turn."""
-        self.count += 1
-        if self.count in self.failing:
-            raise RuntimeError("the API server is down")
-        super().set(key, value, retention=retention)
 
 
 class Desk:

@@ -71,14 +71,15 @@ def test_airflows_own_limit_comes_after_ours(emulator: EmulatorHandle, stage: St
     assert 600 + 80 <= deferred.value.timeout.total_seconds() <= 600 + 90
 
 
-def test_a_deferral_that_timed_out_looks_once_more(emulator: EmulatorHandle, stage: Stage) -> None:
-    """Should every triggerer be dead, the video that is there is still taken."""
+@pytest.mark.parametrize("end", ["Trigger timeout", "Trigger failure"])
+def test_a_deferral_that_timed_out_looks_once_more(emulator: EmulatorHandle, stage: Stage, end: str) -> None:
+    """Should every triggerer be dead, or the trigger fail there, the video that is there is still taken."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
     emulator.control.advance(1000)
 
-    record = task.resume_execution("__fail__", {"error": "Trigger timeout"}, stage.context)
+    record = task.resume_execution("__fail__", {"error": end}, stage.context)
 
     assert record["status"] == "completed"
 

@@ -1,0 +1,209 @@
+"""What an enemy may answer: one clear error, in bounded time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import resource
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api.client import EvoLinkClient
+from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.request import prepare
+from airflow_provider_evolink.api.transport import _unpacked
+from tests.loopback import Asked, Write, always, serving, settings_for
+
+KEY = "airflow-0123456789abcdef"
+TEXT = prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+UNKNOWN_ID = "task-unified-1757169743-7cvnl5zw"
+CREDITS = {"data": {"token": {"unlimited_credits": True}, "user": {"remaining_credits": 7}}, "success": True}
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+
+
+def generation_or_error(client: EvoLinkClient) -> Any:
+    """Ask for a generation, and give what came of it."""
+
+    async def ask() -> Generation | errors.EvoLinkError:
+        try:
+            return await client.generation(UNKNOWN_ID)
+        except errors.EvoLinkError as error:
+            return error
+
+    return asyncio.wait_for(ask(), 20)
+
+
+async def endless_body(asked: Asked, write: Write) -> None:
+    """Never come to an end."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        await write(b" " * 65536)
+
+
+async def ten_gigabytes(asked: Asked, write: Write) -> None:
+    """Promise 10 GB, and send some."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
+    while True:
+        await write(b"[" * 65536)
+
+
+async def endless_chunk(asked: Asked, write: Write) -> None:
+    """Promise a chunk of 4 EB."""
+    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3fffffffffffffff\r\n")
+    while True:
+        await write(b" " * 65536)
+
+
+async def endless_headers(asked: Asked, write: Write) -> None:
+    """Send headers only."""
+    await write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await write(b"X-More: " + b"x" * 1000 + b"\r\n")
+
+
+async def endless_line(asked: Asked, write: Write) -> None:
+    """Never end the status line."""
+    await write(b"HTTP/1.1 200 ")
+    while True:
+        await write(b"O" * 65536)
+
+
+async def endless_continue(asked: Asked, write: Write) -> None:
+    """Say "go on" for ever."""
+    while True:
+        await write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(0.001)
+
+
+async def nothing(asked: Asked, write: Write) -> None:
+    """Hang up without an answer."""
+
+
+async def half(asked: Asked, write: Write) -> None:
+    """Hang up in the middle of the body."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"{")
+
+
+async def half_a_head(asked: Asked, write: Write) -> None:
+    """Hang up in the middle of the headers."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+async def garbage(asked: Asked, write: Write) -> None:
+    """Speak something else."""
+    await write(b"\x00\xff\x15\x03\x01 220 smtp.example.com ESMTP\r\n\r\n")
+
+
+async def two_lengths(asked: Asked, write: Write) -> None:
+    """Contradict itself about the length."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
+
+
+async def drip(asked: Asked, write: Write) -> None:
+    """Send a byte now and then, so that no single wait is long."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        await write(b" ")
+        await asyncio.sleep(0.1)
+
+
+async def silence(asked: Asked, write: Write) -> None:
+    """Never answer."""
+    await asyncio.sleep(60)
+
+
+TOO_MUCH = (endless_body, ten_gigabytes, endless_chunk)
+BROKEN = (endless_headers, endless_line, nothing, half, half_a_head, garbage, two_lengths)
+SLOW = (drip, silence, endless_continue)
+
+
+@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda one: one.__name__)
+async def test_a_hostile_answer_is_one_clear_error(answer: Any) -> None:
+    """Whatever comes, memory and time are bounded, and the error says that the generation goes on."""
+    with serving(answer, hangs_up=True) as server:
+        async with EvoLinkClient(settings_for(server, timeout=2)) as client:
+            error = await generation_or_error(client)
+
+    assert type(error) is (errors.MalformedAnswerError if answer in TOO_MUCH else errors.ConnectionLostError)
+    assert error.generation_id == UNKNOWN_ID
+    assert "The generation goes on at EvoLink" in str(error)
+    assert not error.permanent
+
+
+@pytest.mark.parametrize("answer", SLOW, ids=lambda one: one.__name__)
+async def test_a_slow_answer_is_given_up(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole exchange is bounded in time, not only the wait for each byte."""
+    monkeypatch.setattr("airflow_provider_evolink.api.transport._CONNECT_SECONDS", 0.2)
+    loop = asyncio.get_running_loop()
+    with serving(answer) as server:
+        async with EvoLinkClient(settings_for(server, timeout=0.4)) as client:
+            began = loop.time()
+            error = await generation_or_error(client)
+
+    assert isinstance(error, errors.ConnectionLostError)
+    assert loop.time() - began < 4
+
+
+@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda one: one.__name__)
+async def test_a_hostile_answer_to_a_submission_is_unknown(answer: Any) -> None:
+    """A submission whose answer makes no sense is neither repeated nor taken for refused."""
+    with serving(answer, hangs_up=True) as server:
+        async with EvoLinkClient(settings_for(server, submit_timeout=2), attempts=4) as client:
+            with pytest.raises((errors.ConnectionLostError, errors.MalformedAnswerError)):
+                await asyncio.wait_for(client.submit(TEXT.endpoint, TEXT.body, KEY), 20)
+    assert len(server.asked) == 1
+
+
+DEEP = b"[" * 200_000
+ODD: dict[str, bytes] = {
+    "deep": DEEP + b"]" * 200_000,
+    "deep and cut off": DEEP,
+    "deep object": b'{"a":' * 100_000,
+    "long number": b'{"id": ' + b"9" * 100_000 + b"}",
+    "no UTF-8": b'{"id": "\xff\xfe"}',
+    "null": b"null",
+    "text": b'"' + UNKNOWN_ID.encode() + b'"',
+    "empty": b"",
+    "list": b"[]",
+    "half a surrogate pair for an id": b'{"id": "task-unified-\\ud800", "status": "pending"}',
+    "other id": json.dumps({"id": "task-unified-2", "status": "completed"}).encode(),
+    "no status": json.dumps({"id": UNKNOWN_ID}).encode(),
+}
+
+
+@pytest.mark.parametrize("body", ODD)
+async def test_odd_json_is_one_clear_error(body: str) -> None:
+    """JSON that is none of EvoLink's answers is an error, never a crash and never another's generation."""
+    with serving(always(ODD[body])) as server:
+        async with EvoLinkClient(settings_for(server)) as client:
+            assert isinstance(await generation_or_error(client), errors.MalformedAnswerError)
+
+
+async def test_a_compressed_bomb_is_not_unpacked() -> None:
+    """Nothing was asked to be compressed, so nothing is unpacked: 256 MiB in a few hundred bytes."""
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    bomb = gzip.compress(b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with serving(always(bomb, Content_Encoding="gzip, gzip")) as server:
+        async with EvoLinkClient(settings_for(server)) as client:
+            assert isinstance(await generation_or_error(client), errors.MalformedAnswerError)
+
+    assert server.asked[0].headers["accept-encoding"] == "identity"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress), ("", bytes)])
+def test_an_answer_that_was_packed_all_the_same(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    """A gateway that packs in spite of being asked not to is understood; a bomb is cut off at the limit."""
+    assert _unpacked(pack(b'{"id": 1}'), encoding) == b'{"id": 1}'
+    if encoding:
+        assert len(_unpacked(pack(bytes(20 * 1024 * 1024)), encoding)) == 16 * 1024 * 1024
