@@ -25,8 +25,19 @@ __all__ = [
     "TaskDeferralTimeout",
     "conf",
     "get_async_connection",
+    "state_of_task",
     "task_state_store",
 ]
+
+
+async def state_of_task(ti: Any) -> str | None:
+    """Ask Airflow from within a trigger which state a task instance is in; ``None`` if it is about to run again."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async
+
+    ask = sync_to_async(RuntimeTaskInstance.get_task_states)
+    states = await ask(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
+    return next(iter(states.get(ti.run_id, {}).values()), None)
 
 
 def task_state_store(context: Context) -> Any | None:

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-What a try may do about its task's money: submit, send again, go on, hand on, or refuse.
+What a try may do about its task's money: submit, replay, re-attach, finish, or refuse.
 
-One pure function of what the ledger holds, what is asked for, what the DAG's author wants, and the time.
+One pure function of what the ledger holds, what is asked for, what EvoLink says of it, what the DAG's author wants, and
+the time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
+    GenerationLostError,
     PermanentGenerationFailedError,
     StaleRequestError,
     SubmissionAbandonedError,
 )
+from airflow_provider_evolink.api.generation import CANCELLED, COMPLETED, Generation
 from airflow_provider_evolink.ledger import Phase, Record
 
 # How often, over all tries, and for how long a submission whose answer was lost is sent again. How long EvoLink keeps
@@ -50,6 +53,15 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """EvoLink does not know the recorded generation any more."""
+
+
+# What EvoLink says of the recorded generation; ``None`` if it was not asked, or could not be.
+Said = Generation | Gone | None
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Send a new submission, as number ``ordinal`` of this task instance."""
 
@@ -66,16 +78,18 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Attach:
-    """Go on with the recorded generation."""
+    """Go on waiting for the recorded generation; ``seen`` is what EvoLink says of it."""
 
     record: Record
+    seen: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Hand on the recorded result again."""
+    """Hand on the recorded result, or the one that EvoLink has ready in ``seen``."""
 
     record: Record
+    seen: Generation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +102,21 @@ class Refuse:
 Decision = Submit | Replay | Attach | Finish | Refuse
 
 
-def decide(record: Record | None, fingerprint: str, policy: Policy, *, cleared: bool, now: float) -> Decision:
+def decide(
+    record: Record | None, fingerprint: str, said: Said, policy: Policy, *, cleared: bool, now: float
+) -> Decision:
     """
     Decide what a try may do.
 
     :param record: what the ledger holds.
     :param fingerprint: of this try's request.
-    :param cleared: whether a user cleared the task since the record's result was handed on.
+    :param said: what EvoLink says of a record in phase ``submitted``.
+    :param cleared: whether a user has cleared the task since the record's submission, or since its end.
     :param now: seconds since the epoch.
     """
     if record is None:
         return Submit(1)
+    record = as_said(record, said)
     if record.phase is Phase.WITHDRAWN:
         return Submit(record.ordinal, record.earlier)
     if record.phase is Phase.FINISHED and cleared and policy.on_clear == "resubmit":
@@ -109,7 +127,30 @@ def decide(record: Record | None, fingerprint: str, policy: Policy, *, cleared: 
         return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
     if record.phase is Phase.INTENT:
         return Replay(record) if _may_replay(record, policy, now) else Refuse(_unknown(record, policy))
-    return Attach(record) if record.phase is Phase.SUBMITTED else Finish(record)
+    return Finish(record) if record.phase is Phase.FINISHED else _going_on(record, said, policy, cleared)
+
+
+def as_said(record: Record, said: Said) -> Record:
+    """Return a submitted record as EvoLink's word leaves it: ``failed`` if the generation has."""
+    if record.phase is not Phase.SUBMITTED or not isinstance(said, Generation):
+        return record
+    return failed(record, said) if said.is_final and said.status != COMPLETED else record
+
+
+def failed(record: Record, seen: Generation) -> Record:
+    """Return the record of a generation that has ended without a result."""
+    return replace(
+        record,
+        phase=Phase.FAILED,
+        error_code=failure_code(seen),
+        error=seen.error_message,
+        charged=seen.was_charged,
+    )
+
+
+def failure_code(seen: Generation) -> str | None:
+    """EvoLink's code for the failure; a cancelled generation gets the one its documents have for that."""
+    return "request_cancelled" if seen.status == CANCELLED else seen.error_code
 
 
 def is_mendable(error_code: str | None) -> bool:
@@ -120,6 +161,14 @@ def is_mendable(error_code: str | None) -> bool:
 def _anew(record: Record) -> Submit:
     replaced = () if record.generation_id is None else (record.generation_id,)
     return Submit(record.ordinal + 1, tuple(dict.fromkeys((*record.earlier, *replaced))))
+
+
+def _going_on(record: Record, said: Said, policy: Policy, cleared: bool) -> Decision:
+    if isinstance(said, Gone):
+        may_buy = cleared and policy.on_clear == "resubmit"
+        return _anew(record) if may_buy else Refuse(_lost(record))
+    is_ready = said is not None and said.status == COMPLETED
+    return Finish(record, said) if is_ready else Attach(record, said)
 
 
 def _may_replay(record: Record, policy: Policy, now: float) -> bool:
@@ -140,6 +189,16 @@ def _after_failure(record: Record, fingerprint_: str, cleared: bool) -> Decision
             code=record.error_code,
             detail=record.error,
         )
+    )
+
+
+def _lost(record: Record) -> GenerationLostError:
+    price = "" if record.credits_reserved is None else f" ({record.credits_reserved:g} credits reserved)"
+    return GenerationLostError(
+        f"Generation {record.generation_id}, which an earlier try has paid for{price}, is not known to EvoLink any "
+        "more: its results can't be collected, or the key is of another account. Nothing was sent now, and a retry "
+        'finds the same. Mend the connection, or set on_clear="resubmit" and clear the task to pay for a new one.',
+        generation_id=record.generation_id,
     )
 
 

@@ -106,11 +106,6 @@ def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True)
     )
 
 
-def failure_code(seen: Generation) -> str | None:
-    """EvoLink's code for the failure; a cancelled generation gets the one its documents have for that."""
-    return "request_cancelled" if seen.status == CANCELLED else seen.error_code
-
-
 def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, cost: float | None) -> EvoLinkError:
     """
     Put a wait that ended before its generation did into an error.
@@ -126,6 +121,22 @@ def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, c
     )
     kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
     return kind(text, generation_id=generation_id)
+
+
+def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str:
+    """What to tell a person who has stopped a task: what goes on, what it costs, how to collect it."""
+    price = "" if cost is None else f" ({cost:g} credits reserved)"
+    return (
+        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{price}. A retry or "
+        "a clear of this task goes on with it and submits nothing; "
+        f"{collecting(generation_id, conn_id)} collects it too."
+    )
+
+
+def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:
+    """Whether the links of a record have outlived their documented life."""
+    expires_at = record.get("expires_at")
+    return isinstance(expires_at, str) and datetime.fromisoformat(expires_at).timestamp() <= now
 
 
 def collecting(generation_id: str, conn_id: str) -> str:

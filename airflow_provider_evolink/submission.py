@@ -11,42 +11,52 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import (
-    ApiError,
-    ConnectionLostError,
     EvoLinkError,
-    MalformedAnswerError,
+    GenerationNotFoundError,
     NotSentError,
-    ServerError,
     SubmissionAbandonedError,
-    SubmissionUnknownError,
 )
+from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE
 from airflow_provider_evolink.decision import (
-    MAX_SENDINGS,
     Attach,
     Decision,
     Finish,
+    Gone,
     Policy,
     Refuse,
     Replay,
+    Said,
     Submit,
+    as_said,
     decide,
 )
 from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, new_key
+from airflow_provider_evolink.sending import PAUSE_SECONDS, LeaveOpen, SendAgain, Withdraw, accepted, after_failure
 
 if TYPE_CHECKING:
-    from airflow_provider_evolink.api.generation import Submission
+    from airflow_provider_evolink.api.generation import Generation, Submission
     from airflow_provider_evolink.api.request import Request
 
-# Of one try; EvoLink's own client repeats once too.
-_SENDINGS = 2
-_PAUSE_SECONDS = 1.0
 _ID_WRITES = 3
-_UNKNOWN = (ServerError, ConnectionLostError, MalformedAnswerError)
 
 Send = Callable[["Request", str], "Submission"]
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """
+    What a task instance has been brought to.
+
+    :param record: in phase ``submitted`` or ``finished``.
+    :param seen: what EvoLink said of the generation a moment ago, if it was asked and answered.
+    """
+
+    record: Record
+    seen: Generation | None = None
 
 
 @dataclass
@@ -56,37 +66,38 @@ class Submitter:
 
     :param ledger: the task instance's record.
     :param send: sends a request with an idempotency key, once.
-    :param announce: is given the id as soon as it is known.
+    :param ask: reads a generation; free.
+    :param announce: is given the record as soon as its id is known.
     :param is_killed: whether the task has been told to stop.
     """
 
     ledger: Ledger
     send: Send
+    ask: Callable[[str], Generation]
     policy: Policy
     log: Any
-    announce: Callable[[str], None]
+    announce: Callable[[Record], None]
     is_killed: Callable[[], bool]
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def settle(
         self, known: Record | None, request: Request, fingerprint: str, *, try_number: int, max_tries: int
-    ) -> Record:
+    ) -> Brought:
         """
         Do what the ledger allows: submit, submit again under the same key, or go on with what is there.
 
         :param known: what the ledger holds.
         :param max_tries: Airflow's present figure; higher than the record's after a clear.
-        :return: the record, in phase ``submitted`` or ``finished``.
         :raises EvoLinkError: nothing may be sent, or EvoLink turned it down, or its answer was lost.
         """
         match self._decide(known, fingerprint, max_tries):
             case Refuse(error):
                 raise error
-            case Attach(record) | Finish(record):
+            case Attach(record, seen) | Finish(record, seen):
                 self._announce(record, "going on with it; nothing is submitted")
-                return record
+                return Brought(record, seen)
             case Replay(record):
-                return self._submit(request, record)
+                return Brought(self._submit(request, record))
             case Submit(ordinal, earlier):
                 if earlier:
                     self.log.warning("Submitting anew; submitted before: %s", ", ".join(earlier))
@@ -98,11 +109,12 @@ class Submitter:
                     request.model,
                     time.time(),
                     try_number=try_number,
+                    max_tries=max_tries,
                     earlier=earlier,
                 )
-                return self._submit(request, intent)
+                return Brought(self._submit(request, intent))
 
-    def go_on(self, known: Record | None, error: Exception, *, max_tries: int) -> Record:
+    def go_on(self, known: Record | None, error: Exception, *, max_tries: int) -> Brought:
         """
         Go on with what is paid for, though its input can't be read any more and so not be compared.
 
@@ -111,10 +123,10 @@ class Submitter:
         if known is None:
             raise error
         match self._decide(known, known.fingerprint, max_tries):
-            case Attach(record) | Finish(record):
+            case Attach(record, seen) | Finish(record, seen):
                 self.log.warning("%s So it can't be compared with what was submitted, which is gone on with.", error)
                 self._announce(record, "going on with it; nothing is submitted")
-                return record
+                return Brought(record, seen)
             case Replay(record):
                 raise SubmissionAbandonedError(
                     f"{error} But an earlier try sent it under the key {record.key} and its answer was lost: it may "
@@ -125,68 +137,68 @@ class Submitter:
 
     def _decide(self, known: Record | None, fingerprint: str, max_tries: int) -> Decision:
         cleared = known is not None and known.max_tries is not None and max_tries > known.max_tries
-        return decide(known, fingerprint, self.policy, cleared=cleared, now=time.time())
+        said = self._asked(known)
+        return decide(known, fingerprint, said, self.policy, cleared=cleared, now=time.time())
+
+    def _asked(self, known: Record | None) -> Said:
+        """Ask for a generation that an earlier try has left; what has become of it is worth a free read."""
+        if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
+            return None
+        try:
+            seen = self.ask(known.generation_id)
+        except GenerationNotFoundError:
+            is_young = time.time() - (known.submitted_at or 0.0) < NOT_FOUND_GRACE
+            return None if is_young else Gone()
+        except EvoLinkError as error:
+            self.log.warning("%s", error)
+            return None
+        noted = as_said(known, seen)
+        if noted is not known:
+            self.log.warning(
+                "Generation %s has ended as %s at EvoLink (%s).", seen.id, seen.status, noted.error_code or "no code"
+            )
+            self.ledger.write(noted)
+        return seen
 
     def _submit(self, request: Request, intent: Record) -> Record:
-        for left in reversed(range(_SENDINGS)):
+        for sent in count(1):
             # Each sending has its own write: it counts, and a try whose place was taken gets no further.
             intent = self.ledger.write(replace(intent, sendings=intent.sendings + 1))
             try:
-                return self._accepted(intent, self._post(request, intent))
-            except _UNKNOWN as error:
-                may_replay = left and intent.sendings < MAX_SENDINGS and not self.is_killed()
-                if not may_replay or self.policy.on_unknown_submission != "replay":
-                    raise self._unknown(intent, error) from error
-                self.log.warning("%s", error)
-                self.sleep(_pause(error))
+                submission = self._post(request, intent)
+            except EvoLinkError as error:
+                match after_failure(intent, error, self.policy, sent=sent, killed=self.is_killed()):
+                    case SendAgain(pause):
+                        self.log.warning("%s", error)
+                        self.sleep(pause)
+                    case Withdraw():
+                        self._withdraw(intent)
+                        raise
+                    case LeaveOpen(doubt):
+                        raise doubt from error
+            else:
+                return self._accepted(intent, submission)
         raise AssertionError("unreachable")
 
     def _post(self, request: Request, intent: Record) -> Submission:
-        is_repeated = intent.sendings > 1
-        if is_repeated:
+        if intent.sendings > 1:
             self.log.warning(
                 "Sending the submission again under the same key %s: what became of it is not known.", intent.key
             )
-        try:
-            self._stop_if_killed()
-            return self.send(request, intent.key)
-        except ServerError:
-            raise
-        except (NotSentError, ApiError) as error:
-            if is_repeated:
-                raise self._unknown(intent, _again(error)) from error
-            self._withdraw(intent)
-            raise
-
-    def _stop_if_killed(self) -> None:
         if self.is_killed():
             raise NotSentError("The task was told to stop before the submission was sent; nothing was charged by it.")
+        return self.send(request, intent.key)
 
     def _accepted(self, intent: Record, submission: Submission) -> Record:
-        generation = submission.generation
-        is_repeated = intent.sendings > 1
-        replay = None
-        if is_repeated:
-            replay = "confirmed" if submission.replayed else "unconfirmed"
-        record = replace(
-            intent,
-            phase=Phase.SUBMITTED,
-            generation_id=generation.id,
-            # Our own clock: the deadline is reckoned by it. Of a sending that was repeated, the first one counts.
-            submitted_at=intent.intent_at if is_repeated else time.time(),
-            estimated_time=generation.estimated_time,
-            credits_reserved=generation.usage.credits_reserved,
-            billing_rule=generation.usage.billing_rule,
-            replay=replay,
-        )
+        record = accepted(intent, submission, now=time.time())
         self._remember(record)
         self._announce(record, "submitted")
-        if replay == "unconfirmed":
+        if record.replay == "unconfirmed":
             self.log.error(
                 "EvoLink did not say that it knew the key %s: either the first sending never reached it, or it has "
                 "made, and charges, two generations. Compare EvoLink's task list with %s.",
-                intent.key,
-                generation.id,
+                record.key,
+                record.generation_id,
             )
         return record
 
@@ -199,7 +211,7 @@ class Submitter:
             except LedgerError as error:
                 self.log.error("Generation %s is paid for, but: %s", record.generation_id, error)
                 if left:
-                    self.sleep(_PAUSE_SECONDS)
+                    self.sleep(PAUSE_SECONDS)
 
     def _withdraw(self, intent: Record) -> None:
         try:
@@ -212,29 +224,4 @@ class Submitter:
             return
         price = "" if record.credits_reserved is None else f", {record.credits_reserved:g} credits reserved"
         self.log.info("Generation %s: %s (%s%s).", record.generation_id, what, record.model, price)
-        self.announce(record.generation_id)
-
-    def _unknown(self, intent: Record, error: EvoLinkError) -> EvoLinkError:
-        """What a try that can't settle it ends with; it says what an earlier sending may have cost."""
-        doubt = f"{error} An earlier sending" if intent.sendings > 1 else f"{error} It"
-        facts = f"{doubt} may have been accepted and charged (key {intent.key})."
-        if self.policy.on_unknown_submission == "fail" or intent.sendings >= MAX_SENDINGS:
-            return SubmissionAbandonedError(
-                f"{facts} Nothing is sent again: look for it in EvoLink's task list before you clear the ledger."
-            )
-        after = "the same key and body are sent again, which EvoLink's own clients rely on to pay once."
-        if error.permanent:
-            return SubmissionAbandonedError(f"{facts} Mend what was refused and clear the task: {after}")
-        return SubmissionUnknownError(f"{facts} With a retry {after}")
-
-
-def _again(error: EvoLinkError) -> EvoLinkError:
-    """What a repeated sending ended with; that this one cost nothing would be half the truth."""
-    if isinstance(error, NotSentError):
-        return NotSentError("It could not be sent again: EvoLink was out of reach, or the task was stopped.")
-    return error
-
-
-def _pause(error: EvoLinkError) -> float:
-    told: Any = error.retry_after if isinstance(error, ApiError) else None
-    return float(told) if told is not None else _PAUSE_SECONDS
+        self.announce(record)

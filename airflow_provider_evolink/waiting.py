@@ -116,10 +116,11 @@ class WaitsForGeneration(BaseOperator):
         is_set = conf.get("evolink", "poll_interval", fallback=None)
         return conf.getfloat("evolink", "poll_interval") if is_set else None
 
-    def _trigger(self, watch: Watch) -> EvoLinkGenerationTrigger:
+    def _trigger(self, waited: Waited) -> EvoLinkGenerationTrigger:
         from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 
-        return EvoLinkGenerationTrigger.watching(watch, self.evolink_conn_id)
+        cost = waited.origin.credits_reserved
+        return EvoLinkGenerationTrigger.watching(self._watch(waited), self.evolink_conn_id, credits_reserved=cost)
 
     def _await(self, context: Context, waited: Waited) -> dict[str, Any]:
         context["ti"].xcom_push(key=RESULT_LINK_KEY, value="")
@@ -127,7 +128,7 @@ class WaitsForGeneration(BaseOperator):
         if self.deferrable:
             seconds = deferral_seconds(watch, now=time.time())
             self.defer(
-                trigger=self._trigger(watch),
+                trigger=self._trigger(waited),
                 method_name="execute_complete",
                 timeout=timedelta(seconds=seconds),
             )

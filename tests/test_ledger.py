@@ -1,4 +1,4 @@
-"""The decision what a try may do, cell by cell, and the record it rests on."""
+"""The record of a task instance: what is stored is read again, and what can't be read is never nothing."""
 
 from __future__ import annotations
 
@@ -8,106 +8,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.api.errors import (
-    PermanentGenerationFailedError,
-    StaleRequestError,
-    SubmissionAbandonedError,
-)
-from airflow_provider_evolink.decision import (
-    MAX_SENDINGS,
-    REPLAY_SECONDS,
-    Attach,
-    Finish,
-    Policy,
-    Refuse,
-    Replay,
-    Submit,
-    decide,
-)
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint, new_key
 
 INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
-OFTEN = replace(INTENT, sendings=MAX_SENDINGS)
-OLD = replace(INTENT, intent_at=200.0 - REPLAY_SECONDS)
 SUBMITTED = replace(
     INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
 )
 FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
-REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
-CHARGED = replace(FAILED, charged=True)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
-
-DEFAULT = Policy()
-NEVER_AGAIN = Policy(on_unknown_submission="fail")
-BUY_ON_CLEAR = Policy(on_clear="resubmit")
-BUY_ON_CHANGE = Policy(on_changed_input="resubmit")
-NEXT = Submit(2, ("task-unified-1",))
-
-
-@pytest.mark.parametrize(
-    ("record", "request_", "policy", "cleared", "decision"),
-    [
-        (None, "fp", DEFAULT, False, Submit(1)),
-        (WITHDRAWN, "fp", DEFAULT, False, Submit(3, ("task-unified-0",))),
-        (WITHDRAWN, "other", DEFAULT, False, Submit(3, ("task-unified-0",))),
-        (INTENT, "fp", DEFAULT, False, Replay(INTENT)),
-        (INTENT, "fp", DEFAULT, True, Replay(INTENT)),
-        (INTENT, "fp", BUY_ON_CLEAR, True, Replay(INTENT)),
-        (INTENT, "fp", NEVER_AGAIN, False, SubmissionAbandonedError),
-        (INTENT, "fp", NEVER_AGAIN, True, SubmissionAbandonedError),
-        (OFTEN, "fp", DEFAULT, False, SubmissionAbandonedError),
-        (OLD, "fp", DEFAULT, False, SubmissionAbandonedError),
-        (INTENT, "other", DEFAULT, False, StaleRequestError),
-        (INTENT, "other", BUY_ON_CHANGE, False, Submit(2)),
-        (SUBMITTED, "fp", DEFAULT, False, Attach(SUBMITTED)),
-        (SUBMITTED, "fp", BUY_ON_CLEAR, True, Attach(SUBMITTED)),
-        (SUBMITTED, "fp", NEVER_AGAIN, False, Attach(SUBMITTED)),
-        (SUBMITTED, "other", DEFAULT, False, StaleRequestError),
-        (SUBMITTED, "other", BUY_ON_CHANGE, False, NEXT),
-        (FINISHED, "fp", DEFAULT, False, Finish(FINISHED)),
-        (FINISHED, "fp", DEFAULT, True, Finish(FINISHED)),
-        (FINISHED, "fp", BUY_ON_CLEAR, False, Finish(FINISHED)),
-        (FINISHED, "fp", BUY_ON_CLEAR, True, NEXT),
-        (FINISHED, "other", DEFAULT, True, StaleRequestError),
-        (FINISHED, "other", BUY_ON_CHANGE, True, NEXT),
-        (FINISHED, "other", BUY_ON_CLEAR, True, NEXT),
-        (FAILED, "fp", DEFAULT, False, NEXT),
-        (FAILED, "other", DEFAULT, False, NEXT),
-        (REJECTED, "fp", DEFAULT, False, PermanentGenerationFailedError),
-        (CHARGED, "fp", DEFAULT, False, PermanentGenerationFailedError),
-        (CHARGED, "fp", DEFAULT, True, NEXT),
-        (REJECTED, "fp", DEFAULT, True, NEXT),
-        (REJECTED, "other", DEFAULT, False, NEXT),
-    ],
-)
-def test_each_cell(record: Record | None, request_: str, policy: Policy, cleared: bool, decision: Any) -> None:
-    """Every combination of what is known, what is asked and what the author wants has its one answer."""
-    made = decide(record, request_, policy, cleared=cleared, now=200.0)
-
-    if isinstance(decision, type):
-        assert isinstance(made, Refuse)
-        assert type(made.error) is decision
-        assert made.error.permanent
-    else:
-        assert made == decision
-
-
-def test_a_refusal_says_what_was_paid() -> None:
-    """A changed request names the generation, its price, and both ways on."""
-    made = decide(SUBMITTED, "other", DEFAULT, cleared=False, now=200.0)
-
-    assert isinstance(made, Refuse)
-    for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
-        assert part in str(made.error)
-
-
-def test_an_abandoned_submission_names_its_key() -> None:
-    """Without another sending, the key is what a person can look for."""
-    made = decide(INTENT, "fp", NEVER_AGAIN, cleared=False, now=200.0)
-
-    assert isinstance(made, Refuse)
-    assert "airflow-key" in str(made.error)
 
 
 @pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN])

@@ -33,7 +33,8 @@ CASES = [
 @pytest.fixture(autouse=True)
 def _fast(emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator.control.run_at(5000)
-    monkeypatch.setattr("airflow_provider_evolink.submission._PAUSE_SECONDS", 0.0)
+    for room in ("sending", "submission"):
+        monkeypatch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
     monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "0.5")
 

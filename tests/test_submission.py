@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from airflow_provider_evolink.api.generation import Generation, Submission, Usag
 from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
-from airflow_provider_evolink.submission import Submitter
+from airflow_provider_evolink.submission import Brought, Submitter
 from tests.stage import FailingStore, Store
 
 REQUEST = Request("some-model", "/v1/videos/generations", b"{}")
@@ -36,12 +38,14 @@ class Desk:
         self.store = store or Store()
         self.done: list[Any] = []
         self.killed_after = 99
+        self.said: Generation | Exception = MADE
         self.submitter = Submitter(
             ledger=Ledger(self.store, None),
             send=self._send,
+            ask=self._ask,
             policy=Policy(on_unknown_submission=policy),
             log=logging.getLogger("submission"),
-            announce=lambda identity: self.done.append(("announced", identity)),
+            announce=lambda record: self.done.append(("announced", record.generation_id)),
             is_killed=lambda: len(self.keys) >= self.killed_after,
             sleep=lambda seconds: self.done.append(("slept", seconds)),
         )
@@ -64,10 +68,20 @@ class Desk:
             raise outcome
         return outcome
 
+    def _ask(self, generation_id: str) -> Generation:
+        self.done.append(("asked", generation_id))
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
     def settle(self) -> Record:
         """Run a try."""
+        return self.bring().record
+
+    def bring(self, *, max_tries: int = 0) -> Brought:
+        """Run a try, and return what EvoLink said of the generation too."""
         known = self.submitter.ledger.read()
-        return self.submitter.settle(known, REQUEST, "fp", try_number=1, max_tries=0)
+        return self.submitter.settle(known, REQUEST, "fp", try_number=1, max_tries=max_tries)
 
 
 def test_the_id_is_written_before_it_is_announced() -> None:
@@ -224,3 +238,69 @@ def test_a_withdrawal_that_fails_hides_nothing() -> None:
     with pytest.raises(errors.InsufficientCreditsError):
         desk.settle()
     assert desk.phase == Phase.INTENT
+
+
+NOT_THERE = errors.GenerationNotFoundError("404", status=404)
+
+
+def submitted(seconds_ago: float) -> Store:
+    """A store whose record was submitted so long ago."""
+    store = Store()
+    Desk(ACCEPTED, store=store).settle()
+    record = Record.from_json(store.get(KEY))
+    Ledger(store, None).write(replace(record, submitted_at=time.time() - seconds_ago))
+    return store
+
+
+def test_a_later_try_asks_what_has_become_of_it() -> None:
+    """One free read of what an earlier try has left: it is gone on with, and what EvoLink said is handed on."""
+    desk = Desk(store=submitted(5))
+
+    brought = desk.bring()
+
+    assert (brought.record.phase, brought.seen) == ("submitted", MADE)
+    assert desk.done == [("asked", "task-unified-1"), ("announced", "task-unified-1")]
+
+
+def test_a_failure_that_is_found_is_noted_and_made_anew() -> None:
+    """A generation that has failed meanwhile is noted as failed before anything is sent under another key."""
+    desk = Desk(ACCEPTED, store=submitted(5))
+    desk.said = replace(MADE, status="failed", error_code="service_error")
+
+    record = desk.settle()
+
+    assert [one["phase"] for one in desk.store.writes[-3:]] == ["failed", "intent", "submitted"]
+    assert (record.ordinal, record.earlier) == (2, ("task-unified-1",))
+
+
+def test_a_failure_for_good_is_noted_and_told() -> None:
+    """What a new submission can't mend is noted and ends the try; nothing is sent."""
+    desk = Desk(store=submitted(5))
+    desk.said = replace(MADE, status="failed", error_code="content_policy_violation")
+
+    with pytest.raises(errors.PermanentGenerationFailedError, match="content_policy_violation"):
+        desk.settle()
+    assert (desk.phase, desk.keys) == ("failed", [])
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds_ago", "cleared", "ending"),
+    [
+        (NOT_THERE, 5, False, "submitted"),
+        (NOT_THERE, 3600, False, errors.GenerationLostError),
+        (NOT_THERE, 3600, True, errors.GenerationLostError),
+        (errors.ConnectionLostError("reset"), 3600, False, "submitted"),
+        (errors.AuthenticationError("401", status=401), 3600, False, "submitted"),
+    ],
+)
+def test_an_answer_that_says_little(said: Exception, seconds_ago: float, cleared: bool, ending: Any) -> None:
+    """Only a generation that is unknown long after its submission is believed gone; else it is waited for."""
+    desk = Desk(store=submitted(seconds_ago))
+    desk.said = said
+
+    if isinstance(ending, str):
+        assert desk.bring(max_tries=int(cleared)).record.phase == ending
+    else:
+        with pytest.raises(ending):
+            desk.bring(max_tries=int(cleared))
+    assert desk.keys == []

@@ -23,6 +23,7 @@ What can go wrong, by what the caller must do about it.
     ├── SubmissionUnknownError     a paid request was sent and its answer lost
     │   └── SubmissionAbandonedError    and it may not be sent again
     ├── StaleRequestError          the request changed after it had been paid
+    ├── GenerationLostError        EvoLink has dropped a generation that was paid for
     ├── GenerationFailedError      EvoLink could not make it; a new submission may succeed
     │   ├── PermanentGenerationFailedError  the same request would fail again
     │   └── GenerationCancelledError    it was cancelled at EvoLink
@@ -191,6 +192,12 @@ class SubmissionAbandonedError(SubmissionUnknownError):
 
 class StaleRequestError(EvoLinkError):
     """The request changed after an earlier try had already paid for another one."""
+
+    permanent = True
+
+
+class GenerationLostError(EvoLinkError):
+    """EvoLink does not know a generation any more that an earlier try has paid for. A retry finds the same."""
 
     permanent = True
 

@@ -18,13 +18,13 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
 from airflow_provider_evolink.api.media import image_reference
 from airflow_provider_evolink.compat import NEVER_EXPIRE, conf, task_state_store
-from airflow_provider_evolink.decision import Policy
+from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
 from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, fingerprint
-from airflow_provider_evolink.result import Origin, collecting, failure_code, record_of
-from airflow_provider_evolink.submission import Submitter
+from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
+from airflow_provider_evolink.submission import Brought, Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
 
 if TYPE_CHECKING:
@@ -93,33 +93,31 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         self.on_clear = on_clear
         self.on_changed_input = on_changed_input
         self._was_killed = False
-        self._generation_id: str | None = None
+        self._paid: Record | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
         with airflow_errors():
-            known = self._known(context)
-            record = self._brought(context, known)
+            brought = self._brought(context, self._known(context))
+            record, seen = brought.record, brought.seen
             if record.phase is Phase.FINISHED and record.result is not None:
                 return self._again(context, record.result)
             waited = _waited_for(record, context)
+            if seen is not None and seen.is_final:
+                return self._conclude(context, waited, seen)
             if self.wait_for_completion:
                 return self._await(context, waited)
-            was_there = known is not None and known.generation_id == record.generation_id
-            return self._without_waiting(context, waited, look=was_there)
+            pending = seen or Generation(id=waited.generation_id, status="pending")
+            return record_of(pending, waited.origin, now=time.time())
 
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
         self._was_killed = True
-        if self._generation_id is None:
+        if self._paid is None or self._paid.generation_id is None:
             self.log.warning("Told to stop. What has not been submitted yet will not be.")
         else:
-            self.log.warning(
-                "Told to stop. Generation %s goes on at EvoLink, which can't cancel it, and stays paid for. A retry or "
-                "a clear of this task goes on with it; %s collects it too.",
-                self._generation_id,
-                collecting(self._generation_id, self.evolink_conn_id),
-            )
+            left = left_running(self._paid.generation_id, self.evolink_conn_id, cost=self._paid.credits_reserved)
+            self.log.warning("Told to stop. %s", left)
 
     def _parameters(self) -> Mapping[str, Any]:
         """The parameters as EvoLink takes them."""
@@ -130,7 +128,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def _known(self, context: Context) -> Record | None:
         return None if task_state_store(context) is None else self._ledger(context).read()
 
-    def _brought(self, context: Context, known: Record | None) -> Record:
+    def _brought(self, context: Context, known: Record | None) -> Brought:
         """Bring the task to a generation: its own, or a new one."""
         ti = context["ti"]
         try:
@@ -171,7 +169,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         for name, allowed in _POLICIES.items():
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(name, getattr(self, name), " or ".join(map(repr, allowed)))
-        probe = self._watch(Waited("task-unified-0", Origin(submitted_at=time.time())))
+        probe = Waited("task-unified-0", Origin(submitted_at=time.time()))
+        self._watch(probe)
         if self.wait_for_completion and self.deferrable:
             self._trigger(probe).serialize()
 
@@ -186,15 +185,16 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return Submitter(
             ledger=self._ledger(context),
             send=self._hook.submit,
+            ask=self._hook.get_generation,
             policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
             log=self.log,
-            announce=lambda identity: self._announce(context, identity),
+            announce=lambda record: self._announce(context, record),
             is_killed=lambda: self._was_killed,
         )
 
-    def _announce(self, context: Context, generation_id: str) -> None:
-        self._generation_id = generation_id
-        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=generation_id)
+    def _announce(self, context: Context, record: Record) -> None:
+        self._paid = record
+        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=record.generation_id)
 
     def _ledger(self, context: Context) -> Ledger:
         store = task_state_store(context)
@@ -208,43 +208,31 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def _recorded(self, context: Context, generation_id: str | None) -> Record:
         """The record of a generation that is there; what the ledger failed to note of it is added."""
         record = self._ledger(context).read()
-        if record is not None and record.generation_id is not None:
-            self._generation_id = record.generation_id
-            return record
-        if not is_generation_id(generation_id):
-            raise LedgerError("The ledger lacks the generation that was waited for; its id is in this task's log.")
-        self._generation_id = generation_id
-        # The ledger could not be written when it was submitted, or was emptied since.
-        intent = record or Record(Phase.INTENT, "lost", "lost", 1, str(self.model), time.time())
-        return replace(intent, phase=Phase.SUBMITTED, generation_id=generation_id, submitted_at=intent.intent_at)
+        if record is None or record.generation_id is None:
+            if not is_generation_id(generation_id):
+                raise LedgerError("The ledger lacks the generation that was waited for; its id is in this task's log.")
+            # The ledger could not be written when it was submitted, or was emptied since.
+            intent = record or Record(Phase.INTENT, "lost", "lost", 1, str(self.model), time.time())
+            record = replace(intent, phase=Phase.SUBMITTED, generation_id=generation_id, submitted_at=intent.intent_at)
+        self._paid = record
+        return record
 
     def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
         return _waited_for(self._recorded(context, (event or {}).get("generation_id")), context)
 
     def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
         known = replace(self._recorded(context, waited.generation_id), max_tries=context["ti"].max_tries)
-        if record is not None:
-            ended = replace(known, phase=Phase.FINISHED, result=record)
-        else:
-            ended = replace(
-                known,
-                phase=Phase.FAILED,
-                error_code=failure_code(seen),
-                error=seen.error_message,
-                charged=seen.was_charged,
-            )
+        ended = failed(known, seen) if record is None else replace(known, phase=Phase.FINISHED, result=record)
         self._ledger(context).write(ended)
-
-    def _without_waiting(self, context: Context, waited: Waited, *, look: bool) -> dict[str, Any]:
-        seen = Generation(id=waited.generation_id, status="pending")
-        if look:
-            seen = self._hook.get_generation(waited.generation_id)
-        if seen.is_final:
-            return self._conclude(context, waited, seen)
-        return record_of(seen, waited.origin, now=time.time())
 
     def _again(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("This result was paid for before and is handed on again.")
+        if links_are_dead(result, now=time.time()):
+            self.log.warning(
+                "Its links have died at %s. What landed before is kept; to make it anew, clear this task with "
+                'on_clear="resubmit", which pays again.',
+                result["expires_at"],
+            )
         record = {**result, "reattached": True, "try_number": context["ti"].try_number}
         self._hand_on(context, record)
         return record

@@ -13,12 +13,18 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_evolink.api.pacing import Stop, Watch
+from airflow_provider_evolink.compat import state_of_task
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.poller import shared_poller
+from airflow_provider_evolink.result import left_running
 
 # A worker's end is noticed up to 5 s after its task has deferred. A task that is resumed before that is taken for
 # crashed (apache/airflow#71580), so no event may come sooner. Outside a triggerer there is nothing to wait for.
 _SETTLED_SECONDS = 6.0
+# Airflow calls on_kill also when a trigger moves to another triggerer (apache/airflow#73454) and when its task is
+# cleared; only in these states has a person, or the run's end, ended the waiting for good.
+_ENDED_STATES = frozenset({"failed", "success", "skipped", "removed"})
+_STATE_SECONDS = 10.0
 
 
 class EvoLinkGenerationTrigger(BaseTrigger):
@@ -38,6 +44,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions; ``None`` = paced.
     :param estimated_time: EvoLink's estimate, in seconds.
     :param patience: seconds for which every question may fail.
+    :param credits_reserved: what EvoLink has reserved for it, for the log.
     """
 
     def __init__(
@@ -49,10 +56,12 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         poll_interval: float | None = None,
         estimated_time: float | None = None,
         patience: float = 600.0,
+        credits_reserved: float | None = None,
         **_: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.evolink_conn_id = evolink_conn_id
+        self.credits_reserved = credits_reserved
         self.watch = Watch(
             generation_id=generation_id,
             submitted_at=submitted_at,
@@ -63,14 +72,17 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         )
 
     @classmethod
-    def watching(cls, watch: Watch, evolink_conn_id: str) -> EvoLinkGenerationTrigger:
+    def watching(
+        cls, watch: Watch, evolink_conn_id: str, *, credits_reserved: float | None = None
+    ) -> EvoLinkGenerationTrigger:
         """Make a trigger from what is waited for."""
-        return cls(evolink_conn_id=evolink_conn_id, **asdict(watch))
+        return cls(evolink_conn_id=evolink_conn_id, credits_reserved=credits_reserved, **asdict(watch))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that make this trigger again."""
         path = "airflow_provider_evolink.triggers.evolink.EvoLinkGenerationTrigger"
-        return path, {"evolink_conn_id": self.evolink_conn_id, **asdict(self.watch)}
+        own = {"evolink_conn_id": self.evolink_conn_id, "credits_reserved": self.credits_reserved}
+        return path, {**own, **asdict(self.watch)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, then yield the one event."""
@@ -82,6 +94,14 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
         yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Say in the task's log what goes on and costs, if its waiting was ended for good; nothing is cancelled."""
+        async with asyncio.timeout(_STATE_SECONDS):
+            state = await state_of_task(self.task_instance)
+        if state in _ENDED_STATES:
+            left = left_running(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
+            self.log.warning("The task is %s now and waits no longer. %s", state, left)
 
     def _tell(self, news: str) -> None:
         self.log.info("Generation %s: %s.", self.watch.generation_id, news)

@@ -24,7 +24,8 @@ TEXT = "gemini-omni-flash-text-to-video"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_evolink.submission._PAUSE_SECONDS", 0.0)
+    for room in ("sending", "submission"):
+        monkeypatch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
 
 
 def operator(prompt: str = "A lighthouse", **kwargs: Any) -> EvoLinkGenerateOperator:
@@ -279,6 +280,7 @@ def test_a_kill_after_the_submission_says_what_goes_on(
 
     said = capsys.readouterr().out
     assert f"Generation {identity} goes on" in said
+    assert "stays paid for (30.7 credits reserved)" in said
     assert f'EvoLinkGenerationSensor(task_id="collect", generation_id="{identity}"' in said
 
 
@@ -344,17 +346,56 @@ def test_a_ledger_that_never_got_the_id_loses_nothing(emulator: EmulatorHandle, 
 
 
 def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
-    """A task that did not wait looks once when it is run again: what failed since may be submitted anew."""
+    """A task that did not wait looks once when it is run again: what failed since is submitted anew, and told."""
     emulator.control.inject("task_failure", code="service_error")
     first = stage.play(operator(wait_for_completion=False))
     emulator.control.advance(1000)
 
-    with pytest.raises(GenerationFailedError, match="service_error"):
-        stage.clear(operator(wait_for_completion=False))
-    again = stage.retry(operator(wait_for_completion=False))
+    again = stage.clear(operator(wait_for_completion=False))
 
     assert again["generation_id"] != first["generation_id"]
-    assert stage.clear(operator())["status"] == "completed"
+    assert stage.store.get(KEY)["earlier"] == [first["generation_id"]]
+    assert stage.clear(operator())["generation_id"] == again["generation_id"]
+
+
+def test_a_retry_that_finds_the_video_ready_takes_it(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When the generation has ended meanwhile, a later try finishes at once instead of waiting again."""
+    first = stage.play(operator(wait_for_completion=False))
+    emulator.control.advance(1000)
+
+    record = stage.retry(operator())
+
+    assert (record["generation_id"], record["status"]) == (first["generation_id"], "completed")
+    assert (record["reattached"], stage.deferrals) == (True, [])
+
+
+def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A generation that EvoLink does not know any more is told; a clear with ``resubmit`` pays for a new one."""
+    lost = stage.play(operator(wait_for_completion=False))["generation_id"]
+    stage.store.set(KEY, {**stage.store.get(KEY), "submitted_at": 1000.0})
+    emulator.control.inject("vanished", on="read", times=3)
+    with pytest.raises(EvoLinkFailException, match=rf"{lost}.*30\.7 credits.*not known to EvoLink any more"):
+        stage.retry(operator(on_clear="resubmit"))
+    with pytest.raises(EvoLinkFailException, match="not known to EvoLink any more"):
+        stage.clear(operator())
+
+    record = stage.clear(operator(on_clear="resubmit"))
+
+    assert record["status"] == "completed"
+    assert stage.store.get(KEY)["earlier"] == [lost]
+
+
+def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clear after a day gives the same record, and says that its links are dead and how to pay for a new one."""
+    result = stage.play(operator())
+    kept = stage.store.get(KEY)
+    stage.store.set(KEY, {**kept, "result": {**result, "expires_at": "2026-01-01T00:00:00+00:00"}})
+
+    assert stage.clear(operator())["generation_id"] == result["generation_id"]
+    assert "have died at 2026-01-01" in capsys.readouterr().out
+    assert len(made(emulator)) == 1
 
 
 def test_the_last_look_is_patient(emulator: EmulatorHandle, stage: Stage) -> None:

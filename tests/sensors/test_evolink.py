@@ -255,6 +255,7 @@ def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage, recor
         "poll_interval",
         "estimated_time",
         "patience",
+        "credits_reserved",
     }
 
 

@@ -63,6 +63,26 @@ def test_rows_of_other_versions() -> None:
     assert plain.watch == Watch("task-unified-1", 1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("state", "is_over"),
+    [("failed", True), ("success", True), ("skipped", True), ("removed", True), ("deferred", False), (None, False)],
+)
+async def test_what_a_kill_says(
+    state: str | None, is_over: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has ended the task reads what goes on and costs; a trigger that only moves, or is cleared, says nothing."""
+
+    async def told(_: Any) -> str | None:
+        return state
+
+    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.state_of_task", told)
+    await trigger(credits_reserved=30.7).on_kill()
+
+    said = capsys.readouterr().out
+    assert ("Generation task-unified-1 goes on at EvoLink" in said) is is_over
+    assert ("30.7 credits reserved" in said) is is_over
+
+
 async def test_nothing_secret_is_kept(emulator: EmulatorHandle, made: str) -> None:
     """Neither its arguments nor its event hold a key, a prompt, a link or a host, before or after it ran."""
     one = trigger(made)

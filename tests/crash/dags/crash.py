@@ -15,10 +15,10 @@ from typing import Any
 from airflow.sdk import DAG, Context, Param
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_evolink.api.pacing import Watch
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
+from airflow_provider_evolink.waiting import Waited
 from tests.crash.marks import Marks
 
 PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
@@ -96,8 +96,8 @@ class Generate(EvoLinkImageToVideoOperator):
         """Finish."""
         return super().execute_complete(halting(context), event)
 
-    def _trigger(self, watch: Watch) -> EvoLinkGenerationTrigger:
-        _, arguments = super()._trigger(watch).serialize()
+    def _trigger(self, waited: Waited) -> EvoLinkGenerationTrigger:
+        _, arguments = super()._trigger(waited).serialize()
         return HaltingTrigger(marks=str(self._marks.folder), **arguments)
 
 

@@ -1,0 +1,151 @@
+"""The decision what a try may do, cell by cell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api.errors import (
+    GenerationLostError,
+    PermanentGenerationFailedError,
+    StaleRequestError,
+    SubmissionAbandonedError,
+)
+from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.decision import (
+    MAX_SENDINGS,
+    REPLAY_SECONDS,
+    Attach,
+    Finish,
+    Gone,
+    Policy,
+    Refuse,
+    Replay,
+    Said,
+    Submit,
+    decide,
+)
+from airflow_provider_evolink.ledger import Phase, Record
+
+INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
+OFTEN = replace(INTENT, sendings=MAX_SENDINGS)
+OLD = replace(INTENT, intent_at=200.0 - REPLAY_SECONDS)
+SUBMITTED = replace(
+    INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
+)
+FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
+FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
+REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
+CHARGED = replace(FAILED, charged=True)
+WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
+
+RUNNING = Generation(id="task-unified-1", status="processing")
+DREAMING = replace(RUNNING, status="dreaming")
+READY = replace(RUNNING, status="completed")
+BROKEN = replace(RUNNING, status="failed", error_code="service_error")
+NUDE = replace(RUNNING, status="failed", error_code="content_policy_violation")
+CANCELLED = replace(RUNNING, status="cancelled")
+BILLED = replace(BROKEN, raw={"billing": {"charge_status": "charged"}})
+
+DEFAULT = Policy()
+NEVER_AGAIN = Policy(on_unknown_submission="fail")
+BUY_ON_CLEAR = Policy(on_clear="resubmit")
+BUY_ON_CHANGE = Policy(on_changed_input="resubmit")
+NEXT = Submit(2, ("task-unified-1",))
+
+
+@pytest.mark.parametrize(
+    ("record", "request_", "said", "policy", "cleared", "decision"),
+    [
+        (None, "fp", None, DEFAULT, False, Submit(1)),
+        (WITHDRAWN, "fp", None, DEFAULT, False, Submit(3, ("task-unified-0",))),
+        (WITHDRAWN, "other", None, DEFAULT, False, Submit(3, ("task-unified-0",))),
+        (INTENT, "fp", None, DEFAULT, False, Replay(INTENT)),
+        (INTENT, "fp", None, DEFAULT, True, Replay(INTENT)),
+        (INTENT, "fp", None, BUY_ON_CLEAR, True, Replay(INTENT)),
+        (INTENT, "fp", None, NEVER_AGAIN, False, SubmissionAbandonedError),
+        (INTENT, "fp", None, NEVER_AGAIN, True, SubmissionAbandonedError),
+        (OFTEN, "fp", None, DEFAULT, False, SubmissionAbandonedError),
+        (OLD, "fp", None, DEFAULT, False, SubmissionAbandonedError),
+        (INTENT, "other", None, DEFAULT, False, StaleRequestError),
+        (INTENT, "other", None, BUY_ON_CHANGE, False, Submit(2)),
+        (SUBMITTED, "fp", None, DEFAULT, False, Attach(SUBMITTED)),
+        (SUBMITTED, "fp", None, BUY_ON_CLEAR, True, Attach(SUBMITTED)),
+        (SUBMITTED, "fp", None, NEVER_AGAIN, False, Attach(SUBMITTED)),
+        (SUBMITTED, "other", None, DEFAULT, False, StaleRequestError),
+        (SUBMITTED, "other", None, BUY_ON_CHANGE, False, NEXT),
+        (FINISHED, "fp", None, DEFAULT, False, Finish(FINISHED)),
+        (FINISHED, "fp", None, DEFAULT, True, Finish(FINISHED)),
+        (FINISHED, "fp", None, BUY_ON_CLEAR, False, Finish(FINISHED)),
+        (FINISHED, "fp", None, BUY_ON_CLEAR, True, NEXT),
+        (FINISHED, "other", None, DEFAULT, True, StaleRequestError),
+        (FINISHED, "other", None, BUY_ON_CHANGE, True, NEXT),
+        (FINISHED, "other", None, BUY_ON_CLEAR, True, NEXT),
+        (FAILED, "fp", None, DEFAULT, False, NEXT),
+        (FAILED, "other", None, DEFAULT, False, NEXT),
+        (REJECTED, "fp", None, DEFAULT, False, PermanentGenerationFailedError),
+        (CHARGED, "fp", None, DEFAULT, False, PermanentGenerationFailedError),
+        (CHARGED, "fp", None, DEFAULT, True, NEXT),
+        (REJECTED, "fp", None, DEFAULT, True, NEXT),
+        (REJECTED, "other", None, DEFAULT, False, NEXT),
+        (SUBMITTED, "fp", RUNNING, DEFAULT, False, Attach(SUBMITTED, RUNNING)),
+        (SUBMITTED, "fp", DREAMING, DEFAULT, False, Attach(SUBMITTED, DREAMING)),
+        (SUBMITTED, "fp", RUNNING, BUY_ON_CLEAR, True, Attach(SUBMITTED, RUNNING)),
+        (SUBMITTED, "fp", READY, DEFAULT, False, Finish(SUBMITTED, READY)),
+        (SUBMITTED, "fp", READY, BUY_ON_CLEAR, True, Finish(SUBMITTED, READY)),
+        (SUBMITTED, "fp", BROKEN, DEFAULT, False, NEXT),
+        (SUBMITTED, "fp", BROKEN, NEVER_AGAIN, False, NEXT),
+        (SUBMITTED, "fp", CANCELLED, DEFAULT, False, NEXT),
+        (SUBMITTED, "fp", BILLED, DEFAULT, False, PermanentGenerationFailedError),
+        (SUBMITTED, "fp", BILLED, DEFAULT, True, NEXT),
+        (SUBMITTED, "fp", NUDE, DEFAULT, False, PermanentGenerationFailedError),
+        (SUBMITTED, "other", NUDE, DEFAULT, False, NEXT),
+        (SUBMITTED, "fp", Gone(), DEFAULT, False, GenerationLostError),
+        (SUBMITTED, "fp", Gone(), DEFAULT, True, GenerationLostError),
+        (SUBMITTED, "fp", Gone(), BUY_ON_CLEAR, False, GenerationLostError),
+        (SUBMITTED, "fp", Gone(), BUY_ON_CLEAR, True, NEXT),
+        (SUBMITTED, "other", Gone(), DEFAULT, False, StaleRequestError),
+        (SUBMITTED, "other", READY, DEFAULT, False, StaleRequestError),
+        (SUBMITTED, "other", READY, BUY_ON_CHANGE, False, NEXT),
+    ],
+)
+def test_each_cell(
+    record: Record | None, request_: str, said: Said, policy: Policy, cleared: bool, decision: Any
+) -> None:
+    """Every combination of what is known, what is asked and what the author wants has its one answer."""
+    made = decide(record, request_, said, policy, cleared=cleared, now=200.0)
+
+    if isinstance(decision, type):
+        assert isinstance(made, Refuse)
+        assert type(made.error) is decision
+        assert made.error.permanent
+    else:
+        assert made == decision
+
+
+def test_a_refusal_says_what_was_paid() -> None:
+    """A changed request names the generation, its price, and both ways on."""
+    made = decide(SUBMITTED, "other", None, DEFAULT, cleared=False, now=200.0)
+
+    assert isinstance(made, Refuse)
+    for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
+        assert part in str(made.error)
+
+
+def test_an_abandoned_submission_names_its_key() -> None:
+    """Without another sending, the key is what a person can look for."""
+    made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=200.0)
+
+    assert isinstance(made, Refuse)
+    assert "airflow-key" in str(made.error)
+
+
+def test_a_lost_generation_is_told_with_its_price() -> None:
+    """What EvoLink has dropped is named with what it cost, and how to pay for a new one."""
+    made = decide(SUBMITTED, "fp", Gone(), DEFAULT, cleared=False, now=200.0)
+
+    assert isinstance(made, Refuse)
+    for part in ("task-unified-1", "102.34 credits", "on_clear", "Nothing was sent"):
+        assert part in str(made.error)
