@@ -159,8 +159,9 @@ def is_mendable(error_code: str | None) -> bool:
 
 
 def _anew(record: Record) -> Submit:
-    replaced = () if record.generation_id is None else (record.generation_id,)
-    return Submit(record.ordinal + 1, tuple(dict.fromkeys((*record.earlier, *replaced))))
+    """Replace a submission; where its answer was lost, its key is all that leads to what it may have made."""
+    replaced = record.generation_id or record.key
+    return Submit(record.ordinal + 1, tuple(dict.fromkeys((*record.earlier, replaced))))
 
 
 def _going_on(record: Record, said: Said, policy: Policy, cleared: bool) -> Decision:

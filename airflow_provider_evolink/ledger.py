@@ -9,7 +9,8 @@ in Airflow 3.3, clears leave alone. These rules must not be relaxed:
 * No request is paid for without an intent written before it.
 * An intent is withdrawn only when the request provably never left or EvoLink turned it down.
 * A record that can't be read is never taken for no record.
-* An id, once known, is never dropped: what a new submission replaces stays in ``earlier``.
+* An id, once known, is never dropped: what a new submission replaces stays in ``earlier``, and where its answer was
+  lost, so that there is no id, its key does.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ class Record:
     :param try_number: of the try that submitted it.
     :param sendings: how often it was sent, over all tries.
     :param charged: whether EvoLink says that it was charged though it failed.
-    :param max_tries: Airflow's figure when the result was handed on; a clear raises it.
-    :param earlier: ids of generations that this submission replaced.
+    :param max_tries: Airflow's figure at the submission, and again when it ended; a clear raises it.
+    :param earlier: ids of the generations that this submission replaced; keys of those whose answer was lost.
     """
 
     phase: Phase

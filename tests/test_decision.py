@@ -70,7 +70,7 @@ NEXT = Submit(2, ("task-unified-1",))
         (OFTEN, "fp", None, DEFAULT, False, SubmissionAbandonedError),
         (OLD, "fp", None, DEFAULT, False, SubmissionAbandonedError),
         (INTENT, "other", None, DEFAULT, False, StaleRequestError),
-        (INTENT, "other", None, BUY_ON_CHANGE, False, Submit(2)),
+        (INTENT, "other", None, BUY_ON_CHANGE, False, Submit(2, ("airflow-key",))),
         (SUBMITTED, "fp", None, DEFAULT, False, Attach(SUBMITTED)),
         (SUBMITTED, "fp", None, BUY_ON_CLEAR, True, Attach(SUBMITTED)),
         (SUBMITTED, "fp", None, NEVER_AGAIN, False, Attach(SUBMITTED)),

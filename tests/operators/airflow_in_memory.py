@@ -1,0 +1,171 @@
+"""
+A task instance under an Airflow and an EvoLink in memory, both of which can be told to fail at any step.
+
+Real are the operator, the ledger, the decision, the client, and the emulator that answers it; the network between the
+two is a call in this process, and Airflow's state store is a dictionary.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+
+from airflow_provider_evolink.api import client
+from airflow_provider_evolink.emulator.app import Emulator
+from airflow_provider_evolink.emulator.faults import Faults
+from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from tests.stage import Stage, Store
+
+URL = "http://127.0.0.1:9"
+FINAL_EVENT = {"outcome": "final", "status": "completed"}
+
+
+class WorkerDied(BaseException):
+    """A kill -9, as far as Python can play it: nothing after it runs."""
+
+
+def _refusal(status: int) -> httpx.Response:
+    return httpx.Response(status, json={"error": {"code": f"of_{status}", "message": "no"}})
+
+
+# How a submission ends that EvoLink never sees, and one that it has taken.
+INSTEAD: dict[str, httpx.Response | BaseException] = {
+    "unreachable": httpx.ConnectError("no route"),
+    "dies before": WorkerDied(),
+    "reset": httpx.ReadError("reset"),
+    "html": httpx.Response(200, html="<html>"),
+    **{str(status): _refusal(status) for status in (402, 403, 429, 503)},
+}
+AFTERWARDS: dict[str, httpx.Response | BaseException] = {
+    "dies after": WorkerDied(),
+    "lost": httpx.ReadError("lost"),
+    "lost behind 503": _refusal(503),
+}
+
+
+class FaultyStore(Store):
+    """A store whose next writes go as planned: ``ok``, ``fails``, ``dies before`` or ``dies after``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: list[str] = []
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Write as planned."""
+        fate = self.plan.pop(0) if self.plan else "ok"
+        if fate == "fails":
+            raise RuntimeError("the API server is down")
+        if fate == "dies before":
+            raise WorkerDied
+        super().set(key, value, retention=retention)
+        if fate == "dies after":
+            raise WorkerDied
+
+
+class FaultyWire(httpx.AsyncBaseTransport):
+    """The network to an emulator, whose next submissions go as planned; with ``is_down`` no read comes through."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._inner = httpx.ASGITransport(emulator.application())
+        self.plan: list[str] = []
+        self.sent: Counter[str] = Counter()
+        self.is_down = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request as planned."""
+        if request.method == "GET" and self.is_down:
+            raise httpx.ReadError("down", request=request)
+        fate = self.plan.pop(0) if request.method == "POST" and self.plan else "ok"
+        # A 429 turns the request away, and what can't connect never leaves.
+        if request.method == "POST" and fate not in {"429", "unreachable"}:
+            self.sent[request.headers["idempotency-key"]] += 1
+        if fate in INSTEAD:
+            return _come(INSTEAD[fate])
+        response = await self._inner.handle_async_request(request)
+        whole = httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+        return _come(AFTERWARDS.get(fate, whole))
+
+
+def _come(end: httpx.Response | BaseException) -> httpx.Response:
+    if isinstance(end, BaseException):
+        raise end
+    return httpx.Response(end.status_code, headers=end.headers, stream=httpx.ByteStream(end.content))
+
+
+class World:
+    """One task instance, and what it has come to."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, **policies: str) -> None:
+        self.emulator = Emulator(Settings())
+        self.wire = FaultyWire(self.emulator)
+        self.stage = Stage(store=FaultyStore())
+        self.policies = policies
+        self.prompt = "A lighthouse"
+        self.is_deferred = False
+        self.delivered: dict[str, Any] | None = None
+        self.errors: list[str] = []
+        connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_KEY}"}}'
+        patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
+        patch.setattr(client, "EvoLinkClient", functools.partial(client.EvoLinkClient, transport=self.wire))
+        patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
+        for room in ("sending", "submission"):
+            patch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
+
+    def attempt(self, *, cleared: bool, writes: Iterable[str] = (), sendings: Iterable[str] = ()) -> None:
+        """Run the next try up to its deferral or its end."""
+        self.stage.ti.try_number += 1
+        self.stage.ti.xcoms.clear()
+        operator = self._operator()
+        if cleared:
+            self.stage.ti.max_tries = self.stage.ti.try_number + operator.retries
+        self._run(lambda: operator.execute(self.stage.context), writes, sendings)
+
+    def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:
+        """Let the deferral end: by the trigger's event, or because it took too long."""
+        event = {"event": {**FINAL_EVENT, "generation_id": self.stage.ti.xcoms.get("generation_id")}}
+        way = ("__fail__", {"error": "Trigger timeout"}) if timed_out else ("execute_complete", event)
+        operator = self._operator()
+        self._run(lambda: operator.resume_execution(*way, self.stage.context), writes, ())
+
+    def settle_down(self) -> None:
+        """End every disturbance, and let EvoLink finish what it has begun."""
+        self.wire.is_down = False
+        self.emulator.world.faults = Faults()
+        self.emulator.world.clock.advance(10_000)
+
+    @property
+    def paid(self) -> set[str]:
+        """The generations that EvoLink charges, or will."""
+        return {job.id for job in self.emulator.world.jobs.values() if job.destiny.status == "completed"}
+
+    def is_findable(self, generation_id: str) -> bool:
+        """Whether the ledger leads to a generation, by its id or by the key it was sent under."""
+        kept = str(self.stage.store.get("evolink"))
+        return generation_id in kept or str(self.emulator.world.jobs[generation_id].order.idempotency_key) in kept
+
+    def _operator(self) -> EvoLinkGenerateOperator:
+        parameters = {"prompt": self.prompt, "duration": 3}
+        policies: Any = self.policies
+        return EvoLinkGenerateOperator(
+            task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **policies
+        )
+
+    def _run(self, stint: Any, writes: Iterable[str], sendings: Iterable[str]) -> None:
+        store: Any = self.stage.store
+        store.plan, self.wire.plan = list(writes), list(sendings)
+        self.is_deferred, self.delivered = False, None
+        try:
+            self.delivered = stint()
+        except TaskDeferred:
+            self.is_deferred = True
+        except (WorkerDied, Exception) as error:
+            self.errors.append(f"{type(error).__name__}: {error}")
+        finally:
+            store.plan, self.wire.plan = [], []

@@ -1,0 +1,130 @@
+"""Any sequence of crashes, retries, clears, lost answers and changes of mind: one charge for one result."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from airflow_provider_evolink.decision import MAX_SENDINGS
+from tests.operators.airflow_in_memory import World
+
+# Most of the time little goes wrong, so that sequences come far; and an answer that is lost is the worst that can.
+WRITES = st.just([]) | st.lists(st.sampled_from(["ok", "ok", "fails", "dies before", "dies after"]), max_size=4)
+ENDS = ("ok", "dies before", "dies after", "unreachable", "reset", "html", "402", "403", "429", "503")
+SENDINGS = st.lists(st.sampled_from(["lost", "lost behind 503"]), max_size=2).flatmap(
+    lambda lost: st.lists(st.sampled_from(ENDS), max_size=2).map(lambda then: [*lost, *then])
+)
+
+
+class AnySequence(RuleBasedStateMachine):
+    """A task instance to which anything may happen, in any order."""
+
+    @initialize(
+        unknown=st.sampled_from(["replay", "replay", "fail"]),
+        clear=st.sampled_from(["reuse", "reuse", "resubmit"]),
+        change=st.sampled_from(["fail", "resubmit"]),
+    )
+    def begin(self, unknown: str, clear: str, change: str) -> None:
+        """Start with the policies of a DAG's author."""
+        self.patch = pytest.MonkeyPatch()
+        self.world = World(self.patch, on_unknown_submission=unknown, on_clear=clear, on_changed_input=change)
+        # How many charged generations the author has asked for, in so many words.
+        self.asked_for = 1
+        self.changes = 0
+
+    def teardown(self) -> None:
+        """In the end, with all disturbances over, the result is there, or its error leads to it."""
+        if hasattr(self, "world"):
+            self._check_the_end()
+            self.patch.undo()
+
+    @precondition(lambda self: not self.world.is_deferred and self.world.delivered is None)
+    @rule(writes=WRITES, sendings=SENDINGS)
+    def retry(self, writes: list[str], sendings: list[str]) -> None:
+        """Airflow runs the next try."""
+        self.world.attempt(cleared=False, writes=writes, sendings=sendings)
+
+    @rule(writes=WRITES, sendings=SENDINGS)
+    def clear(self, writes: list[str], sendings: list[str]) -> None:
+        """A person clears the task, whatever its state."""
+        if self.world.policies["on_clear"] == "resubmit":
+            self.asked_for += 1
+        self.world.attempt(cleared=True, writes=writes, sendings=sendings)
+
+    @precondition(lambda self: self.world.is_deferred)
+    @rule(timed_out=st.booleans(), writes=WRITES)
+    def resume(self, timed_out: bool, writes: list[str]) -> None:
+        """The event comes, or the deferral times out; the worker that resumes may die."""
+        self.world.resume(timed_out=timed_out, writes=writes)
+
+    @rule()
+    def evolink_finishes(self) -> None:
+        """EvoLink ends all that it has begun."""
+        self.world.emulator.world.clock.advance(1000)
+
+    @rule(code=st.sampled_from(["service_error", "content_policy_violation"]))
+    def evolink_will_fail(self, code: str) -> None:
+        """EvoLink fails to make the next generation."""
+        self.world.emulator.world.faults.inject("task_failure", "submit", 1, 0, {"code": code})
+
+    @rule(is_down=st.booleans())
+    def reads_fail(self, is_down: bool) -> None:
+        """EvoLink can't be asked any more, or again."""
+        self.world.wire.is_down = is_down
+
+    @rule()
+    def change_the_prompt(self) -> None:
+        """The author edits the DAG."""
+        self.changes += 1
+        if self.world.policies["on_changed_input"] == "resubmit":
+            self.asked_for += 1
+        self.world.prompt = f"A lighthouse, take {self.changes}"
+
+    @invariant()
+    def one_charge_for_one_wish(self) -> None:
+        """Nothing is charged that nobody has asked for."""
+        if hasattr(self, "world"):
+            assert len(self.world.paid) <= self.asked_for
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """Whatever is charged can be found from the ledger."""
+        if hasattr(self, "world"):
+            assert [one for one in self.world.paid if not self.world.is_findable(one)] == []
+
+    @invariant()
+    def no_key_is_sent_too_often(self) -> None:
+        """A submission is sent six times at most, and once where the author forbids another sending."""
+        if hasattr(self, "world"):
+            most = 1 if self.world.policies["on_unknown_submission"] == "fail" else MAX_SENDINGS
+            assert max(self.world.wire.sent.values(), default=0) <= most
+
+    def _check_the_end(self) -> None:
+        world = self.world
+        world.settle_down()
+        world.policies["on_clear"] = "reuse"
+        for _ in range(3):
+            world.attempt(cleared=True)
+            if world.is_deferred:
+                world.settle_down()
+                world.resume(timed_out=False)
+            if world.delivered:
+                break
+        self.one_charge_for_one_wish()
+        self.nothing_is_lost()
+        if world.delivered:
+            assert world.delivered["generation_id"] in world.paid
+            assert world.delivered["status"] == "completed"
+        else:
+            assert self._is_refused_rightly(world.errors[-1])
+
+    def _is_refused_rightly(self, error: str) -> bool:
+        """A person has to decide: the request has changed, or an answer was lost that may not be asked for again."""
+        may_stop = self.changes or self.world.policies["on_unknown_submission"] == "fail" or "was sent 6 times" in error
+        return bool(may_stop) and ("has changed since" in error or "may have been charged" in error)
+
+
+AnySequence.TestCase.settings = settings(max_examples=400, stateful_step_count=14)
+TestAnySequence = AnySequence.TestCase
