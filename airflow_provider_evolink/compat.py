@@ -6,7 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator, conf
+from airflow.sdk import (
+    BaseHook,
+    BaseOperator,
+    BaseOperatorLink,
+    BaseSensorOperator,
+    RetryDecision,
+    RetryPolicy,
+    conf,
+)
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferralError, TaskDeferralTimeout
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
@@ -21,6 +29,8 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",
+    "RetryDecision",
+    "RetryPolicy",
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "conf",

@@ -1,0 +1,95 @@
+"""The retry policy: what follows each kind of failure, and that Airflow takes it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, RetryAction
+from airflow.serialization.serialized_objects import DagSerialization
+
+from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.retry import EvoLinkRetryPolicy, evolink_retry_policy
+
+POLICY = evolink_retry_policy()
+SLOWER = errors.RateLimitedError("429", status=429, retry_after=100.0)
+BUSY = errors.ServerError("503", status=503, retry_after=7.0)
+PLAIN = errors.RateLimitedError("429", status=429)
+
+
+def failed(code: str) -> errors.GenerationFailedError:
+    """A generation that EvoLink could not make."""
+    return errors.GenerationFailedError("failed", generation_id="task-unified-1", code=code)
+
+
+@pytest.mark.parametrize(
+    ("error", "try_number", "chance", "seconds"),
+    [
+        (SLOWER, 1, 0.0, 100.0),
+        (SLOWER, 9, 0.0, 100.0),
+        (SLOWER, 1, 1.0, 120.0),
+        (BUSY, 1, 0.0, 7.0),
+        (PLAIN, 1, 0.0, 30.0),
+        (PLAIN, 2, 0.0, 60.0),
+        (PLAIN, 3, 1.0, 96.0),
+        (PLAIN, 6, 0.0, 600.0),
+        (PLAIN, 5000, 0.0, 600.0),
+        (failed("service_error"), 1, 0.0, 30.0),
+        (failed("resource_exhausted"), 1, 0.0, 60.0),
+        (failed("service_unavailable"), 2, 0.0, 240.0),
+        (failed("of a later day"), 1, 0.0, 30.0),
+        (errors.ConnectionLostError("lost"), 1, 0.0, 30.0),
+        (errors.SubmissionUnknownError("lost"), 1, 0.0, 30.0),
+        (errors.LandingError("half"), 2, 0.0, 60.0),
+    ],
+)
+def test_how_long_is_waited(error: errors.EvoLinkError, try_number: int, chance: float, seconds: float) -> None:
+    """As long as EvoLink asks and never less; else twice as long each time, up to the longest."""
+    assert POLICY.delay(error, try_number, chance=chance) == pytest.approx(seconds)
+
+
+def kinds(of: type[errors.EvoLinkError] = errors.EvoLinkError) -> list[type[errors.EvoLinkError]]:
+    """Every class of failure that this package has."""
+    return [of, *(kind for child in of.__subclasses__() for kind in kinds(child))]
+
+
+@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
+def test_what_can_help_is_tried(kind: type[errors.EvoLinkError]) -> None:
+    """Each failure that a retry can't mend ends them, and every other is retried."""
+    error = kind.__new__(kind)
+    errors.EvoLinkError.__init__(error, "text of EvoLink's")
+    error.__dict__.update(code="some_code", retry_after=None)
+
+    decision = POLICY.evaluate(error, 1, 3)
+
+    assert decision.action is (RetryAction.FAIL if kind.permanent else RetryAction.RETRY)
+    assert decision.reason
+    assert kind.__name__ in decision.reason
+    assert "text of EvoLink's" not in decision.reason
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), EvoLinkFailException(PLAIN)])
+def test_what_is_not_ours_is_left_alone(error: BaseException) -> None:
+    """Errors of the user's own code follow the task's own settings."""
+    assert POLICY.evaluate(error, 1, 3).action is RetryAction.DEFAULT
+
+
+@pytest.mark.parametrize("given", [{"first_delay": 0}, {"first_delay": 700}, {"longest_delay": timedelta(seconds=5)}])
+def test_delays_that_make_no_sense(given: dict[str, Any]) -> None:
+    """A mistake is told when the DAG is parsed."""
+    with pytest.raises(ValueError, match="first_delay"):
+        evolink_retry_policy(**given)
+
+
+def test_a_dag_that_has_it_can_be_stored() -> None:
+    """Airflow serialises the DAG, and knows that there is a policy to ask."""
+    with DAG("dag", schedule=None, default_args={"retries": 3, "retry_policy": evolink_retry_policy()}) as dag:
+        EvoLinkGenerateOperator(task_id="task", model="m", parameters={})
+
+    stored = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+
+    assert stored.get_task("task").has_retry_policy
+    assert dag.get_task("task").retry_policy == EvoLinkRetryPolicy(30.0, 600.0)
