@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
+from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import EvoLinkError
 
 KEY = "evolink"
+_LARGEST, _LATEST = 1e15, 1e11
 
 
 class LedgerError(EvoLinkError):
@@ -94,7 +96,8 @@ class Record:
         known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         try:
             known["phase"] = Phase(known["phase"])
-            known["earlier"] = tuple(known.get("earlier", ()))
+            known["earlier"] = _texts(known.get("earlier", []))
+            known["result"] = _sound(known.get("result"))
             record = cls(**known)
             _check_types(record)
             return record
@@ -173,20 +176,58 @@ class Ledger:
 
 
 def _check_types(record: Record) -> None:
-    texts = (record.fingerprint, record.key, record.model, record.generation_id or "", record.error_code or "")
-    numbers = (record.ordinal, record.intent_at, record.sendings, record.submitted_at or 0.0, record.max_tries or 0)
-    if not all(isinstance(text, str) for text in (*texts, *record.earlier)):
-        raise TypeError("a text is none")
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise TypeError("a number is none")
+    for field in fields(record):
+        value, is_optional = getattr(record, field.name), field.default is None
+        if not (value is None and is_optional) and not _CHECKS.get(field.name, _is_number)(value):
+            raise TypeError(f"{field.name} is of another type")
     if record.phase in {Phase.SUBMITTED, Phase.FINISHED} and (
         record.generation_id is None or record.submitted_at is None
     ):
         raise ValueError("it lacks the generation")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _is_moment(value: object) -> bool:
+    return _is_number(value) and 0 <= cast("float", value) < _LATEST
+
+
+_CHECKS: Mapping[str, Callable[[object], bool]] = {
+    "phase": lambda value: isinstance(value, Phase),
+    **dict.fromkeys(
+        ("fingerprint", "key", "model", "generation_id", "billing_rule", "replay", "error_code", "error"), _is_text
+    ),
+    **dict.fromkeys(("intent_at", "submitted_at"), _is_moment),
+    "charged": lambda value: isinstance(value, bool),
+    "result": lambda value: isinstance(value, dict),
+    "earlier": lambda value: isinstance(value, tuple),
+}
+
+
+def _texts(stored: object) -> tuple[str, ...]:
+    if not isinstance(stored, list | tuple) or not all(map(_is_text, stored)):
+        raise TypeError("earlier is no list of texts")
+    return tuple(stored)
+
+
+def _sound(result: object) -> dict[str, Any] | None:
+    """A result that can be handed on again; any other is forgotten, and EvoLink asked for it."""
+    if not isinstance(result, dict):
+        return None
+    links, usage = result.get("results"), result.get("usage")
+    used = usage.get("credits_used", "nothing") if isinstance(usage, dict) else "nothing"
+    is_sound = isinstance(links, list) and all(map(_is_text, links)) and (used is None or _is_number(used))
+    return result if is_sound and {"generation_id", "status", "expires_at"} <= result.keys() else None
+
+
 def _unreadable(why: str) -> LedgerError:
     return LedgerError(
-        f"The task's ledger holds something that is no record ({why}), so nothing was sent. Mend or delete the key "
-        f"{KEY!r} in the task's state store: while it is there, this task can't know what was paid."
+        f"The task's ledger holds something that is no record ({clean(why, '')}), so nothing was sent. Mend or "
+        f"delete the key {KEY!r} in the task's state store: while it is there, this task can't know what was paid."
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_evolink.api import answers
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
 from airflow_provider_evolink.api.pacing import EXPLICIT_FLOOR, Outcome, Stop, Watch, deferral_seconds
 from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, conf
@@ -201,11 +202,13 @@ class WaitsForGeneration(BaseOperator):
 
 def stop_of(event: Mapping[str, Any] | None) -> Stop:
     """Read a trigger's event; one that says nothing counts as a deadline, which is looked into."""
+    said = event if isinstance(event, Mapping) else {}
     try:
-        outcome = Outcome((event or {}).get("outcome", Outcome.DEADLINE))
+        outcome = Outcome(said.get("outcome", Outcome.DEADLINE))
     except ValueError:
         outcome = Outcome.DEADLINE
-    return Stop(outcome, (event or {}).get("status"), (event or {}).get("detail"))
+    status, detail = (answers.clean(said.get(name), "") for name in ("status", "detail"))
+    return Stop(outcome, status, detail)
 
 
 def default_timeout() -> float:

@@ -14,7 +14,8 @@ INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendi
 SUBMITTED = replace(
     INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
 )
-FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
+RESULT = {"generation_id": "task-unified-1", "status": "completed", "results": [], "expires_at": None, "usage": {}}
+FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={**RESULT, "usage": {"credits_used": 7}})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
 

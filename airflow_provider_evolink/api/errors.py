@@ -46,6 +46,13 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
+def _shown(value: object) -> str:
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # an integer of more than 4,300 digits, which Python refuses to print
+        return f"a {type(value).__name__}"
+
+
 class EvoLinkError(Exception):
     """
     The root of every failure this package raises.
@@ -75,9 +82,7 @@ class InvalidInputError(EvoLinkError):
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
         self.allowed = allowed
-        super().__init__(
-            f"{parameter}={_SHORT.repr(value)} is refused: {allowed}. Nothing was sent, nothing was charged."
-        )
+        super().__init__(f"{parameter}={_shown(value)} is refused: {allowed}. Nothing was sent, nothing was charged.")
 
 
 class UnreadableInputError(InvalidInputError):

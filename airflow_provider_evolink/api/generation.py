@@ -187,7 +187,7 @@ def parse_upload(answer: object) -> str:
     """
     body = _mapping(answer)
     url = _mapping(body.get("data")).get("file_url")
-    if body.get("success") is False or not isinstance(url, str) or not url:
+    if body.get("success") is False or not isinstance(url, str) or not _is_link(url):
         raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
     return url
 
@@ -241,7 +241,11 @@ def _links(results: object, result_data: object) -> tuple[str, ...]:
     plain = results if isinstance(results, list) else [results]
     found = [link.strip() for link in plain if isinstance(link, str)]
     found += [link.strip() for value in (plain, result_data) for link in _named_links(value)]
-    return tuple(dict.fromkeys(link for link in found if link.lower().startswith("http") and link.isprintable()))
+    return tuple(dict.fromkeys(filter(_is_link, found)))
+
+
+def _is_link(text: str) -> bool:
+    return text.lower().startswith("http") and text.isprintable()
 
 
 def _named_links(value: object, depth: int = 0) -> Iterator[str]:

@@ -14,6 +14,7 @@ import ssl
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -113,7 +114,8 @@ class Wire:
                 return Answer(response.status_code, response.headers, await _bounded(response, call.question))
         except _NEVER_LEFT as error:
             raise _not_sent(call.question, error) from error
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, ValueError) as error:
+            # httpx reads a redirect's link even where it does not follow it, and trips over some with a ValueError.
             # Without its cause, which may quote what came: an echo of the key.
             raise _lost(call.question, error) from None
 
@@ -134,6 +136,7 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
 def _http_client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
     is_plain = settings.base_url.startswith("http://")
     try:
+        _check_name(settings.base_url)
         return httpx.AsyncClient(
             headers={
                 "Authorization": f"Bearer {settings.api_key}",
@@ -148,6 +151,8 @@ def _http_client(settings: Settings, transport: httpx.AsyncBaseTransport | None)
             trust_env=not is_plain,
             transport=transport,
             follow_redirects=False,
+            # Answers set no cookies: they would pile up in a triggerer, and go out again with every question.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             limits=httpx.Limits(
                 max_connections=MAX_CONNECTIONS,
                 max_keepalive_connections=MAX_CONNECTIONS,
@@ -156,8 +161,14 @@ def _http_client(settings: Settings, transport: httpx.AsyncBaseTransport | None)
         )
     except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:
         raise ConfigurationError(
-            f"The connection's verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
+            f"The connection's host, verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
         ) from None
+
+
+def _check_name(url: str) -> None:
+    """A broken international name would fail at every request, when httpx decodes it."""
+    if not httpx.URL(url).host:
+        raise ValueError("no host")
 
 
 async def _bounded(response: httpx.Response, question: Question) -> bytes:

@@ -18,7 +18,7 @@ from airflow_provider_evolink.emulator.refusals import RefusedError
 async def download(call: Call) -> Response:
     """Serve a result or an uploaded file, whole or in part."""
     _count_leaked_key(call)
-    path = call.request.url.path
+    path = f"/media/{call.request.path_params['path']}"
     if found := call.world.file_at(path):
         job, number = found
         if call.world.is_expired(job):

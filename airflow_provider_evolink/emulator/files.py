@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_evolink.api.media import sniff_image
 from airflow_provider_evolink.emulator.answers import USER_GROUP
+from airflow_provider_evolink.emulator.bodies import read_json
 from airflow_provider_evolink.emulator.call import Call
 from airflow_provider_evolink.emulator.refusals import RefusedError
 from airflow_provider_evolink.emulator.uploads import MOST_FILES
@@ -24,21 +24,24 @@ _BAD_TYPE, _NO_QUOTA = 40002, 40003
 async def upload_base64(call: Call) -> Response:
     """Store a picture sent as base64 or data URL."""
     try:
-        fields = json.loads(await call.request.body())
-        text = str(fields["base64_data"])
+        fields = _object_of_texts(read_json(await call.request.body()))
+        text = fields["base64_data"]
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (ValueError, KeyError, TypeError, binascii.Error):
+    except (ValueError, KeyError):
         raise RefusedError(400, msg="base64_data must be base64 or a data URL") from None
     return _store(call, data, fields, original_name="")
 
 
 async def upload_stream(call: Call) -> Response:
     """Store a picture sent as a multipart form."""
-    async with call.request.form() as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise RefusedError(400, msg="file is required")
-        return _store(call, await file.read(), _texts(form), original_name=file.filename or "")
+    try:
+        async with call.request.form() as form:
+            file = form.get("file")
+            if not isinstance(file, UploadFile):
+                raise RefusedError(400, msg="file is required")
+            return _store(call, await file.read(), _texts(form), original_name=file.filename or "")
+    except HTTPException as error:
+        raise RefusedError(400, msg=error.detail) from None
 
 
 async def quota(call: Call) -> Response:
@@ -75,6 +78,13 @@ def _picture_type(data: bytes) -> str | None:
         return "image/gif"
     kind = sniff_image(data)
     return f"image/{kind}" if kind else None
+
+
+def _object_of_texts(value: object) -> dict[str, Any]:
+    fields = value if isinstance(value, dict) else {}
+    if not all(isinstance(fields.get(name, ""), str) for name in ("base64_data", "upload_path", "file_name")):
+        raise ValueError("a field is no text")
+    return fields
 
 
 def _texts(form: FormData) -> dict[str, Any]:

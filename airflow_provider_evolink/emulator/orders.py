@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from airflow_provider_evolink.api import catalog, validation
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.emulator.artifacts import Picture, plan
+from airflow_provider_evolink.emulator.bodies import read_json
 from airflow_provider_evolink.emulator.faults import Fault
 from airflow_provider_evolink.emulator.jobs import Destiny, Order
 from airflow_provider_evolink.emulator.prices import quote
@@ -50,8 +50,8 @@ def parse(body: bytes) -> dict[str, Any]:
     :raises RefusedError: it is no JSON object, or names no model.
     """
     try:
-        payload = json.loads(body)
-    except (ValueError, RecursionError):
+        payload = read_json(body)
+    except ValueError:
         raise RefusedError(400, message="Request body is not valid JSON") from None
     if not isinstance(payload, dict):
         raise RefusedError(400, message="Request body must be a JSON object")

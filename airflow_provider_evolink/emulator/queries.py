@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.emulator import answers
+from airflow_provider_evolink.emulator.bodies import read_json
 from airflow_provider_evolink.emulator.call import Call
 from airflow_provider_evolink.emulator.refusals import RefusedError
 
@@ -31,7 +31,7 @@ async def read(call: Call) -> Response:
 async def batch(call: Call) -> Response:
     """Tell how far up to 50 generations are; unknown ones are left out (undocumented; EvoLink's own clients)."""
     try:
-        ids = json.loads(await call.request.body())["task_ids"]
+        ids = read_json(await call.request.body())["task_ids"]
     except (ValueError, KeyError, TypeError):
         ids = None
     if not isinstance(ids, list) or not 0 < len(ids) <= MOST_IN_A_BATCH or not all(isinstance(i, str) for i in ids):
@@ -81,4 +81,4 @@ def _listable(status: str) -> str:
 
 
 def _number(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() and int(text) > 0 else default
+    return int(text) if text and text.isdecimal() and len(text) < 10 and int(text) > 0 else default

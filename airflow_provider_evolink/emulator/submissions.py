@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.responses import JSONResponse, Response
 
@@ -52,7 +53,7 @@ async def _accept(call: Call, body: bytes, key: str | None) -> Job:
     payload = orders.parse(body)
 
     def find_upload(url: str) -> bytes | None:
-        upload = world.uploads.at(url.removeprefix(call.origin)) if url.startswith(call.origin) else None
+        upload = world.uploads.at(unquote(url.removeprefix(call.origin))) if url.startswith(call.origin) else None
         return upload.data if upload else None
 
     orders.check(payload, path, find_upload)

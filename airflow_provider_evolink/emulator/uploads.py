@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 LIFE = timedelta(hours=72)
 MOST_FILES = 2000
@@ -55,7 +56,7 @@ class Upload:
             "file_size": len(self.data),
             "mime_type": self.mime_type,
             "upload_path": self.folder,
-            "file_url": origin + self.path,
+            "file_url": origin + quote(self.path),
             "download_url": f"{origin}/api/v1/files/download/{self.id}",
             "upload_time": self.uploaded.isoformat(timespec="seconds"),
             "expires_at": self.expires.isoformat(timespec="seconds"),
@@ -87,8 +88,8 @@ class Uploads:
             id=f"file_{digest[:12]}{len(self._files):04d}",
             data=data,
             mime_type=mime_type,
-            folder=folder.strip("/") or f"{kind}s",
-            name=name.replace("/", "_") or f"{digest[:16]}.{subtype}",
+            folder="/".join(_parts(folder)) or f"{kind}s",
+            name="_".join(_parts(name)) or f"{digest[:16]}.{subtype}",
             original_name=original_name,
             uploaded=datetime.now(UTC),
         )
@@ -106,3 +107,8 @@ class Uploads:
     def describe(self) -> list[dict[str, Any]]:
         """Return all files as JSON values."""
         return [upload.describe("") for upload in self._files.values()]
+
+
+def _parts(path: str) -> list[str]:
+    """Drop what clients would take for steps up and down, and so never ask for."""
+    return [part for part in path.split("/") if part not in ("", ".", "..")]

@@ -171,7 +171,7 @@ def _extra(conn_id: str, text: str | None) -> Mapping[str, Any]:
     # Read by hand: extra_dejson would send the supervisor one more message for each look-up.
     try:
         extra = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         extra = None
     if not isinstance(extra, dict):
         raise ConfigurationError(f"Connection {conn_id!r} has an extra that is no JSON object. Nothing was sent.")

@@ -82,7 +82,8 @@ class Notes:
             landed = Landed(**noted)
         except TypeError:
             return None
-        is_sound = all(isinstance(text, str) for text in (landed.sha256, landed.content_type, landed.extension))
+        texts = (landed.sha256, landed.content_type, landed.extension)
+        is_sound = all(isinstance(text, str) for text in texts) and landed.extension.isalnum()
         return replace(landed, generation_id=result.generation_id) if is_sound else None
 
     def put(self, result: Result, landed: Landed) -> None:

@@ -8,9 +8,12 @@ address that was judged is the address that is dialled. The API key is not known
 
 from __future__ import annotations
 
+import functools
 import http.client
+import io
 import socket
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -70,6 +73,7 @@ def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterat
     for _ in range(MAX_REDIRECTS + 1):
         with ExitStack() as stack:
             connection = stack.enter_context(closing(_connection(link, network)))
+            connection.response_class = functools.partial(_Response, seconds=network.read_timeout)  # type: ignore[assignment]
             connection.request("GET", _target(link), headers={**_HEADERS, **headers})
             response = stack.enter_context(closing(connection.getresponse()))
             location = response.headers.get("Location")
@@ -78,6 +82,44 @@ def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterat
                 return
             link = _next(link, location)
     raise ResultRefusedError(f"The link was redirected more than {MAX_REDIRECTS} times.")
+
+
+class _Clocked(io.RawIOBase):
+    """The bytes of a connection, until its time is up: http.client reads on for as long as anything comes."""
+
+    def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
+        super().__init__()
+        self._raw = raw
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        self._end = time.monotonic() + self._seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        if time.monotonic() > self._end:
+            raise TimeoutError
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer of which the head, and each piece of the body, comes in time or not at all."""
+
+    def __init__(self, sock: socket.socket, *args: Any, seconds: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._clocked = _Clocked(self.fp.detach(), seconds)
+        self.fp = io.BufferedReader(self._clocked)
+
+    def read1(self, n: int = -1) -> bytes:
+        self._clocked.restart()
+        return super().read1(n)
 
 
 class _Connection(http.client.HTTPConnection):

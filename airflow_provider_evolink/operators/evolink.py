@@ -218,7 +218,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return record
 
     def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
-        return _waited_for(self._recorded(context, (event or {}).get("generation_id")), context)
+        told = event.get("generation_id") if isinstance(event, Mapping) else None
+        return _waited_for(self._recorded(context, told), context)
 
     def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
         known = replace(self._recorded(context, waited.generation_id), max_tries=context["ti"].max_tries)
