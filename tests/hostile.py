@@ -6,10 +6,13 @@ Whatever comes of it, a parser gives a value or the one kind of error that it do
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from hypothesis import strategies as st
+
+from tests.loopback import Asked, Write
 
 ID = "task-unified-1757169743-7cvnl5zw"
 CREATED: dict[str, Any] = {
@@ -195,3 +198,102 @@ def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
         size = draw(st.sampled_from([f"{len(body):x}", f"{len(body) + 5:x}", "-5", "zz", "ffffffffffffffffff", ""]))
         body = f"{size}\r\n".encode() + body + draw(st.sampled_from([b"\r\n0\r\n\r\n", b"\r\n0\r\nX: y\r\n", b""]))
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+async def endless_body(asked: Asked, write: Write) -> None:
+    """Never come to an end."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        await write(b" " * 65536)
+
+
+async def ten_gigabytes(asked: Asked, write: Write) -> None:
+    """Promise 10 GB, and send some."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
+    while True:
+        await write(b"[" * 65536)
+
+
+async def endless_chunk(asked: Asked, write: Write) -> None:
+    """Promise a chunk of 4 EB."""
+    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3fffffffffffffff\r\n")
+    while True:
+        await write(b" " * 65536)
+
+
+async def endless_headers(asked: Asked, write: Write) -> None:
+    """Send headers only."""
+    await write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await write(b"X-More: " + b"x" * 1000 + b"\r\n")
+
+
+async def endless_line(asked: Asked, write: Write) -> None:
+    """Never end the status line."""
+    await write(b"HTTP/1.1 200 ")
+    while True:
+        await write(b"O" * 65536)
+
+
+async def endless_continue(asked: Asked, write: Write) -> None:
+    """Say "go on" for ever."""
+    while True:
+        await write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await asyncio.sleep(0.001)
+
+
+async def endless_trailers(asked: Asked, write: Write) -> None:
+    """End the body, and then go on with headers."""
+    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+    while True:
+        await write(b"X-More: x\r\n")
+
+
+async def drip_of_a_head(asked: Asked, write: Write) -> None:
+    """Send the headers a letter at a time."""
+    await write(b"HTTP/1.1 200 OK\r\nX-More: ")
+    while True:
+        await write(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def nothing(asked: Asked, write: Write) -> None:
+    """Hang up without an answer."""
+
+
+async def half(asked: Asked, write: Write) -> None:
+    """Hang up in the middle of the body."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"{")
+
+
+async def half_a_head(asked: Asked, write: Write) -> None:
+    """Hang up in the middle of the headers."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Le")
+
+
+async def garbage(asked: Asked, write: Write) -> None:
+    """Speak something else."""
+    await write(b"\x00\xff\x15\x03\x01 220 smtp.example.com ESMTP\r\n\r\n")
+
+
+async def two_lengths(asked: Asked, write: Write) -> None:
+    """Contradict itself about the length."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
+
+
+async def drip(asked: Asked, write: Write) -> None:
+    """Send a byte now and then, so that no single wait is long."""
+    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    while True:
+        await write(b" ")
+        await asyncio.sleep(0.1)
+
+
+async def silence(asked: Asked, write: Write) -> None:
+    """Never answer."""
+    await asyncio.sleep(60)
+
+
+TOO_MUCH = (endless_body, ten_gigabytes, endless_chunk)
+BROKEN = (endless_headers, endless_line, nothing, half, half_a_head, garbage, two_lengths)
+SLOW = (drip, drip_of_a_head, silence, endless_continue, endless_trailers)

@@ -51,6 +51,7 @@ class Network:
     :param connect_timeout: seconds for each address.
     :param read_timeout: seconds of silence after which an answer counts as cut.
     :param resolve: has the signature of :func:`socket.getaddrinfo`.
+    :param dial: has the signature of :func:`socket.create_connection`; is given judged addresses only.
     """
 
     allow_loopback: bool = False
@@ -59,6 +60,7 @@ class Network:
     connect_timeout: float = 5.0
     read_timeout: float = 60.0
     resolve: Resolver = socket.getaddrinfo
+    dial: Callable[..., socket.socket] = socket.create_connection
 
 
 @contextmanager
@@ -148,7 +150,7 @@ class _Connection(http.client.HTTPConnection):
         failure: OSError | None = None
         for address in self._addresses[:_MAX_ADDRESSES]:
             try:
-                return socket.create_connection((address, self.port), self._network.connect_timeout)
+                return self._network.dial((address, self.port), self._network.connect_timeout)
             except OSError as error:
                 failure = error
         raise failure or OSError("no address")

@@ -8,15 +8,20 @@ import json
 import resource
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.api.request import prepare
+from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transport import _unpacked
+from tests import hostile
+from tests.hostile import BROKEN, SLOW, TOO_MUCH
 from tests.loopback import Asked, Write, always, serving, settings_for
 
 KEY = "airflow-0123456789abcdef"
@@ -40,90 +45,6 @@ def generation_or_error(client: EvoLinkClient) -> Any:
             return error
 
     return asyncio.wait_for(ask(), 20)
-
-
-async def endless_body(asked: Asked, write: Write) -> None:
-    """Never come to an end."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    while True:
-        await write(b" " * 65536)
-
-
-async def ten_gigabytes(asked: Asked, write: Write) -> None:
-    """Promise 10 GB, and send some."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
-    while True:
-        await write(b"[" * 65536)
-
-
-async def endless_chunk(asked: Asked, write: Write) -> None:
-    """Promise a chunk of 4 EB."""
-    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3fffffffffffffff\r\n")
-    while True:
-        await write(b" " * 65536)
-
-
-async def endless_headers(asked: Asked, write: Write) -> None:
-    """Send headers only."""
-    await write(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        await write(b"X-More: " + b"x" * 1000 + b"\r\n")
-
-
-async def endless_line(asked: Asked, write: Write) -> None:
-    """Never end the status line."""
-    await write(b"HTTP/1.1 200 ")
-    while True:
-        await write(b"O" * 65536)
-
-
-async def endless_continue(asked: Asked, write: Write) -> None:
-    """Say "go on" for ever."""
-    while True:
-        await write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await asyncio.sleep(0.001)
-
-
-async def nothing(asked: Asked, write: Write) -> None:
-    """Hang up without an answer."""
-
-
-async def half(asked: Asked, write: Write) -> None:
-    """Hang up in the middle of the body."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"{")
-
-
-async def half_a_head(asked: Asked, write: Write) -> None:
-    """Hang up in the middle of the headers."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Le")
-
-
-async def garbage(asked: Asked, write: Write) -> None:
-    """Speak something else."""
-    await write(b"\x00\xff\x15\x03\x01 220 smtp.example.com ESMTP\r\n\r\n")
-
-
-async def two_lengths(asked: Asked, write: Write) -> None:
-    """Contradict itself about the length."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
-
-
-async def drip(asked: Asked, write: Write) -> None:
-    """Send a byte now and then, so that no single wait is long."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    while True:
-        await write(b" ")
-        await asyncio.sleep(0.1)
-
-
-async def silence(asked: Asked, write: Write) -> None:
-    """Never answer."""
-    await asyncio.sleep(60)
-
-
-TOO_MUCH = (endless_body, ten_gigabytes, endless_chunk)
-BROKEN = (endless_headers, endless_line, nothing, half, half_a_head, garbage, two_lengths)
-SLOW = (drip, silence, endless_continue)
 
 
 @pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda one: one.__name__)
@@ -207,3 +128,53 @@ def test_an_answer_that_was_packed_all_the_same(encoding: str, pack: Callable[[b
     assert _unpacked(pack(b'{"id": 1}'), encoding) == b'{"id": 1}'
     if encoding:
         assert len(_unpacked(pack(bytes(20 * 1024 * 1024)), encoding)) == 16 * 1024 * 1024
+
+
+IN_PASSING = b"HTTP/1.1 302 X\r\nLocation: https://xn--a/\r\nContent-Length: 0\r\n\r\n"
+QUESTIONS: dict[str, Callable[[EvoLinkClient, Path], Any]] = {
+    "submit": lambda client, _: client.submit(TEXT.endpoint, TEXT.body, KEY),
+    "generation": lambda client, _: client.generation(UNKNOWN_ID),
+    "generations": lambda client, _: client.generations([UNKNOWN_ID]),
+    "credits": lambda client, _: client.credits(),
+    "upload": lambda client, picture: client.upload(picture, "image/png"),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_any_answer_is_a_value_or_an_error_of_ours(question: str, tmp_path: Path) -> None:
+    """Whatever a server sends, byte by byte, is read or refused, once; what arrived is never taken for never sent."""
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG")
+    sent = {}
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(sent["raw"])
+
+    with serving(answer, hangs_up=True) as server, asyncio.Runner() as runner:
+
+        async def ask() -> None:
+            async with EvoLinkClient(settings_for(server, timeout=5, submit_timeout=5)) as client:
+                await QUESTIONS[question](client, picture)
+
+        @example(IN_PASSING)
+        @given(hostile.raw_answers(hostile.bodies()))
+        def check(raw: bytes) -> None:
+            sent["raw"] = raw
+            server.asked.clear()
+            try:
+                runner.run(ask())
+            except errors.EvoLinkError as error:
+                assert not isinstance(error, errors.NotSentError)
+                assert str(error).isprintable()
+                assert len(str(error)) < 2000
+            assert len(server.asked) == 1
+            assert "cookie" not in server.asked[0].headers
+
+        check()
+
+
+@pytest.mark.parametrize("url", ["https://xn--a", "https://xn--0.example.com:8443"])
+def test_a_name_that_cannot_be_decoded_is_refused_before_anything_is_sent(url: str) -> None:
+    """An international name that is broken is a mistake in the connection, and no lost answer."""
+    with pytest.raises(errors.ConfigurationError, match="Nothing was sent"):
+        EvoLinkClient(Settings(base_url=url, api_key="sk-planted-key-4711"))
