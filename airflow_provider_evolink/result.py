@@ -149,11 +149,13 @@ def _charge(seen: Generation, cost: float | None) -> str:
     said = billing if isinstance(billing, Mapping) else {}
     names = [name for name in ("charge_status", "refund_status", "charged_credits") if name in said]
     if names:
-        return (
-            "EvoLink says of the charge: " + ", ".join(f"{name} {clean(str(said[name]), '')}" for name in names) + "."
-        )
+        return "EvoLink says of the charge: " + ", ".join(f"{name} {_word(said[name])}" for name in names) + "."
     reserved = "The" if cost is None else f"The {cost:g}"
     return f"{reserved} reserved credits are released by EvoLink's documents; the answer itself does not say so."
+
+
+def _word(value: object) -> str:
+    return clean(str(value), "") or "nothing" if isinstance(value, str | int | float) else "something unreadable"
 
 
 def _storable(value: Any, depth: int = 0) -> Any:

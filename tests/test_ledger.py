@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint, new_key
+from tests import hostile
 
 INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
 SUBMITTED = replace(
@@ -70,6 +74,35 @@ def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
     """Something unreadable in the ledger stops the try; it is not taken for an empty ledger."""
     with pytest.raises(LedgerError, match="nothing was sent"):
         Ledger(Memory(stored), "for good").read()
+
+
+@settings(max_examples=300)
+@example({**INTENT.to_json(), "earlier": [[]]}, DEFAULT)
+@example({**FAILED.to_json(), "error": True}, DEFAULT)
+@example({**SUBMITTED.to_json(), "credits_reserved": "many"}, DEFAULT)
+@given(
+    hostile.gone_wrong(*(one.to_json() for one in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
+    st.sampled_from([DEFAULT, NEVER_AGAIN, BUY_ON_CLEAR, BUY_ON_CHANGE]),
+)
+def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: Any, policy: Policy) -> None:
+    """A ledger that somebody edited, or that a later version wrote, stops the try or works as a whole."""
+    try:
+        record = Record.from_json(stored)
+    except LedgerError as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 1000
+        return
+    json.dumps(record.to_json(), allow_nan=False)
+    for request_ in (record.fingerprint, "other"):
+        decide(record, request_, policy, cleared=False, now=200.0)
+    if record.result is not None:
+        assert all(isinstance(link, str) for link in record.result["results"])
+
+
+def test_a_stored_result_that_is_none_is_forgotten() -> None:
+    """A result that could not be handed on is asked for again, since the generation is known."""
+    for broken in ({}, {**RESULT, "usage": None}, {**RESULT, "results": [5]}, {"results": []}):
+        assert Record.from_json({**FINISHED.to_json(), "result": broken}) == replace(FINISHED, result=None)
 
 
 def test_a_store_that_fails_is_never_no_record() -> None:

@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.pacing import Outcome, Stop
+from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
 from airflow_provider_evolink.waiting import seconds_of, stop_of
+from tests import hostile
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,8 @@ from airflow_provider_evolink.waiting import seconds_of, stop_of
         (None, Stop(Outcome.DEADLINE)),
         ({}, Stop(Outcome.DEADLINE)),
         ({"outcome": "of a later version", "more": 1}, Stop(Outcome.DEADLINE)),
+        ({"outcome": ["final"], "status": {"a": 1}, "detail": None}, Stop(Outcome.DEADLINE)),
+        (["final"], Stop(Outcome.DEADLINE)),
     ],
 )
 def test_events(event: Any, stop: Stop) -> None:
@@ -27,16 +31,41 @@ def test_events(event: Any, stop: Stop) -> None:
     assert stop_of(event) == stop
 
 
+EVENT = {"generation_id": hostile.ID, "outcome": "final", "status": "completed", "detail": None}
+
+
+@given(hostile.gone_wrong(EVENT) | hostile.anything)
+def test_any_event_is_a_reason_to_look(event: Any) -> None:
+    """Whatever lies in Airflow's database for an event, the worker looks for itself, and can say why."""
+    stop = stop_of(event)
+    assert describe(stop).isprintable()
+    assert all(text is None or text.isprintable() for text in (stop.status, stop.detail))
+
+
 @pytest.mark.parametrize(
-    ("given", "seconds"), [(None, None), (5, 5.0), (0.5, 0.5), (timedelta(minutes=2), 120.0), (30 * 86400, 2592000.0)]
+    ("value", "seconds"), [(None, None), (5, 5.0), (0.5, 0.5), (timedelta(minutes=2), 120.0), (30 * 86400, 2592000.0)]
 )
-def test_durations(given: Any, seconds: float | None) -> None:
+def test_durations(value: Any, seconds: float | None) -> None:
     """A duration is a number of seconds or a ``timedelta``."""
-    assert seconds_of("timeout", given) == seconds
+    assert seconds_of("timeout", value) == seconds
 
 
-@pytest.mark.parametrize("given", [0, -1, True, "5", float("nan"), float("inf"), timedelta(0), timedelta(days=31), []])
-def test_durations_that_are_none(given: Any) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -1,
+        True,
+        "5",
+        float("nan"),
+        float("inf"),
+        timedelta(0),
+        timedelta(days=31),
+        [],
+        pytest.param(10**5000, id="huge"),
+    ],
+)
+def test_durations_that_are_none(value: Any) -> None:
     """Anything else is refused by name."""
     with pytest.raises(InvalidInputError, match="timeout="):
-        seconds_of("timeout", given)
+        seconds_of("timeout", value)

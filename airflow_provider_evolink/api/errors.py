@@ -46,7 +46,8 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Print a value for an error, shortened, however large or deep it is."""
     try:
         return _SHORT.repr(value)
     except ValueError:  # an integer of more than 4,300 digits, which Python refuses to print
@@ -82,7 +83,7 @@ class InvalidInputError(EvoLinkError):
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
         self.allowed = allowed
-        super().__init__(f"{parameter}={_shown(value)} is refused: {allowed}. Nothing was sent, nothing was charged.")
+        super().__init__(f"{parameter}={shown(value)} is refused: {allowed}. Nothing was sent, nothing was charged.")
 
 
 class UnreadableInputError(InvalidInputError):

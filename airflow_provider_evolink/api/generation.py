@@ -65,7 +65,7 @@ class Generation:
     def was_charged(self) -> bool:
         """Whether EvoLink says that it took credits and does not give them back (undocumented; from its clients)."""
         billing = _mapping(self.raw.get("billing"))
-        is_refunded = billing.get("refund_status") in {"pending", "completed"}
+        is_refunded = _text(billing.get("refund_status")) in {"pending", "completed"}
         return billing.get("charge_status") == "charged" and not is_refunded
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_provider_evolink.api.addresses import literal_address
-from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.api.errors import ConfigurationError, shown
 
 DEFAULT_HOST = "https://api.evolink.ai"
 # Documented: files live on a host of their own, under the same key.
@@ -144,7 +144,7 @@ def _is_proxy(value: object) -> bool:
 
 def _seconds(conn_id: str, name: str, value: object) -> float:
     try:
-        seconds = float(str(value))
+        seconds = float(str(value)) if isinstance(value, str | int | float) else -1.0
     except ValueError:
         seconds = -1.0
     if not 1 <= seconds <= 600:
@@ -154,5 +154,5 @@ def _seconds(conn_id: str, name: str, value: object) -> float:
 
 def _refused(conn_id: str, name: str, value: object, allowed: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Connection {conn_id!r}: {name}={value!r} is refused: {allowed} is needed. Nothing was sent."
+        f"Connection {conn_id!r}: {name}={shown(value)} is refused: {allowed} is needed. Nothing was sent."
     )

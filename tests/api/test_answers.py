@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.answers import Answer, Question, clean, decode, retry_after
+from tests import hostile
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECRET = "sk-very-secret-key"
@@ -175,18 +176,30 @@ def test_request_id_is_found_in_the_message() -> None:
     assert error.request_id == "2026x7"
 
 
-@given(
-    st.integers(100, 599),
-    st.binary(max_size=200),
-    st.dictionaries(st.sampled_from(["retry-after", "content-type"]), st.text(max_size=30)),
-)
-def test_any_answer_is_a_value_or_a_documented_error(status: int, body: bytes, headers: dict[str, str]) -> None:
-    """No answer whatever raises anything but this package's errors, and no text leaves more than one line."""
+@settings(max_examples=300)
+@given(st.integers(100, 999), hostile.headers(), hostile.bodies())
+def test_any_answer_is_a_value_or_a_documented_error(status: int, headers: dict[str, str], body: bytes) -> None:
+    """No answer whatever raises anything but this package's errors, which are short, printable and can be stored."""
+    read = {name.lower(): value for name, value in headers.items()}
     try:
-        decode(Answer(status, headers, body), ASKED, secret=SECRET, now=NOW)
-    except errors.EvoLinkError as error:
-        assert "\n" not in str(error)
-        assert len(str(error)) < 4000
+        json.dumps(decode(Answer(status, read, body), ASKED, secret=SECRET, now=NOW), ensure_ascii=False).encode()
+    except (errors.ApiError, errors.MalformedAnswerError) as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 3000
+        assert len(json.dumps(vars(error), allow_nan=False, ensure_ascii=False).encode()) < 5000
+
+
+dates = st.from_regex(
+    r"([A-Z][a-z]{2}, ?)?\d{1,6} [A-Z][a-z]{2} -?\d{1,6} \d{1,4}:\d{1,4}(:\d{1,4})? ?[+-]?\w{0,6}", fullmatch=True
+)
+
+
+@settings(max_examples=300)
+@given(dates | st.text() | st.floats().map(str) | st.integers().map(str))
+def test_any_wish_to_wait_is_bounded_or_not_heeded(text: str) -> None:
+    """No ``Retry-After``, however odd, makes anybody wait for longer than two minutes, or fail."""
+    seconds = retry_after({"retry-after": text}, NOW)
+    assert seconds is None or 0 <= seconds <= 120
 
 
 def test_texts_from_outside_are_one_short_line() -> None:

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import generation
 from airflow_provider_evolink.api.errors import MalformedAnswerError
-
-CREATED = {
-    "created": 1757169743,
-    "id": "task-unified-1757169743-7cvnl5zw",
-    "model": "gemini-omni-flash-image-to-video",
-    "object": "video.generation.task",
-    "progress": 0,
-    "status": "pending",
-    "task_info": {"can_cancel": False, "estimated_time": 60},
-    "type": "video",
-    "usage": {"billing_rule": "per_token", "credits_reserved": 102.34, "user_group": "default"},
-}
-
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
-fields = st.sampled_from([*CREATED, "results", "result_data", "error", "duration"])
+from tests import hostile
+from tests.hostile import CREATED, CREDITS
 
 
 def test_create_answer_of_the_document_is_read_whole() -> None:
@@ -105,6 +88,7 @@ def test_an_id_without_a_status_is_worth_keeping() -> None:
     [
         ({"charge_status": "charged", "refund_status": "not_required"}, True),
         ({"charge_status": "charged", "refund_status": "pending"}, False),
+        ({"charge_status": "charged", "refund_status": ["pending"]}, True),
         ({"charge_status": "released"}, False),
         ("nonsense", False),
         (None, False),
@@ -121,12 +105,13 @@ def test_another_generations_answer_is_refused() -> None:
         generation.parse_generation(CREATED, expected_id="task-unified-1")
 
 
-@given(st.dictionaries(fields, anything, max_size=8))
-def test_any_field_may_be_of_any_type(changes: dict[str, object]) -> None:
+@given(hostile.gone_wrong(CREATED, hostile.COMPLETED, hostile.FAILED))
+def test_any_field_may_be_of_any_type(answer: object) -> None:
     """Whatever a field holds, reading gives a generation or the one documented error."""
     try:
-        seen = generation.parse_generation({**CREATED, **changes})
-    except MalformedAnswerError:
+        seen = generation.parse_generation(answer)
+    except MalformedAnswerError as error:
+        assert str(error).isprintable()
         return
     assert generation.is_generation_id(seen.id)
     assert seen.progress is None or 0 <= seen.progress <= 100
@@ -145,13 +130,8 @@ def test_batch_leaves_out_what_makes_no_sense() -> None:
 
 def test_credits() -> None:
     """The documented example is read; an unlimited key has no figure of its own; no figures are an error."""
-    data = {
-        "token": {"remaining_credits": 99416.4429, "unlimited_credits": False, "used_credits": 583.5571},
-        "user": {"remaining_credits": 1095.3996, "used_credits": 135.9048},
-    }
-
-    assert generation.parse_credits({"data": data, "success": True}) == generation.Credits(99416.4429, 1095.3996)
-    data["token"]["unlimited_credits"] = True
+    assert generation.parse_credits(CREDITS) == generation.Credits(99416.4429, 1095.3996)
+    data = {**CREDITS["data"], "token": {"remaining_credits": 5, "unlimited_credits": True}}
     assert generation.parse_credits({"data": data}).key_remaining is None
     for broken in ({"success": False, "data": data}, {"data": {}}, []):
         with pytest.raises(MalformedAnswerError):
@@ -168,3 +148,21 @@ def test_upload() -> None:
         generation.parse_upload(
             {"success": False, "msg": "quota reached", "data": {"file_url": "https://f.test/a.png"}}
         )
+    for none in ("", "ftp://f.test/a.png", "https://f.test/a\n.png", 7, None):
+        with pytest.raises(MalformedAnswerError):
+            generation.parse_upload({"success": True, "data": {"file_url": none}})
+
+
+@given(hostile.gone_wrong() | hostile.anything)
+def test_any_value_is_read_or_refused_by_every_parser(answer: object) -> None:
+    """A batch, the credits and an upload are a value of their type, or the one documented error, whatever came."""
+    with suppress(MalformedAnswerError):
+        found = generation.parse_batch(answer)
+        assert all(identity == seen.id and generation.is_generation_id(identity) for identity, seen in found.items())
+    with suppress(MalformedAnswerError):
+        left = generation.parse_credits(answer)
+        assert f"{left.key_remaining} {left.account_remaining:g}".isprintable()
+    with suppress(MalformedAnswerError):
+        url = generation.parse_upload(answer)
+        assert url.startswith("http")
+        assert url.isprintable()

@@ -1,0 +1,44 @@
+"""From an answer's bytes to the record that Airflow stores: whatever came, it can be stored, printed and landed."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from hypothesis import given, settings
+
+from airflow_provider_evolink.api.answers import Answer, Question, decode
+from airflow_provider_evolink.api.errors import EvoLinkError, MalformedAnswerError
+from airflow_provider_evolink.api.generation import parse_generation
+from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, check
+from airflow_provider_evolink.landing.wanted import generations_in, results_of
+from airflow_provider_evolink.result import Origin, failure_of, record_of
+from tests import hostile
+
+NOW = 1_790_000_000.0
+ASKED = Question("the question", "Asking costs nothing.", hostile.ID)
+
+
+@settings(max_examples=300)
+@given(hostile.bodies(hostile.CREATED, hostile.COMPLETED, hostile.FAILED))
+def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body: bytes) -> None:
+    """A record holds only what Airflow's database, log and XCom can carry, and is hardly larger than its answer."""
+    answer = Answer(200, {}, body)
+    try:
+        seen = parse_generation(decode(answer, ASKED, secret="sk-planted", now=datetime.fromtimestamp(NOW, UTC)))
+    except MalformedAnswerError:
+        return
+    reserved, rule = seen.usage.credits_reserved, seen.usage.billing_rule
+    origin = Origin(submitted_at=min(seen.created or NOW, NOW), credits_reserved=reserved, billing_rule=rule)
+
+    stored = json.dumps(record_of(seen, origin, now=NOW), allow_nan=False, ensure_ascii=False)
+
+    assert len(stored.encode()) < 3 * len(body) + 2000
+    assert "\\u0000" not in stored
+    text = str(failure_of(seen, cost=reserved))
+    assert text.isprintable()
+    assert len(text) < 3000
+    with suppress(EvoLinkError):
+        for record in generations_in(json.loads(stored)).values():
+            check(DEFAULT_PATTERN, results_of(record or {}) or [])
