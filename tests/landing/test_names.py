@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.landing.kinds import Kind
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result, check, render
+from tests import hostile
 
 MP4 = Kind("mp4", "video/mp4")
 RESULT = Result("task-unified-1-a", 3, "https://example.com/../../x.exe", "gemini/omni flash")
@@ -80,3 +81,32 @@ def test_two_results_need_two_names() -> None:
     for pattern in ("{generation_id}.{ext}", "{index}.{ext}", "{kind}.{ext}"):
         with pytest.raises(InvalidInputError, match="several results"):
             check(pattern, results)
+
+
+pieces = st.sampled_from(
+    [
+        "{generation_id}",
+        "{index}",
+        "{index:03d}",
+        "{ext}",
+        "{kind}",
+        "{model!r}",
+        "{index:{index}}",
+        "{",
+        "}",
+        "/",
+        "..",
+    ]
+)
+
+
+@given(st.text() | hostile.texts | st.lists(pieces | st.text(max_size=5)).map("".join))
+def test_any_pattern_stays_inside_or_is_refused(pattern: str) -> None:
+    """Whatever a pattern holds, it names a file below the destination, or is refused by its name."""
+    try:
+        name = render(pattern, RESULT, MP4)
+    except InvalidInputError as error:
+        assert str(error).startswith("filename_pattern=")
+        return
+    assert not {"", ".", ".."} & set(name.split("/"))
+    assert len(name.encode()) <= 1024

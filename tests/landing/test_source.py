@@ -5,15 +5,11 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from media_server import MediaServer
 
 from airflow_provider_evolink.api.errors import ResultRefusedError
@@ -113,43 +109,6 @@ def test_odd_characters_are_quoted(media: MediaServer) -> None:
     """A link with spaces and other letters in its path and query is asked for in ASCII, what is quoted stays so."""
     media.serve("/a%20b%C3%BC%2F.mp4?x=%C3%BC&y=%2B", body=b"here")
     assert read(f"{media.url}/a bü%2F.mp4?x=ü&y=%2B#part", HERE) == b"here"
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for media.example.com with its key, which is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "media.example.com")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("media.example.com")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "media.pem"
-    path.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    return path
-
-
-@pytest.fixture
-def secure_media(authority: Path) -> Iterator[MediaServer]:
-    """The media host behind TLS, as media.example.com."""
-    server = MediaServer()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority)
-    server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
-    yield server
-    server.close()
 
 
 def trusting(authority: Path, **how: Any) -> Network:

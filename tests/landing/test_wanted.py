@@ -3,9 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
 
 from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, PermanentGenerationFailedError
 from airflow_provider_evolink.landing.wanted import check_finished, generations_in, results_of
+from tests import hostile
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 
@@ -25,13 +27,25 @@ def test_forms() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
-    [None, 5, "", "a b", "{'generation_id': 'task-unified-1'}", {}, {"generation_id": 5}, [None], [[A]], b"task-1"],
+    "value",
+    [
+        None,
+        5,
+        "",
+        "a b",
+        "{'generation_id': 'task-unified-1'}",
+        {},
+        {"generation_id": 5},
+        [None],
+        [[A]],
+        b"task-1",
+        pytest.param(10**5000, id="huge"),
+    ],
 )
-def test_anything_else_is_refused(given: object) -> None:
+def test_anything_else_is_refused(value: object) -> None:
     """What is no generation is refused by the parameter's name."""
     with pytest.raises(InvalidInputError, match=r"^generation="):
-        generations_in(given)
+        generations_in(value)
 
 
 def test_results_in_order() -> None:
@@ -66,3 +80,19 @@ def test_running_generation() -> None:
     check_finished(A, "completed")
     with pytest.raises(LandingError, match=f"{A} is still processing"):
         check_finished(A, "processing")
+
+
+@given(hostile.gone_wrong(record(), [record(), A], A) | hostile.anything)
+def test_any_value_is_sorted_out_or_refused(value: object) -> None:
+    """Whatever an XCom holds, it names files that can be fetched, or says what is wrong with it."""
+    try:
+        wanted = generations_in(value)
+        found = [result for known in wanted.values() if known is not None for result in results_of(known) or ()]
+    except (InvalidInputError, PermanentGenerationFailedError) as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 1500
+        return
+    for one in found:
+        assert one.link.startswith("http")
+        assert one.link.isprintable()
+        assert one.expires_at is None or isinstance(one.expires_at, str)

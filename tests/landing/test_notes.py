@@ -1,0 +1,55 @@
+"""What a task remembers of its landings: it saves work, and can do no harm."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result, render
+from airflow_provider_evolink.landing.notes import KEY, Notes
+from tests import hostile
+
+RESULT = Result(hostile.ID, 0, "https://files.example.com/a.mp4")
+NOTED = {
+    "uri": "file:///videos/a.mp4",
+    "bytes": 5,
+    "sha256": "ab" * 32,
+    "content_type": "video/mp4",
+    "generation_id": hostile.ID,
+    "extension": "mp4",
+}
+
+
+class Held:
+    """A task state store that holds a value."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        assert key == KEY
+        return self.value
+
+
+def notes(value: Any) -> Notes:
+    """The notes that a store holds."""
+    return Notes(Held(value), timedelta(days=1))
+
+
+@pytest.mark.parametrize("change", [{"extension": "../../a"}, {"extension": ""}, {"extension": None}, {"more": 1}])
+def test_a_note_that_is_none_of_ours_is_no_note(change: dict[str, Any]) -> None:
+    """A note that could not lead to the file's name is as if it were not there: the file is fetched and compared."""
+    assert notes({f"{hostile.ID}/0": NOTED}).get(RESULT) is not None
+    assert notes({f"{hostile.ID}/0": {**NOTED, **change}}).get(RESULT) is None
+
+
+@given(hostile.gone_wrong({f"{hostile.ID}/0": NOTED}) | hostile.anything)
+def test_any_stored_value_is_a_note_or_none(stored: Any) -> None:
+    """Whatever the store holds, a note that is believed names a file as the pattern would."""
+    found = notes(stored).get(RESULT)
+    if found is not None:
+        assert render(DEFAULT_PATTERN, RESULT, found.kind) == f"{hostile.ID}/0.{found.extension}"
+        assert found.generation_id == hostile.ID
