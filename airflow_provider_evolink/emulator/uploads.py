@@ -110,5 +110,6 @@ class Uploads:
 
 
 def _parts(path: str) -> list[str]:
-    """Drop what clients would take for steps up and down, and so never ask for."""
-    return [part for part in path.split("/") if part not in ("", ".", "..")]
+    """Drop what no client would ask for: steps up and down, and what can't be printed."""
+    plain = "".join(char for char in path if char.isprintable())
+    return [part for part in plain.split("/") if part not in ("", ".", "..")]

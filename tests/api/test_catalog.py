@@ -14,9 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.errors import InvalidInputError
+from tests import hostile
 
 VIDEO, IMAGE, AUDIO = (f"/v1/{kind}s/generations" for kind in ("video", "image", "audio"))
 TOP = Path(__file__).parents[2]
@@ -148,3 +151,14 @@ def test_importing_reads_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TOP)
     assert done.stdout.strip() == "[]"
+
+
+@given(hostile.texts | st.text() | st.lists(st.sampled_from(["to", "video", "suno", "i2v", "-", "2"])).map("-".join))
+def test_any_name_leads_to_an_endpoint_or_is_asked_about(name: str) -> None:
+    """Whatever a model is called, it goes to one of the three endpoints, or its media type is asked for."""
+    try:
+        assert catalog.endpoint_for(name) in {VIDEO, IMAGE, AUDIO}
+    except InvalidInputError as refused:
+        assert refused.parameter == "media_type"
+        assert len(str(refused)) < 400
+    assert catalog.link_life(name).total_seconds() >= 24 * 3600

@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import catalog, validation
 from airflow_provider_evolink.api.errors import InvalidInputError
+from tests import hostile
 
 Path = tuple[str | int, ...]
 each_model = pytest.mark.parametrize("name", catalog.names())
@@ -145,3 +149,18 @@ def test_every_model_takes_a_callback(name: str) -> None:
     parameters = least(schema_of(name))
     assert validation.check(name, {**parameters, "callback_url": "https://example.com/hook"}) == []
     assert refusal(name, {**parameters, "callback_url": "https://10.0.0.1/hook"}).parameter == "callback_url"
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_any_request_of_any_model_is_let_through_or_refused(data: st.DataObject) -> None:
+    """A full request of any model in which anything has gone wrong is encoded, or refused in a few printable words."""
+    name = data.draw(st.sampled_from(catalog.names()))
+    full = {key: sample(rules) for key, rules in schema_of(name)["properties"].items()}
+    parameters = data.draw(hostile.gone_wrong(full).filter(lambda value: isinstance(value, dict)))
+    try:
+        warnings = validation.check(name, parameters)
+        assert json.loads(validation.encode_body({"model": name, **parameters}))["model"] == name
+        assert all(map(len, warnings))
+    except InvalidInputError as refused:
+        assert len(str(refused).encode()) < 4000

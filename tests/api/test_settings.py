@@ -7,11 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.errors import ConfigurationError
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings, read_settings
+from tests import hostile
 
 KEY = "sk-planted-key-4711"
 FILES = "https://files-api.evolink.ai"
@@ -205,3 +207,18 @@ def test_nothing_secret_is_shown() -> None:
 
     for secret in (KEY, "hunter2"):
         assert secret not in f"{settings} {settings!r} {[settings]}"
+
+
+EXTRA = {"timeout": 20, "submit_timeout": "45", "verify": "true", "proxy": "http://proxy.example.com:3128"}
+
+
+@example({"proxy": "http://[::1%25"})
+@example({"verify": "\0"})
+@example({"timeout": [[[[[[[[1]]]]]]]]})
+@given(hostile.gone_wrong(EXTRA).filter(lambda value: isinstance(value, dict)))
+def test_any_extras_make_a_client_or_are_refused(extra: dict[str, Any]) -> None:
+    """Whatever the extras hold, a client can be made with them, or one short error says why not."""
+    try:
+        EvoLinkClient(read(extra=extra))
+    except ConfigurationError as refused:
+        assert len(str(refused).encode()) < 500

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import (
     AuthenticationError,
@@ -19,7 +22,8 @@ from airflow_provider_evolink.api.errors import (
     ServerError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook, _extra, async_settings
+from tests import hostile
 
 DATA = Path(__file__).parent.parent / "data"
 KEY = "airflow-0123456789abcdef"
@@ -88,6 +92,15 @@ def test_an_extra_that_is_no_object(connect: Connect, extra: str) -> None:
     """An extra that holds no fields is told, without what it holds."""
     with pytest.raises(ConfigurationError, match=r"'my_evolink' has an extra that is no JSON object"):
         _ = connect(extra=extra).settings
+
+
+@given(
+    hostile.anything.map(json.dumps) | hostile.pages.map(lambda page: page.decode("latin-1")) | st.text() | st.none()
+)
+def test_any_extra_is_an_object_or_refused(text: str | None) -> None:
+    """Whatever stands in a connection's extra, it is read as fields or refused."""
+    with suppress(ConfigurationError):
+        assert isinstance(_extra("my_evolink", text), dict)
 
 
 def test_test_connection_is_free(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
