@@ -70,6 +70,7 @@ def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterat
 
     :param headers: sent along; what names us is added.
     :raises ResultRefusedError: the link, or a redirect, leads where this package must not follow. Lasting.
+    :raises ConfigurationError: the TLS context can't be made.
     :raises OSError, http.client.HTTPException: the network failed. A retry may pass.
     """
     for _ in range(MAX_REDIRECTS + 1):

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.addresses import is_public
-from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError, ResultRefusedError
+from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultCorruptError, ResultRefusedError
+from airflow_provider_evolink.api.transport import tls_context
 from airflow_provider_evolink.landing.download import Limits, download
 from airflow_provider_evolink.landing.source import MAX_REDIRECTS, Network, open_link
 from tests import hostile
@@ -176,6 +177,16 @@ def test_one_private_address_of_a_name_is_enough(found: list[str]) -> None:
     with pytest.raises((ResultRefusedError, ConnectionRefusedError)):
         read("https://media.example.com/a", wire.network())
     assert wire.dialled == (list(dict.fromkeys(found)) if all(map(is_public, found)) else [])
+
+
+@pytest.mark.parametrize("bundle", ["/no/such/bundle.pem", "\0", __file__])
+def test_a_ca_bundle_that_is_none_is_a_mistake_in_the_connection(bundle: str) -> None:
+    """Without its certificates no host can be trusted, and asking again would not bring them."""
+    wire = Wire([PUBLIC])
+    network = replace(wire.network(), tls=lambda: tls_context(bundle))
+    with pytest.raises(ConfigurationError, match="verify"):
+        download("https://media.example.com/a.mp4", io.BytesIO(), network)
+    assert wire.dialled == []
 
 
 def read(link: str, network: Network) -> bytes:

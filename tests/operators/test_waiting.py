@@ -169,3 +169,14 @@ def test_log_lines_only_on_change(emulator: EmulatorHandle, stage: Stage, capsys
     assert reads >= 5
     assert 2 <= len(lines) <= 6
     assert len(lines) < reads
+
+
+@pytest.mark.parametrize("event", [["final"], "final", 7, {"outcome": ["final"], "generation_id": 5}])
+def test_an_event_of_another_form_is_looked_into(emulator: EmulatorHandle, stage: Stage, event: Any) -> None:
+    """Whatever Airflow's database holds in place of the event, the worker looks, and hands on what is there."""
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.advance(1000)
+
+    assert task.execute_complete(stage.context, event)["status"] == "completed"
