@@ -9,13 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from airflow_provider_evolink.api import errors
-from airflow_provider_evolink.api.generation import Generation, Submission, Usage
+from airflow_provider_evolink.api.generation import Generation, Submission, Usage, parse_generation
 from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
+from airflow_provider_evolink.result import Origin, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
+from tests import hostile
 from tests.stage import FailingStore, Store
 
 REQUEST = Request("some-model", "/v1/videos/generations", b"{}")
@@ -304,3 +307,25 @@ def test_an_answer_that_says_little(said: Exception, seconds_ago: float, cleared
         with pytest.raises(ending):
             desk.bring(max_tries=int(cleared))
     assert desk.keys == []
+
+
+@settings(max_examples=200)
+@given(hostile.gone_wrong(hostile.CREATED))
+def test_whatever_accepts_a_submission_its_record_can_be_read_again(answer: Any) -> None:
+    """An id that is paid for is written in a form that every later try reads, whatever came along with it."""
+    try:
+        made = parse_generation(answer, default_status="pending")
+    except errors.MalformedAnswerError:
+        return
+    desk = Desk(Submission(made, replayed=False))
+
+    record = desk.settle()
+
+    assert record.generation_id == made.id
+    assert desk.submitter.ledger.read() == record
+    for ended in (
+        replace(record, phase=Phase.FAILED, error_code=made.error_code, error=made.error_message, max_tries=2),
+        replace(record, phase=Phase.FINISHED, result=record_of(made, Origin(record.intent_at), now=2e9), max_tries=0),
+    ):
+        desk.submitter.ledger.write(ended)
+        assert desk.submitter.ledger.read() == ended

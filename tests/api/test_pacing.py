@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import errors, pacing
-from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.generation import Generation, parse_generation
 from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
+from tests import hostile
 
 START = 1_000_000.0
 WATCH = Watch("task-unified-1", submitted_at=START, deadline=START + 1800)
@@ -189,3 +190,20 @@ def test_airflows_own_limit_lies_behind_ours() -> None:
     assert pacing.deferral_seconds(WATCH, now=START) == 1800 + 30 + 60
     assert pacing.deferral_seconds(replace(WATCH, poll_interval=300), now=START + 1799) == 1 + 300 + 60
     assert pacing.deferral_seconds(WATCH, now=START + 5000) == 90
+
+
+@given(hostile.gone_wrong(hostile.CREATED, hostile.COMPLETED, hostile.FAILED), chances, st.floats(0, 1790))
+def test_whatever_is_answered_the_wait_goes_on_or_ends(answer: object, chance: float, age: float) -> None:
+    """No answer that can be read makes the next question come too soon or too late, or its news unprintable."""
+    try:
+        made = parse_generation(answer)
+    except errors.MalformedAnswerError:
+        return
+    step = pacing.after_answer(WATCH, Progress(), made, now=START + age, chance=chance)
+
+    assert isinstance(step, Stop) == made.is_final
+    if isinstance(step, Ask):
+        assert 0 <= step.delay <= 36
+        assert (step.news or "").isprintable()
+    watch = replace(WATCH, estimated_time=made.estimated_time)
+    assert 0 <= pacing.first_delay(watch, now=START + age, chance=chance) <= 72
