@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.loopback import Asked, Write
+from tests.loopback import Answer, Asked, Write
 
 ID = "task-unified-1757169743-7cvnl5zw"
 CREATED: dict[str, Any] = {
@@ -200,61 +200,32 @@ def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-async def endless_body(asked: Asked, write: Write) -> None:
-    """Never come to an end."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    while True:
-        await write(b" " * 65536)
+def _endless(name: str, begin: bytes, more: bytes, pause: float = 0.0) -> Answer:
+    """An answer that never comes to an end, at a piece of ``more`` every ``pause`` seconds."""
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(begin)
+        while True:
+            await write(more)
+            await asyncio.sleep(pause)
+
+    answer.__name__ = name
+    return answer
 
 
-async def ten_gigabytes(asked: Asked, write: Write) -> None:
-    """Promise 10 GB, and send some."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10737418240\r\n\r\n")
-    while True:
-        await write(b"[" * 65536)
-
-
-async def endless_chunk(asked: Asked, write: Write) -> None:
-    """Promise a chunk of 4 EB."""
-    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3fffffffffffffff\r\n")
-    while True:
-        await write(b" " * 65536)
-
-
-async def endless_headers(asked: Asked, write: Write) -> None:
-    """Send headers only."""
-    await write(b"HTTP/1.1 200 OK\r\n")
-    while True:
-        await write(b"X-More: " + b"x" * 1000 + b"\r\n")
-
-
-async def endless_line(asked: Asked, write: Write) -> None:
-    """Never end the status line."""
-    await write(b"HTTP/1.1 200 ")
-    while True:
-        await write(b"O" * 65536)
-
-
-async def endless_continue(asked: Asked, write: Write) -> None:
-    """Say "go on" for ever."""
-    while True:
-        await write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        await asyncio.sleep(0.001)
-
-
-async def endless_trailers(asked: Asked, write: Write) -> None:
-    """End the body, and then go on with headers."""
-    await write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
-    while True:
-        await write(b"X-More: x\r\n")
-
-
-async def drip_of_a_head(asked: Asked, write: Write) -> None:
-    """Send the headers a letter at a time."""
-    await write(b"HTTP/1.1 200 OK\r\nX-More: ")
-    while True:
-        await write(b"x")
-        await asyncio.sleep(0.05)
+_OK = b"HTTP/1.1 200 OK\r\n"
+_JSON = _OK + b"Content-Type: application/json\r\n\r\n"
+_CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
+endless_body = _endless("endless_body", _JSON, b" " * 65536)
+ten_gigabytes = _endless("ten_gigabytes", _OK + b"Content-Length: 10737418240\r\n\r\n", b"[" * 65536)
+endless_chunk = _endless("endless_chunk", _CHUNKED + b"3fffffffffffffff\r\n", b" " * 65536)
+endless_headers = _endless("endless_headers", _OK, b"X-More: " + b"x" * 1000 + b"\r\n")
+endless_line = _endless("endless_line", b"HTTP/1.1 200 ", b"O" * 65536)
+endless_continue = _endless("endless_continue", b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.001)
+endless_trailers = _endless("endless_trailers", _CHUNKED + b"0\r\n", b"X-More: x\r\n", 0.001)
+# So slow that no single wait is long.
+drip = _endless("drip", _JSON, b" ", 0.1)
+drip_of_a_head = _endless("drip_of_a_head", _OK + b"X-More: ", b"x", 0.05)
 
 
 async def nothing(asked: Asked, write: Write) -> None:
@@ -279,14 +250,6 @@ async def garbage(asked: Asked, write: Write) -> None:
 async def two_lengths(asked: Asked, write: Write) -> None:
     """Contradict itself about the length."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
-
-
-async def drip(asked: Asked, write: Write) -> None:
-    """Send a byte now and then, so that no single wait is long."""
-    await write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n")
-    while True:
-        await write(b" ")
-        await asyncio.sleep(0.1)
 
 
 async def silence(asked: Asked, write: Write) -> None:
