@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_evolink.decision import Policy, decide
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint, new_key
 from tests import hostile
 
@@ -77,12 +78,17 @@ def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
 
 
 @settings(max_examples=300)
-@example({**INTENT.to_json(), "earlier": [[]]}, DEFAULT)
-@example({**FAILED.to_json(), "error": True}, DEFAULT)
-@example({**SUBMITTED.to_json(), "credits_reserved": "many"}, DEFAULT)
+@example({**INTENT.to_json(), "earlier": [[]]}, Policy())
+@example({**FAILED.to_json(), "error": True}, Policy())
+@example({**SUBMITTED.to_json(), "credits_reserved": "many"}, Policy())
 @given(
     hostile.gone_wrong(*(one.to_json() for one in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
-    st.sampled_from([DEFAULT, NEVER_AGAIN, BUY_ON_CLEAR, BUY_ON_CHANGE]),
+    st.builds(
+        Policy,
+        st.sampled_from(["replay", "fail"]),
+        st.sampled_from(["reuse", "resubmit"]),
+        st.sampled_from(["fail", "resubmit"]),
+    ),
 )
 def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: Any, policy: Policy) -> None:
     """A ledger that somebody edited, or that a later version wrote, stops the try or works as a whole."""
@@ -94,7 +100,7 @@ def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: 
         return
     json.dumps(record.to_json(), allow_nan=False)
     for request_ in (record.fingerprint, "other"):
-        decide(record, request_, policy, cleared=False, now=200.0)
+        decide(record, request_, None, policy, cleared=False, now=200.0)
     if record.result is not None:
         assert all(isinstance(link, str) for link in record.result["results"])
 
