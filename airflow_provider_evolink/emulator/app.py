@@ -46,8 +46,12 @@ class Emulator:
 
     def application(self) -> ASGIApp:
         """Build the ASGI application."""
-        app = Starlette(routes=[*self._evolink(), *self._controls()], exception_handlers={404: _no_such_path})
+        app = Starlette(routes=[*self._evolink(), *self._controls()], exception_handlers={404: self._no_such_path})
         return tagged(app, lambda: {"x-request-id": uuid.uuid4().hex})
+
+    async def _no_such_path(self, request: Request, _error: Exception) -> Response:
+        self.world.leaks.watch(request.scope, request.receive, takes_key=True)
+        return refuse("submit", 404, message=f"Invalid URL ({request.method} {request.url.path})")
 
     def _evolink(self) -> list[Route]:
         def route(path: str, method: str, name: str, handler: Handler, *, is_open: bool = False) -> Route:
@@ -107,6 +111,7 @@ class Endpoint:
         """Answer a request, or misbehave if a fault is due."""
         world = self._emulator.world
         world.requests[self._name] += 1
+        receive = world.leaks.watch(scope, receive, takes_key=not self._is_open)
         fault = world.faults.take(self._name, "answer")
         with suppress(ClientDisconnect, RenderingStoppedError):  # nobody is left to be answered
             if fault:
@@ -130,7 +135,3 @@ class Endpoint:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key not in self._emulator.settings.keys:
             raise RefusedError(401)
-
-
-async def _no_such_path(request: Request, _error: Exception) -> Response:
-    return refuse("submit", 404, message=f"Invalid URL ({request.method} {request.url.path})")

@@ -19,7 +19,7 @@ class Kind:
         accepted) or `generation` (in a generation's further life).
     :param where: the endpoints it can strike at.
     :param options: what can be chosen, with defaults. Where there is `processed`, it tells whether the request
-        takes effect before its answer is replaced.
+        takes effect before its answer is replaced; where there is `message`, it stands for EvoLink's own words.
     """
 
     stage: str
@@ -39,7 +39,7 @@ KINDS: Mapping[str, Kind] = {
     # the answer
     "rate_limit": Kind("answer", ENDPOINTS, {"processed": False, "retry_after": None}),
     "server_error": Kind("answer", ENDPOINTS, {"processed": False, "status": 500}),
-    "refused": Kind("answer", ENDPOINTS, {"processed": False, "status": 403}),
+    "refused": Kind("answer", ENDPOINTS, {"processed": False, "status": 403, "message": None}),
     "html": Kind("answer", ENDPOINTS, {"processed": False, "status": 200}),
     "broken_json": Kind("answer", _JSON),
     "wrong_shape": Kind("answer", _JSON, {"body": ["unexpected"]}),

@@ -100,6 +100,11 @@ def _with_status(fault: Fault, endpoint: str) -> Response:
     return refuse(endpoint, fault.options["status"])
 
 
+def _refused(fault: Fault, endpoint: str) -> Response:
+    words = {} if fault.options["message"] is None else {"message": fault.options["message"]}
+    return refuse(endpoint, fault.options["status"], **words)
+
+
 def _html(fault: Fault, _endpoint: str) -> Response:
     return HTMLResponse(_HTML, fault.options["status"])
 
@@ -137,7 +142,7 @@ _CHANGES: Mapping[str, Callable[[Fault, Answer], Answer]] = {
 _REPLACEMENTS: Mapping[str, Callable[[Fault, str], Response]] = {
     "rate_limit": _rate_limit,
     "server_error": _with_status,
-    "refused": _with_status,
+    "refused": _refused,
     "html": _html,
     "redirect": _redirect,
     "vanished": _vanished,

@@ -18,6 +18,7 @@ from airflow_provider_evolink.emulator.clock import Clock
 from airflow_provider_evolink.emulator.faults import ENDPOINTS, Faults
 from airflow_provider_evolink.emulator.idempotency import Keys
 from airflow_provider_evolink.emulator.jobs import Destiny, Job, Order, State, state
+from airflow_provider_evolink.emulator.leaks import Leaks
 from airflow_provider_evolink.emulator.settings import Settings
 from airflow_provider_evolink.emulator.uploads import Uploads
 
@@ -40,7 +41,7 @@ class World:
         self.jobs: dict[str, Job] = {}
         self.requests: Counter[str] = Counter()
         self.callbacks: list[dict[str, Any]] = []
-        self.leaked_keys = 0
+        self.leaks = Leaks(settings.keys)
         self.link_life: timedelta | None = None
         self._random = random.Random(settings.seed)
         self._files: dict[str, tuple[Job, int]] = {}
@@ -107,7 +108,8 @@ class World:
         return {
             "clock": {"factor": self.clock.factor, "now": round(self.clock.now(), 3)},
             "requests": {"total": self.requests.total()} | {name: self.requests[name] for name in sorted(ENDPOINTS)},
-            "leaked_keys": self.leaked_keys,
+            "leaked_keys": self.leaks.found.total(),
+            "leaks": dict(self.leaks.found),
             "credits": {name: getattr(self.account, name) for name in ("balance", "reserved", "charged", "released")},
             "generations": [self._describe(job) for job in self.jobs.values()],
             "callbacks": self.callbacks,

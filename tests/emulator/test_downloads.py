@@ -95,15 +95,6 @@ def test_nothing_is_served_before_it_is_made(api, stranger):
     assert stranger.get(link).status_code == 404
 
 
-def test_keys_shown_to_media_hosts_are_counted(api, stranger):
-    """An Authorization header on a media request is noted as leaked."""
-    link = api.link("image", **IMAGE)
-    stranger.get(link)
-    assert api.control.state()["leaked_keys"] == 0
-    api.http.get(link)
-    assert api.control.state()["leaked_keys"] == 1
-
-
 def test_uploads_can_be_fetched(api, stranger, picture):
     """An uploaded file comes back from both of its links."""
     stored = api.http.post("/api/v1/files/upload/stream", files={"file": ("a.png", picture)}).json()["data"]

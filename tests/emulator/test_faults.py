@@ -99,6 +99,14 @@ def test_answers_can_be_replaced_before_or_after(api, fault, processed):
     assert len(api.control.state()["generations"]) == int(processed)
 
 
+def test_refusals_can_have_words_of_their_own(api):
+    """With `message`, refused says in EvoLink's place what a test wants it to say, such as an echo of a key."""
+    api.control.inject("refused", status=401, message="Token sk-1234 is unknown")
+    response = ask(api)
+    assert response.status_code == 401
+    assert response.json()["error"]["message"] == "Token sk-1234 is unknown"
+
+
 def test_answers_can_be_nonsense(api):
     """With html it is 200 with a page, broken_json is cut, wrong_shape is JSON of any other kind."""
     api.control.inject("html")
