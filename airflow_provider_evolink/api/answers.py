@@ -8,14 +8,17 @@ without being shortened, freed of control characters and searched for the API ke
 
 from __future__ import annotations
 
+import functools
+import html
 import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 from airflow_provider_evolink.api.errors import (
     AccessDeniedError,
@@ -94,7 +97,8 @@ def decode(answer: Answer, question: Question, *, secret: str, now: datetime) ->
     :raises ApiError: EvoLink answered with an error; the class says what to do.
     :raises MalformedAnswerError: it is no answer of EvoLink's.
     """
-    value = _json(_without(secret, answer.body))
+    answer = replace(answer, body=_without(secret, answer.body))
+    value = _json(answer.body, secret)
     if 200 <= answer.status < 300 and value is not None:
         return value
     error = _error_object(value)
@@ -126,18 +130,39 @@ def _seconds_until(date: str, now: datetime) -> float:
 
 def _without(secret: str, body: bytes) -> bytes:
     """Cut out an echo of the API key, unless it is so short that honest answers hold it too."""
-    return body.replace(secret.encode(), b"***") if len(secret) >= _SHORTEST_SECRET else body
+    if len(secret) < _SHORTEST_SECRET:
+        return body
+    for written in _spellings(secret):
+        body = body.replace(written, b"***")
+    return body
 
 
-def _json(body: bytes) -> Any:
+@functools.lru_cache(maxsize=8)
+def _spellings(secret: str) -> frozenset[bytes]:
+    """How JSON, a web page and a URL write it; they differ only if it has other characters than usual."""
+    written = (secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe=""))
+    return frozenset(text.encode() for text in written)
+
+
+def _json(body: bytes, secret: str) -> Any:
     try:
         text = body.decode()
         value = json.loads(text)
-        # Half a surrogate pair is legal in JSON, but Airflow can neither store nor log it.
-        is_suspect = "\\ud" in text.lower()
-        return json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace")) if is_suspect else value
+        # An escape may hide a letter of the key, or half a surrogate pair, which Airflow can neither store nor log.
+        return _mended(value, secret) if "\\" in text else value
     except (ValueError, RecursionError):
         return None
+
+
+def _mended(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        text = value.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else value
+        return text if text.isascii() else text.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_mended(item, secret) for item in value]
+    if isinstance(value, dict):
+        return {_mended(name, secret): _mended(item, secret) for name, item in value.items()}
+    return value
 
 
 def _error_object(value: object) -> Mapping[str, Any] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -166,6 +168,43 @@ def test_the_key_is_cut_out_of_whatever_comes_back() -> None:
 
     assert SECRET not in str(error_of(answer(401, body, x_request_id=SECRET)))
     assert SECRET not in str(error_of(Answer(200, {"content-type": SECRET}, f"<p>{SECRET}".encode())))
+
+
+@pytest.mark.parametrize("before", range(0, 90, 10))
+def test_a_key_that_is_quoted_where_a_text_is_cut_is_cut_out_first(before: int) -> None:
+    """The beginning of a foreign page is shown, but not the beginning of a key in it."""
+    page = b"<p>" + b"x" * before + f"Bearer {SECRET}</p>".encode()
+
+    assert SECRET[:6] not in str(error_of(Answer(200, {"content-type": "text/html"}, page)))
+
+
+ODD_SECRET = 'sk/odd"key+\\with&all=%<>'
+WRITTEN = {
+    "JSON": json.dumps(ODD_SECRET)[1:-1],
+    "JSON as Go writes it": json.dumps(ODD_SECRET)[1:-1].replace("&", "\\u0026").replace("<", "\\u003c"),
+    "JSON as PHP writes it": json.dumps(ODD_SECRET)[1:-1].replace("/", "\\/"),
+    "JSON in codes": "".join(f"\\u{ord(letter):04x}" for letter in ODD_SECRET),
+    "a web page": html.escape(ODD_SECRET),
+    "a URL": quote(ODD_SECRET, safe=""),
+}
+
+
+@pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
+def test_the_key_is_known_however_it_is_written(written: str) -> None:
+    """A key with unusual characters is cut out of values and errors in every spelling that an answer may have."""
+    body = f'{{"id": "task-unified-1", "result_data": {{"{written}": ["made for {written}"]}}}}'.encode()
+
+    assert decode(Answer(200, {}, body), READ, secret=ODD_SECRET, now=NOW)["result_data"] == {"***": ["made for ***"]}
+
+
+@pytest.mark.parametrize("name", ["JSON", "a web page", "a URL"])
+def test_the_key_is_known_in_what_is_no_answer(name: str) -> None:
+    """Nor is it shown where a page or half an answer is quoted."""
+    given = Answer(200, {}, f"<p>Bearer {WRITTEN[name]} ".encode())
+    with pytest.raises(errors.MalformedAnswerError) as caught:
+        decode(given, READ, secret=ODD_SECRET, now=NOW)
+
+    assert "Bearer ***" in str(caught.value)
 
 
 def test_request_id_is_found_in_the_message() -> None:
