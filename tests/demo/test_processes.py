@@ -98,6 +98,16 @@ def test_a_crash_leaves_helpers_behind_until_the_end(tmp_path: Path) -> None:
     assert not is_alive(child)
 
 
+def test_members_are_those_started_and_what_they_started(processes: Processes) -> None:
+    """Helpers are named too, in groups of their own or left behind by a crash; strangers are not."""
+    start_python(processes, "parent", PARENT.format(then="time.sleep(600)"))
+    child, parent = int(said(processes, "parent")), processes.pid("parent")
+    processes.start("other", SLEEPER, dict(os.environ))
+    assert set(processes.members()) == {parent, child, processes.pid("other")}
+    processes.crash("parent")
+    assert set(processes.members()) == {child, processes.pid("other")}
+
+
 def test_leaving_the_context_ends_everything(tmp_path: Path) -> None:
     """After the context no process is left, also when an error ended it."""
     pids = []

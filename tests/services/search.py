@@ -1,0 +1,163 @@
+"""
+Looks for secrets in everything that an Airflow writes: files, database rows, process arguments, answers of its API.
+
+A secret is found in whichever form it is written: plain, escaped, quoted, in base64 or hex, or encrypted with
+Airflow's own Fernet key.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from cryptography.fernet import Fernet, InvalidToken
+
+_FERNET = re.compile(rb"gAAAA[\w-]{60,}={0,2}")
+_UNICODE_ESCAPE = re.compile(rb"\\+u00([0-7][0-9a-f])", re.IGNORECASE)
+_AROUND = 40
+_PAUSE_SECONDS = 0.5
+
+
+class Search:
+    """
+    Where which secret was found, and how much was searched.
+
+    :param secrets: by a name that may be shown.
+    :param fernet_key: the one that Airflow encrypts with.
+    """
+
+    def __init__(self, secrets: Mapping[str, str], fernet_key: str) -> None:
+        self.found: dict[str, dict[str, str]] = {name: {} for name in secrets}
+        self.searched: Counter[str] = Counter()
+        self.rows: Counter[str] = Counter()
+        self._forms = {name: forms(secret) for name, secret in secrets.items()}
+        self._fernet = Fernet(fernet_key)
+        self._seen: set[int] = set()
+        self._lock = threading.Lock()
+
+    def places(self, *names: str) -> set[str]:
+        """Where any of these secrets was found."""
+        return {place for name in names for place in self.found[name]}
+
+    def look(self, place: str, text: str | bytes, detail: str = "") -> None:
+        """
+        Search a text.
+
+        :param place: a kind of place, such as a column of a table.
+        :param detail: which one of this kind.
+        """
+        data = text.encode(errors="replace") if isinstance(text, str) else text
+        for name, where in self._in(data):
+            self.found[name].setdefault(place, f"{detail} {where!r}")
+        for token in set(_FERNET.findall(data)):
+            with suppress(InvalidToken):
+                self.look(f"{place}, encrypted", self._fernet.decrypt(token), detail)
+
+    def _in(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        plain = unescaped(data)
+        for name, written in self._forms.items():
+            for form in written:
+                at = plain.find(form)
+                if at >= 0:
+                    yield name, plain[max(at - _AROUND, 0) : at + len(form) + _AROUND]
+                    break
+
+    def files(self, folder: Path) -> None:
+        """Search every file in a folder, and its name."""
+        for file in folder.rglob("*"):
+            with suppress(FileNotFoundError):
+                if file.is_file():
+                    place = _kind(file)
+                    self.searched[place] += 1
+                    self.look(place, str(file).encode() + b"\n" + file.read_bytes(), str(file))
+
+    def database(self, file: Path) -> None:
+        """Search every row of every table that was not searched before."""
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            for (table,) in tables:
+                cursor = connection.execute(f'SELECT * FROM "{table}"')  # the names are the database's own
+                columns = [column[0] for column in cursor.description]
+                for row in cursor.fetchall():
+                    self._row(table, columns, row)
+
+    def _row(self, table: str, columns: Iterable[str], row: tuple[object, ...]) -> None:
+        with self._lock:
+            if self._is_known((table, row)):
+                return
+            self.rows[table] += 1
+            for column, value in zip(columns, row, strict=True):
+                if isinstance(value, str | bytes):
+                    self.look(f"{table}.{column}", value)
+
+    def processes(self, pids: Iterable[int]) -> None:
+        """Search the arguments of processes."""
+        for pid in pids:
+            with suppress(OSError):
+                arguments = (Path("/proc") / str(pid) / "cmdline").read_bytes()
+                if arguments and not self._is_known((pid, arguments)):
+                    self.searched["processes"] += 1
+                    self.look("process arguments", arguments, f"{pid}")
+
+    def _is_known(self, thing: object) -> bool:
+        before = len(self._seen)
+        self._seen.add(hash(thing))
+        return len(self._seen) == before
+
+
+def _kind(file: Path) -> str:
+    """What a file is; beside a database lies its journal, beside a task's log that of its trigger."""
+    if ".db" in file.name:
+        return "database file"
+    return "log file" if ".log" in file.name else "file"
+
+
+def forms(secret: str) -> list[bytes]:
+    """How a secret may be written, once escapes are undone."""
+    data = secret.encode()
+    written = {data, quote(secret, safe="").encode(), quote(secret).encode(), data.hex().encode()}
+    for shift in range(3):
+        # What stands before and after it decides on the first and last characters.
+        encoded = base64.b64encode(b"\0" * shift + data)
+        core = encoded[(0, 2, 3)[shift] : len(encoded) - (0, 3, 2)[(len(data) + shift) % 3]]
+        written |= {core, core.translate(bytes.maketrans(b"+/", b"-_"))}
+    return sorted(unescaped(form) for form in written)
+
+
+def unescaped(data: bytes) -> bytes:
+    """Undo what JSON, at any depth, and Python's repr do to a text."""
+    return _UNICODE_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data).replace(b"\\", b"")
+
+
+@contextmanager
+def repeatedly(look: Callable[[], None]) -> Iterator[None]:
+    """Look again and again while the context lasts, and once more at its end."""
+    over = threading.Event()
+    failures: list[Exception] = []
+
+    def go_on() -> None:
+        while not over.wait(_PAUSE_SECONDS):
+            try:
+                with suppress(sqlite3.OperationalError):  # Airflow is writing; the next look finds it
+                    look()
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if failures:
+        raise failures[0]
+    look()
