@@ -51,6 +51,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     :param parameters: the model's parameters as EvoLink documents them, such as ``prompt`` and ``duration``.
     :param media_type: ``video``, ``image`` or ``audio``: which endpoint an unknown model belongs to.
     :param callback_url: public https URL, at most 2048 characters, that EvoLink posts the result to (documented).
+        Airflow shows it among the rendered fields: let a token in it come from a connection,
+        ``?token={{ conn.my_hook.password }}``, which is shown as ``***``.
     :param wait_for_completion: if false, return as soon as EvoLink has accepted the submission.
     :param on_unknown_submission: what a try does when an earlier submission's answer was lost. ``replay`` sends the
         same key and body again, which makes nothing new where EvoLink honours the key (undocumented; its own clients

@@ -64,6 +64,7 @@ class Aftermath:
     search: Search
     states: dict[str, Any] = field(default_factory=dict)
     logs: dict[str, str] = field(default_factory=dict)
+    rendered: dict[str, dict[str, Any]] = field(default_factory=dict)
     evolink: dict[str, dict[str, Any]] = field(default_factory=dict)
     published: list[Any] = field(default_factory=list)
 
@@ -180,6 +181,7 @@ def _read(api: AirflowApi, dag: str, run: str, left: Aftermath) -> None:
         look(f"REST {what}", json.dumps(api.get(path), ensure_ascii=False))
     for task in api.task_instances(dag, run):
         name = task["task_id"]
+        left.rendered[name] = task["rendered_fields"]
         path = f"{_path(dag, run)}/taskInstances/{name}"
         entries = api.get(f"{path}/xcomEntries")["xcom_entries"]
         look("REST xcomEntries", json.dumps([entries, [api.xcom(dag, run, name, one["key"]) for one in entries]]), name)
@@ -246,5 +248,6 @@ def test_a_callback_url_is_shown_as_the_author_wrote_it(aftermath: Aftermath) ->
     """A token written into it is where Airflow shows arguments and no further; one from a connection is nowhere."""
     assert aftermath.search.places("the token") == CONF | RENDERED
     assert aftermath.search.found["the hidden token"] == {}
+    assert aftermath.rendered["hidden_callback"]["callback_url"] == f"{CALLBACK}***"
     [callback] = aftermath.evolink["hidden_callback"]["callbacks"]
     assert callback["url"] == CALLBACK + HIDDEN_TOKEN
