@@ -40,7 +40,10 @@ class Control:
         return self._call("POST", "/faults", wanted)
 
     def state(self) -> dict[str, Any]:
-        """Return everything the emulator knows: clock, requests, credits, generations, callbacks, uploads, faults."""
+        """Return everything the emulator knows: clock, requests, credits, generations, callbacks, uploads, faults.
+
+        `leaked_keys` counts how often an API key was where it has no business, `leaks` does so by place.
+        """
         return self._call("GET", "/state")
 
     def reset(self) -> None:
