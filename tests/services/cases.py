@@ -1,4 +1,4 @@
-"""What the DAG `secrets` meets: an EvoLink for each task, its fault, and what is to come of it."""
+"""What the DAG `secret_cases` meets: an EvoLink for each task, its fault, and what is to come of it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ CASES: Mapping[str, Case] = {
     "callback": Case("submitted", "success"),
     "hidden_callback": Case("submitted", "success"),
     "bad_callback": Case("callback_url='http://10.0.0.7/hook' is refused"),
-    "sensed": Case("is completed: 1 result", "success"),
+    # Slow enough to be still on its way when the sensor looks.
+    "sensed": Case("is completed: 1 result", "success", settings={"clock": 3.0}),
     "echoed": Case("is completed: 0 result", "success", settings={"keys": (KEY, ODD_KEY)}),
     "dead_link": Case("The link of"),
 }
@@ -69,7 +70,7 @@ def evolinks() -> Iterator[dict[str, EmulatorHandle]]:
     with ExitStack() as exits:
         handles = {}
         for name, case in CASES.items():
-            settings = Settings(clock=_PACE, **{"keys": (KEY,), **case.settings})
+            settings = Settings(**{"clock": _PACE, "keys": (KEY,), **case.settings})
             handles[name] = exits.enter_context(running(settings))
             for fault in case.faults:
                 handles[name].control.inject(**fault)

@@ -26,7 +26,7 @@ def generate(task_id: str, duration: int = 3, **arguments: Any) -> None:
 
 
 with DAG(
-    "secrets",
+    "secret_cases",
     schedule=None,
     catchup=False,
     params={name: Param(type="string") for name in PARAMS},
