@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.emulator.server import EmulatorHandle
+    from tests.s3 import S3
     from tests.stage import Stage
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "EVOLINK"))]:
@@ -48,6 +50,15 @@ def stage() -> Stage:
     from tests.stage import Stage
 
     return Stage()
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3 server."""
+    from tests.s3 import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture

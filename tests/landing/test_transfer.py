@@ -13,6 +13,7 @@ from media_server import MediaServer, mp4
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+from tests.s3 import S3
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 KEY = "sk-landing-tests-only"
@@ -21,7 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
 
 
 @pytest.fixture(autouse=True)
-def connections(media: MediaServer, s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def connections(media: MediaServer, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """EvoLink's API is the media host here, too."""
     evolink = {"conn_type": "evolink", "host": media.url, "password": KEY}
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(evolink))
@@ -88,7 +89,7 @@ def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
     assert (tmp_path / B / "0.mp4").read_bytes() == mp4(seed="b")
 
 
-def test_s3_and_retry(media: MediaServer, s3: Any, store: Any) -> None:
+def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
     """Results land in a bucket under a connection that no URI shows, and a retry goes on with what is missing."""
     first = media.serve("/a.mp4", body=BODY)
     second = media.serve("/b.mp4", body=PNG, content_type="image/png", faults=[{"body": b"<html>", "status": 418}])
@@ -164,7 +165,7 @@ def test_links_elsewhere_are_judged(media: MediaServer, tmp_path: Path, monkeypa
     assert list(tmp_path.rglob("*.mp4")) == []
 
 
-def test_asset_alias_gets_an_event_for_each_file(media: MediaServer, s3: Any) -> None:
+def test_asset_alias_gets_an_event_for_each_file(media: MediaServer, s3: S3) -> None:
     """An alias among the outlets tells of every file, with its entry as extra and no connection id in the URI."""
     alias = AssetAlias("landed-videos")
     where = context()
