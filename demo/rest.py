@@ -103,10 +103,10 @@ class AirflowApi:
         return _plain(value)
 
     def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Return a task's log as text, what its trigger wrote included."""
+        """Return a task's log as text, what its trigger wrote and the errors of its tries included."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}"
         content = self.get(path, map_index=map_index, full_content=True)["content"]
-        return "\n".join(line if isinstance(line, str) else str(line.get("event", "")) for line in content)
+        return "\n".join(entry if isinstance(entry, str) else _text(entry) for entry in content)
 
     def _call(self, method: str, path: str, **options: Any) -> Any:
         if "Authorization" not in self._client.headers:
@@ -122,6 +122,12 @@ class AirflowApi:
 
 def _run(dag_id: str, run_id: str) -> str:
     return f"dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _text(entry: dict[str, Any]) -> str:
+    """An error's own text stands beside the line that announces it."""
+    errors = [f"{error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or []]
+    return "\n".join([str(entry.get("event", "")), *errors])
 
 
 def _plain(value: Any) -> Any:
