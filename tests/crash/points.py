@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 LOST_SECONDS = 600.0
 HELD_SECONDS = 15.0
@@ -18,7 +20,7 @@ class Fault:
     value: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
     """One point of the path.
 
@@ -28,6 +30,8 @@ class Point:
     :param faults: of the emulator, which hold the process at the point once it is let go from the halt.
     :param needs_end: whether the generation must have ended before.
     :param on_worker: whether a worker is at it.
+    :param in_parts: whether the result is so large that it goes to a bucket in parts.
+    :param wishes: arguments of the operator, beside those that all runs have.
     """
 
     name: str
@@ -36,13 +40,19 @@ class Point:
     faults: tuple[Fault, ...] = ()
     needs_end: bool = False
     on_worker: bool = True
+    in_parts: bool = False
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def would_rather_stop(self) -> bool:
+        """Whether a try shall stop when it does not know what became of an earlier one's submission."""
+        return self.wishes.get("on_unknown_submission") == "fail"
 
 
 BEFORE_INTENT = Point("before the intent", "before-intent")
 BEFORE_POST = Point("intent, before the POST", "after-intent")
-ACCEPTED = Point(
-    "POST accepted, answer lost", "after-intent", faults=(Fault("slow", "submit", "seconds", LOST_SECONDS),)
-)
+_LOST_ANSWER = (Fault("slow", "submit", "seconds", LOST_SECONDS),)
+ACCEPTED = Point("POST accepted, answer lost", "after-intent", faults=_LOST_ANSWER)
 ANSWERED = Point("answer, before the record", "answered")
 RECORDED = Point("record, before the deferral", "recorded")
 DEFERRED = Point("deferred", "waiting", on_worker=False)
@@ -55,6 +65,32 @@ LANDING = Point(
     faults=(Fault("truncated_media", "media", "share", 0.5), Fault("slow", "media", "seconds", HELD_SECONDS)),
     needs_end=True,
 )
+UPLOADING = Point(
+    "half of the object uploaded",
+    "uploading",
+    task="land",
+    needs_end=True,
+    in_parts=True,
+    wishes={"duration": 10, "aspect_ratio": "auto"},
+)
 LANDED = Point("file landed, not yet noted", "landed", task="land", needs_end=True)
 
-POINTS = (BEFORE_INTENT, BEFORE_POST, ACCEPTED, ANSWERED, RECORDED, DEFERRED, EVENT, RESUMED, LANDING, LANDED)
+_STOP = {"on_unknown_submission": "fail"}
+BEFORE_POST_OR_STOP = Point('before the POST, "fail"', "after-intent", wishes=_STOP)
+ACCEPTED_OR_STOP = Point('answer lost, "fail"', "after-intent", faults=_LOST_ANSWER, wishes=_STOP)
+
+POINTS = (
+    BEFORE_INTENT,
+    BEFORE_POST,
+    ACCEPTED,
+    ANSWERED,
+    RECORDED,
+    DEFERRED,
+    EVENT,
+    RESUMED,
+    LANDING,
+    UPLOADING,
+    LANDED,
+    BEFORE_POST_OR_STOP,
+    ACCEPTED_OR_STOP,
+)

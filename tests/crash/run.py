@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +18,13 @@ import psutil
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from demo.rest import AirflowApi
 from tests.crash.marks import Caught, Marks
+from tests.crash.noise import noise
 from tests.crash.points import Point
 from tests.crash.verdict import OVER, Facts
+from tests.s3 import BUCKET, S3
 
 DAG = "crash"
+S3_CONN = "crash_s3"
 _AN_AGE = 3600.0
 
 
@@ -32,6 +36,8 @@ class Run:
     :param evolink: its own.
     :param conn_id: the connection to that.
     :param folder: its own.
+    :param s3: where large results land.
+    :param wishes: arguments of the operator.
     """
 
     api: AirflowApi
@@ -39,7 +45,8 @@ class Run:
     conn_id: str
     point: Point
     folder: Path
-    timeout: float = 1800.0
+    s3: S3
+    wishes: Mapping[str, Any]
     run_id: str = ""
     is_struck: bool = False
     ended_at: float | None = None
@@ -54,19 +61,19 @@ class Run:
 
     def start(self) -> None:
         """Start it."""
-        wishes = {
+        wishes = {**self.wishes, **self.point.wishes}
+        if self.point.in_parts:
+            picture = self.folder / "noise.png"
+            picture.write_bytes(noise())
+            wishes["image"] = str(picture)
+        conf = {
             "marks": str(self.marks.folder),
             "conn_id": self.conn_id,
             "prompt": f"A lighthouse, {self.folder.name}",
-            "destination": str(self.destination),
-            "timeout": self.timeout,
+            "destination": f"s3://{S3_CONN}@{BUCKET}/{self._prefix}" if self.point.in_parts else str(self._landed),
+            "wishes": wishes,
         }
-        self.run_id = self.api.trigger(DAG, wishes)
-
-    @property
-    def destination(self) -> Path:
-        """Where its results land."""
-        return self.folder / "landed"
+        self.run_id = self.api.trigger(DAG, conf)
 
     @property
     def caught(self) -> Caught | None:
@@ -131,22 +138,38 @@ class Run:
 
     def facts(self) -> Facts:
         """Gather what is to be judged."""
-        generations = self.evolink.control.state()["generations"]
+        state = self.evolink.control.state()
+        generations = state["generations"]
         return Facts(
             generations=generations,
+            submissions=state["requests"]["submit"],
             delivered={one["id"]: _digest(httpx.get(one["links"][0]).content) for one in generations if one["links"]},
             tasks=self.tasks(),
             log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries("generate")),
             xcom={key: self.api.xcom(DAG, self.run_id, "generate", key) for key in ("generation_id", "return_value")},
             ledger=self._ledger(),
             returned=self.api.xcom(DAG, self.run_id, "land") or [],
-            files={str(path): _digest(path.read_bytes()) for path in self.destination.rglob("*") if path.is_file()},
+            files=self._files(),
+            uploads=[one["Key"] for one in self.s3.pending() if one["Key"].startswith(f"{self._prefix}/")],
         )
 
     def tries(self, task: str) -> list[int]:
         """Return the numbers of a task's tries."""
         tries = self.api.get(f"{self._path}/taskInstances/{task}/tries")["task_instances"]
         return sorted({one["try_number"] for one in tries if one["try_number"] > 0})
+
+    def _files(self) -> dict[str, str]:
+        if self.point.in_parts:
+            return self.s3.digests(self._prefix)
+        return {str(path): _digest(path.read_bytes()) for path in self._landed.rglob("*") if path.is_file()}
+
+    @property
+    def _landed(self) -> Path:
+        return self.folder / "landed"
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.folder.parent.name}/{self.folder.name}"
 
     def _ledger(self) -> dict[str, Any]:
         try:

@@ -12,7 +12,8 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
 from demo.processes import ProcessDiedError, Processes
 from demo.stack import COMPONENTS, AirflowStack
-from tests.crash.run import DAG
+from tests.crash.run import DAG, S3_CONN
+from tests.s3 import S3
 
 ROOT = Path(__file__).parents[2]
 # A submission's answer is given up soon, so that a run whose answer is lost goes on soon.
@@ -81,10 +82,10 @@ def evolinks(count: int) -> Iterator[dict[str, EmulatorHandle]]:
         yield {f"evolink_{number}": exits.enter_context(running(Settings())) for number in range(count)}
 
 
-def connections(handles: Mapping[str, EmulatorHandle]) -> dict[str, str]:
-    """Return the environment with a connection to each."""
+def connections(handles: Mapping[str, EmulatorHandle], s3: S3) -> dict[str, str]:
+    """Return the environment with a connection to each EvoLink, and to the S3 server."""
     extra = {"submit_timeout": SUBMIT_TIMEOUT}
-    return {
+    return {f"AIRFLOW_CONN_{S3_CONN.upper()}": s3.connection} | {
         f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(json.loads(handle.airflow_connection) | {"extra": extra})
         for conn_id, handle in handles.items()
     }

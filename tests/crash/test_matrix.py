@@ -15,12 +15,13 @@ import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from demo.processes import Processes
-from tests.crash.points import EVENT, POINTS
+from tests.crash.points import POINTS
 from tests.crash.postgres import start_postgres
 from tests.crash.stack import CrashStack, connections, evolinks
 from tests.crash.table import Row
-from tests.crash.victims import DEFERRAL_TIMEOUT, VICTIMS, Victim
+from tests.crash.victims import VICTIMS, Victim
 from tests.crash.wave import Cell, play
+from tests.s3 import S3
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
@@ -33,7 +34,9 @@ def handles() -> Iterator[Mapping[str, EmulatorHandle]]:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, handles: Mapping[str, EmulatorHandle]) -> Iterator[CrashStack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, handles: Mapping[str, EmulatorHandle], s3: S3
+) -> Iterator[CrashStack]:
     """Airflow as in production: PostgreSQL, and two triggerers."""
     home = tmp_path_factory.mktemp("airflow")
     with ExitStack() as exits:
@@ -41,15 +44,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory, handles: Mapping[str, Emulat
         folder = exits.enter_context(TemporaryDirectory(prefix="evolink-crash-", ignore_cleanup_errors=True))
         processes = exits.enter_context(Processes(home / "components"))
         address = start_postgres(processes, Path(folder))
-        env = connections(handles) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}
+        env = connections(handles, s3) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}
         yield exits.enter_context(CrashStack(home, env, triggerers=2, processes=processes))
 
 
 def cells_of(victim: Victim) -> list[Cell]:
     """All points at which a victim can be struck."""
-    if victim is DEFERRAL_TIMEOUT:
-        return [(EVENT, victim)]
-    return [(point, victim) for point in POINTS if point.on_worker or not victim.needs_worker]
+    return [(point, victim) for point in POINTS if victim.strikes_at(point)]
 
 
 @pytest.mark.parametrize("victim", VICTIMS, ids=lambda victim: victim.name)
@@ -57,10 +58,11 @@ def test_whoever_is_struck_one_payment_gives_one_landed_result(
     victim: Victim,
     stack: CrashStack,
     handles: Mapping[str, EmulatorHandle],
+    s3: S3,
     tmp_path: Path,
     report: Callable[[Sequence[Row]], None],
 ) -> None:
     """Wherever the runs are, each is charged once, lands its result, leaves no half file and comes to its end."""
-    rows = play(stack, handles, cells_of(victim), tmp_path)
+    rows = play(stack, handles, s3, cells_of(victim), tmp_path)
     report(rows)
     assert not [complaint for row in rows for complaint in row.complaints]

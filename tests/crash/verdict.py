@@ -15,16 +15,19 @@ class Facts:
     """What is found after a run.
 
     :param generations: what EvoLink has accepted: ``id``, ``charged``, ``idempotency_key``.
+    :param submissions: how often it was asked for one.
     :param delivered: SHA-256 of what EvoLink delivers, by the id of the generation.
     :param tasks: the state of each task.
     :param log: of all tries of the task that submits.
     :param xcom: all that this task has pushed.
     :param ledger: its record.
     :param returned: what the transfer returned.
-    :param files: SHA-256 of every file in the destination, hidden ones too, by its path.
+    :param files: SHA-256 of every file in the destination, hidden ones too, by its path or URI.
+    :param uploads: what a bucket still keeps of uploads that nobody has completed or aborted.
     """
 
     generations: Sequence[Mapping[str, Any]]
+    submissions: int
     delivered: Mapping[str, str]
     tasks: Mapping[str, str | None]
     log: str
@@ -32,6 +35,7 @@ class Facts:
     ledger: Mapping[str, Any]
     returned: Sequence[Mapping[str, Any]]
     files: Mapping[str, str]
+    uploads: Sequence[str] = ()
 
     @property
     def charges(self) -> int:
@@ -47,6 +51,22 @@ class Facts:
 def complaints(facts: Facts) -> list[str]:
     """Tell what must not be: nothing, if all went well in the end."""
     return [*_about_money(facts), *_about_files(facts), *_about_tasks(facts)]
+
+
+def complaints_about_a_stop(facts: Facts) -> list[str]:
+    """Tell what must not be after a run whose author would rather stop than send a submission again."""
+    key = str(facts.ledger.get("key", "no key"))
+    found = [] if key in facts.log else [f"{key} is not in the log"]
+    if facts.submissions > 1:
+        found.append(f"{facts.submissions} submissions were sent")
+    due = {"generate": "failed", "land": "upstream_failed"}
+    found += [f"the task {name} is {state}" for name, state in facts.tasks.items() if state != due[name]]
+    return [*found, *untraceable(facts), *_about_files(facts)]
+
+
+def says_stopped(facts: Facts) -> bool:
+    """Whether the log says that the task was ended while EvoLink goes on with its generation."""
+    return any(f"{one['id']} goes on at EvoLink" in facts.log for one in facts.generations)
 
 
 def untraceable(facts: Facts) -> list[str]:
@@ -77,7 +97,8 @@ def _about_files(facts: Facts) -> list[str]:
     whole = set(facts.delivered.values())
     told = {entry["uri"].removeprefix("file://"): entry["sha256"] for entry in facts.returned}
     half = [f"{path} is not what EvoLink delivers" for path, digest in facts.files.items() if digest not in whole]
-    return half if half or told == facts.files else [f"told were {told}, there are {dict(facts.files)}"]
+    wrong = half if half or told == facts.files else [f"told were {told}, there are {dict(facts.files)}"]
+    return [*wrong, *(f"the upload of {key} has not ended" for key in facts.uploads)]
 
 
 def _about_tasks(facts: Facts) -> list[str]:

@@ -5,47 +5,60 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import psutil
 
+from tests.crash.marks import FAIL, Caught
+from tests.crash.points import EVENT, Point
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 
 Strike = Callable[[CrashStack, Sequence[Run]], None]
 
 _LAST_SECONDS = 60.0
+_MOVE_SECONDS = 120.0
 _POLL_SECONDS = 0.3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Victim:
     """One way to disturb runs.
 
     :param name: for the table.
     :param strike: does it to runs that are at their points.
-    :param needs_worker: whether it strikes only where a worker is.
+    :param strikes_at: whether it strikes at a point.
     :param stops: whether it ends the run, so that the result has to be fetched by a clear.
     :param lets_go: whether who was halted may go on after it, if he still lives.
+    :param moves: whether the trigger only goes elsewhere, if one waits: nobody has ended the task.
     :param afterwards: what happens when all runs are over, before they are judged.
-    :param timeout: the operator's, in seconds.
+    :param wishes: arguments of the operator, beside those that all runs have.
     """
 
     name: str
     strike: Strike
-    needs_worker: bool = False
+    strikes_at: Callable[[Point], bool] = lambda _point: True
     stops: bool = False
     lets_go: bool = True
+    moves: bool = False
     afterwards: Strike = lambda _stack, _runs: None
-    timeout: float = 1800.0
+    wishes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _kill_workers(_stack: CrashStack, runs: Sequence[Run]) -> None:
     for run in runs:
         assert run.caught
         os.kill(run.caught.pid, signal.SIGKILL)
+
+
+def _fail_workers(_stack: CrashStack, runs: Sequence[Run]) -> None:
+    """Nobody dies: the task ends with an error, and Airflow retries it."""
+    for run in runs:
+        assert run.caught
+        os.kill(run.caught.pid, FAIL)
 
 
 def _kill_supervisors(_stack: CrashStack, runs: Sequence[Run]) -> None:
@@ -71,10 +84,7 @@ def _wake_sleepers(_stack: CrashStack, runs: Sequence[Run]) -> None:
     for run in runs:
         assert run.sleeper
         run.sleeper.resume()
-    end = time.monotonic() + _LAST_SECONDS
-    while alive := [run.point.name for run in runs if _is_alive(run.sleeper)]:
-        assert time.monotonic() < end, f"woken, and still there: {alive}"
-        time.sleep(_POLL_SECONDS)
+    _wait_until("the woken end", lambda: not any(_is_alive(run.sleeper) for run in runs), _LAST_SECONDS)
 
 
 def _is_alive(process: psutil.Process | None) -> bool:
@@ -85,11 +95,50 @@ def _is_alive(process: psutil.Process | None) -> bool:
 
 def _kill_triggerers(stack: CrashStack, runs: Sequence[Run]) -> None:
     """Kill those in which the runs' triggers are; any one, if there is none."""
-    sessions = {os.getsid(run.caught.pid) for run in runs if run.caught and not run.point.on_worker}
-    holding = [name for name in stack.triggerers if stack.processes.pid(name) in sessions]
+    holding = [name for name in stack.triggerers if _held(stack, name, runs)]
     for name in holding or stack.triggerers[:1]:
         stack.kill(name)
         stack.start(name)
+
+
+def _pause_triggerers(stack: CrashStack, runs: Sequence[Run]) -> None:
+    """Pause each that holds triggers until they are elsewhere; it then finds that they are no longer its own."""
+    for name in stack.triggerers:
+        if held := _held(stack, name, runs):
+            with _paused(stack, name):
+                _wait_until("the triggers are elsewhere", lambda: not _held(stack, name, runs), _MOVE_SECONDS)  # noqa: B023
+            _wait_until("they have left", lambda: all(_has_left(stack, name, run) for run in held), _MOVE_SECONDS)  # noqa: B023
+
+
+@contextmanager
+def _paused(stack: CrashStack, name: str) -> Iterator[None]:
+    parent = psutil.Process(stack.processes.pid(name))
+    members = [parent, *parent.children(recursive=True)]
+    for member in members:
+        member.suspend()
+    yield
+    for member in members:
+        member.resume()
+
+
+def _held(stack: CrashStack, name: str, runs: Sequence[Run]) -> list[Run]:
+    """Return the runs whose triggers are in a triggerer."""
+    return [run for run in runs if not run.point.on_worker and _is_in(stack, name, run.caught)]
+
+
+def _has_left(stack: CrashStack, name: str, run: Run) -> bool:
+    return _is_in(stack, name, run.marks.caught("left"))
+
+
+def _is_in(stack: CrashStack, name: str, caught: Caught | None) -> bool:
+    return caught is not None and os.getsid(caught.pid) == stack.processes.pid(name)
+
+
+def _wait_until(what: str, is_so: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, f"It is not so: {what}"
+        time.sleep(_POLL_SECONDS)
 
 
 def _kill_scheduler(stack: CrashStack, _runs: Sequence[Run]) -> None:
@@ -136,26 +185,47 @@ def _mark_success(_stack: CrashStack, runs: Sequence[Run]) -> None:
         run.mark("success")
 
 
-WORKER = Victim("worker", _kill_workers, needs_worker=True)
-SUPERVISOR = Victim("supervisor", _kill_supervisors, needs_worker=True)
-SLEEPER = Victim(
-    "supervisor; worker wakes late", _kill_supervisors_of_sleepers, needs_worker=True, afterwards=_wake_sleepers
-)
-TRIGGERER = Victim("triggerer", _kill_triggerers)
-SCHEDULER = Victim("scheduler", _kill_scheduler)
+def _has_worker(point: Point) -> bool:
+    return point.on_worker
+
+
+def _has_trigger(point: Point) -> bool:
+    return not point.on_worker
+
+
+def _ends_no_try(point: Point) -> bool:
+    """A try that may go on settles its submission itself: whether there is anything to stop for is open then."""
+    return not point.would_rather_stop
+
+
+WORKER = Victim("worker", _kill_workers, _has_worker)
+SUPERVISOR = Victim("supervisor", _kill_supervisors, _has_worker)
+SLEEPER = Victim("supervisor; worker wakes late", _kill_supervisors_of_sleepers, _has_worker, afterwards=_wake_sleepers)
+ERROR = Victim("(error, retried)", _fail_workers, _has_worker)
+TRIGGERER = Victim("triggerer", _kill_triggerers, _ends_no_try, moves=True)
+PAUSED_TRIGGERER = Victim("triggerer, paused", _pause_triggerers, _has_trigger, moves=True)
+SCHEDULER = Victim("scheduler", _kill_scheduler, _ends_no_try)
 MACHINE = Victim("scheduler and workers", _kill_machine)
-API_SERVER = Victim("api-server", _kill_api_server)
-DATABASE = Victim("database connection", _kill_database)
-CLEAR = Victim("(cleared)", _clear)
-MARK_FAILED = Victim("(marked failed)", _mark_failed, stops=True)
-MARK_SUCCESS = Victim("(marked success)", _mark_success, stops=True)
+API_SERVER = Victim("api-server", _kill_api_server, _ends_no_try)
+DATABASE = Victim("database connection", _kill_database, _ends_no_try)
+CLEAR = Victim("(cleared)", _clear, _ends_no_try, moves=True)
+MARK_FAILED = Victim("(marked failed)", _mark_failed, _ends_no_try, stops=True)
+MARK_SUCCESS = Victim("(marked success)", _mark_success, _ends_no_try, stops=True)
 # The trigger hangs for ever. Airflow's own limit is a minute behind the operator's.
-DEFERRAL_TIMEOUT = Victim("(deferral timed out)", lambda _stack, _runs: None, lets_go=False, timeout=1.0)
+DEFERRAL_TIMEOUT = Victim(
+    "(deferral timed out)",
+    lambda _stack, _runs: None,
+    lambda point: point is EVENT,
+    lets_go=False,
+    wishes={"timeout": 1.0},
+)
 VICTIMS = (
     WORKER,
     SUPERVISOR,
     SLEEPER,
+    ERROR,
     TRIGGERER,
+    PAUSED_TRIGGERER,
     SCHEDULER,
     MACHINE,
     API_SERVER,

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.crash.points import ACCEPTED, Point
+from tests.crash.points import Point
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 from tests.crash.table import Row
-from tests.crash.verdict import complaints, untraceable
+from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, untraceable
 from tests.crash.victims import Victim
+from tests.s3 import S3
 
 Cell = tuple[Point, Victim]
 
@@ -21,15 +22,18 @@ _RECOVERY_SECONDS = 240.0
 _POLL_SECONDS = 0.3
 
 
-def play(stack: CrashStack, handles: Mapping[str, EmulatorHandle], cells: Sequence[Cell], folder: Path) -> list[Row]:
+def play(
+    stack: CrashStack, handles: Mapping[str, EmulatorHandle], s3: S3, cells: Sequence[Cell], folder: Path
+) -> list[Row]:
     """
     Bring a run to the point of each cell, strike all of them, and judge what has become of them.
 
     :param handles: EvoLinks by connection id, at least as many as cells.
+    :param s3: gets large results.
     :param folder: gets a folder for each run.
     """
     runs = {
-        cell: Run(stack.api, handle, conn_id, cell[0], folder / f"{number}", cell[1].timeout)
+        cell: Run(stack.api, handle, conn_id, cell[0], folder / f"{number}", s3, cell[1].wishes)
         for number, (cell, (conn_id, handle)) in enumerate(zip(cells, handles.items(), strict=False))
     }
     for run in runs.values():
@@ -45,8 +49,8 @@ def play(stack: CrashStack, handles: Mapping[str, EmulatorHandle], cells: Sequen
 
 def _bring_to_points(stack: CrashStack, runs: Sequence[Run]) -> None:
     _wait_for_all(stack, runs, lambda run: run.is_at_halt)
-    # The one whose answer is lost comes last: it gives up and goes on within seconds.
-    for run in sorted(runs, key=lambda run: run.point is ACCEPTED):
+    # Those whose answers are lost come last: they give up and go on within seconds.
+    for run in sorted(runs, key=lambda run: bool(run.point.faults) and not run.point.needs_end):
         run.take_last_step()
         _wait_for_all(stack, [run], lambda run: run.is_at_point)
 
@@ -104,5 +108,13 @@ def _row(cell: Cell, run: Run, struck_at: float, lost: Sequence[str]) -> Row:
         landed=facts.landed,
         seconds=None if run.ended_at is None else run.ended_at - struck_at,
         tries=len(run.tries(cell[0].task)),
-        complaints=(*lost, *complaints(facts)),
+        complaints=(*lost, *_judge(cell, facts)),
     )
+
+
+def _judge(cell: Cell, facts: Facts) -> list[str]:
+    point, victim = cell
+    found = complaints_about_a_stop(facts) if point.would_rather_stop else complaints(facts)
+    if victim.moves and not point.on_worker and says_stopped(facts):
+        found.append("the log says that the task was stopped, which it was not")
+    return found

@@ -1,25 +1,28 @@
 """
 Generate and land, with places to be killed at.
 
-The operators are the provider's own. What they call on their way, the task state store and the trigger, is wrapped
-so that a process can be halted before and after; nothing is answered differently.
+The operators are the provider's own. What they call on their way, the task state store, the storage and the trigger,
+is wrapped so that a process can be halted before and after; nothing is answered differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Context, Param
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_evolink.landing.storage import Place
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 from airflow_provider_evolink.waiting import Waited
-from tests.crash.marks import Marks
+from tests.crash.marks import Marks, fail_when_told
 
 PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
 # The points before and after a write, by key and phase.
@@ -52,8 +55,32 @@ class HaltingStore:
             self._marks.reach(after)
 
 
+class HaltingStorage:
+    """A bucket that a process can be halted at, once a part of a file is there."""
+
+    def __init__(self, fs: Any, marks: Marks) -> None:
+        self._fs = fs
+        self._marks = marks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fs, name)
+
+    def open(self, *arguments: Any, **options: Any) -> Any:
+        """Open a file."""
+        file = self._fs.open(*arguments, **options)
+        file.write = partial(self._write, file, file.write)
+        return file
+
+    def _write(self, file: Any, write: Callable[[bytes], int], data: bytes) -> int:
+        written = write(data)
+        if file.parts:
+            self._marks.reach("uploading")
+        return written
+
+
 def halting(context: Context) -> Context:
-    """Return the context with a store that a process can be halted at."""
+    """Return the context with a store that a process can be halted at, and let this process be told to fail."""
+    fail_when_told()
     return {**context, "task_state_store": HaltingStore(context["task_state_store"], marks_of(context))}  # type: ignore[typeddict-item]
 
 
@@ -82,13 +109,18 @@ class HaltingTrigger(EvoLinkGenerationTrigger):
             await marks.reach_on_loop("event")
             yield event
 
+    async def cleanup(self) -> None:
+        """Say that the trigger has ended here, whatever the reason."""
+        await super().cleanup()
+        Marks(Path(self.marks)).note("left")
+
 
 class Generate(EvoLinkImageToVideoOperator):
     """The operator, which can be halted."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit and wait."""
-        self.timeout = context["params"]["timeout"]
+        vars(self).update(context["params"]["wishes"])
         self._marks = marks_of(context)
         return super().execute(halting(context))
 
@@ -106,8 +138,14 @@ class Land(EvoLinkToObjectStorageOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Land."""
-        marks_of(context).reach("before-landing")
-        return super().execute(halting(context))
+        self._marks = marks_of(context)
+        context = halting(context)
+        self._marks.reach("before-landing")
+        return super().execute(context)
+
+    def _place(self) -> Place:
+        place = super()._place()
+        return place if place.is_local else replace(place, fs=HaltingStorage(place.fs, self._marks))
 
 
 with DAG(
@@ -122,7 +160,7 @@ with DAG(
         "conn_id": Param(type="string"),
         "prompt": Param(type="string"),
         "destination": Param(type="string"),
-        "timeout": Param(1800, type="number"),
+        "wishes": Param(type="object", description="arguments of the operator"),
     },
 ):
     generate = Generate(
