@@ -48,7 +48,7 @@ class Run:
     s3: S3
     wishes: Mapping[str, Any]
     run_id: str = ""
-    is_struck: bool = False
+    may_end: bool = False
     ended_at: float | None = None
     sleeper: psutil.Process | None = None
     marks: Marks = field(init=False)
@@ -101,8 +101,8 @@ class Run:
         return bool(state["generations"]) or not self.point.faults
 
     def push_on(self) -> None:
-        """Let EvoLink finish what it has begun, unless the point is in the middle of that."""
-        if self.is_struck or self.point.needs_end:
+        """Let EvoLink finish what it has begun, once that is wanted."""
+        if self.may_end or self.point.needs_end:
             generations = self.evolink.control.state()["generations"]
             if any(one["status"] in {"pending", "processing"} for one in generations):
                 self.evolink.control.advance(_AN_AGE)
@@ -125,6 +125,10 @@ class Run:
                 if self.api.run_state(DAG, self.run_id) in {"success", "failed"} and set(states.values()) <= OVER:
                     self.ended_at = time.monotonic()
         return self.ended_at is not None
+
+    def trigger_has_left(self) -> bool:
+        """Tell whether the trigger has ended, where one waits."""
+        return self.point.on_worker or self.marks.caught("left") is not None
 
     def clear(self) -> None:
         """Clear it from the first task on, as a user would."""

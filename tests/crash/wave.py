@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.crash.points import Point
+from tests.crash.points import DEFERRED, Point
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 from tests.crash.table import Row
@@ -61,7 +61,7 @@ def _strike(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Victim, float]:
         victim.strike(stack, struck)
         at[victim] = time.monotonic()
     for (_, victim), run in runs.items():
-        run.is_struck = True
+        run.may_end = not victim.stops
         if victim.lets_go:
             run.marks.let_go()
     return at
@@ -74,8 +74,11 @@ def _by_victim(runs: Mapping[Cell, Run]) -> dict[Victim, list[Run]]:
 def _clear_stopped(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, list[str]]:
     """Clear what a person has stopped, as who wants the result would; return what could not have been found."""
     stopped = {cell: run for cell, run in runs.items() if cell[1].stops}
+    # A trigger that is told to end asks what became of its task; the clear would change the answer.
+    _wait(stack, list(stopped.values()), Run.trigger_has_left, _RECOVERY_SECONDS)
     lost = {cell: untraceable(run.facts()) for cell, run in stopped.items()}
     for run in stopped.values():
+        run.may_end = True
         run.clear()
     _wait(stack, list(stopped.values()), Run.is_over, _RECOVERY_SECONDS)
     return lost
@@ -117,4 +120,6 @@ def _judge(cell: Cell, facts: Facts) -> list[str]:
     found = complaints_about_a_stop(facts) if point.would_rather_stop else complaints(facts)
     if victim.moves and not point.on_worker and says_stopped(facts):
         found.append("the log says that the task was stopped, which it was not")
+    if victim.stops and point is DEFERRED and not says_stopped(facts):
+        found.append("the log does not say what goes on, though the task was stopped")
     return found
