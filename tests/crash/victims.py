@@ -84,7 +84,7 @@ def _wake_sleepers(_stack: CrashStack, runs: Sequence[Run]) -> None:
     for run in runs:
         assert run.sleeper
         run.sleeper.resume()
-    _wait_until("the woken end", lambda: not any(_is_alive(run.sleeper) for run in runs), _LAST_SECONDS)
+    _wait_until("the woken have ended", lambda: not any(_is_alive(run.sleeper) for run in runs), _LAST_SECONDS)
 
 
 def _is_alive(process: psutil.Process | None) -> bool:
@@ -104,10 +104,14 @@ def _kill_triggerers(stack: CrashStack, runs: Sequence[Run]) -> None:
 def _pause_triggerers(stack: CrashStack, runs: Sequence[Run]) -> None:
     """Pause each that holds triggers until they are elsewhere; it then finds that they are no longer its own."""
     for name in stack.triggerers:
-        if held := _held(stack, name, runs):
-            with _paused(stack, name):
-                _wait_until("the triggers are elsewhere", lambda: not _held(stack, name, runs), _MOVE_SECONDS)  # noqa: B023
-            _wait_until("they have left", lambda: all(_has_left(stack, name, run) for run in held), _MOVE_SECONDS)  # noqa: B023
+        _drive_out(stack, name, runs)
+
+
+def _drive_out(stack: CrashStack, name: str, runs: Sequence[Run]) -> None:
+    held = _held(stack, name, runs)
+    with _paused(stack, name):
+        _wait_until("all are elsewhere", lambda: not _held(stack, name, runs), _MOVE_SECONDS)
+    _wait_until("all have left", lambda: all(_has_left(stack, name, run) for run in held), _MOVE_SECONDS)
 
 
 @contextmanager
@@ -137,7 +141,7 @@ def _is_in(stack: CrashStack, name: str, caught: Caught | None) -> bool:
 def _wait_until(what: str, is_so: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not is_so():
-        assert time.monotonic() < end, f"It is not so: {what}"
+        assert time.monotonic() < end, f"it has not come to it that {what}"
         time.sleep(_POLL_SECONDS)
 
 
