@@ -12,7 +12,7 @@ class Row:
 
     :param charges: generations that were charged.
     :param landed: generations that lie in the destination, whole.
-    :param seconds: from the strike to the end of the run; None if it has not ended.
+    :param seconds: from the start of the strike to the end of the run; None if it has not ended.
     :param tries: of the task that is at the point.
     :param complaints: what must not be.
     """

@@ -58,8 +58,8 @@ def _bring_to_points(stack: CrashStack, runs: Sequence[Run]) -> None:
 def _strike(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Victim, float]:
     at = {}
     for victim, struck in _by_victim(runs).items():
-        victim.strike(stack, struck)
         at[victim] = time.monotonic()
+        victim.strike(stack, struck)
     for (_, victim), run in runs.items():
         run.may_end = not victim.stops
         if victim.lets_go:
