@@ -154,7 +154,7 @@ class Run:
             ledger=self._ledger(),
             returned=self.api.xcom(DAG, self.run_id, "land") or [],
             files=self._files(),
-            uploads=[one["Key"] for one in self.s3.pending() if one["Key"].startswith(f"{self._prefix}/")],
+            uploads=self._uploads(),
         )
 
     def tries(self, task: str) -> list[int]:
@@ -166,6 +166,10 @@ class Run:
         if self.point.in_parts:
             return self.s3.digests(self._prefix)
         return {str(path): _digest(path.read_bytes()) for path in self._landed.rglob("*") if path.is_file()}
+
+    def _uploads(self) -> list[str]:
+        pending = self.s3.pending() if self.point.in_parts else []
+        return [upload["Key"] for upload in pending if upload["Key"].startswith(f"{self._prefix}/")]
 
     @property
     def _landed(self) -> Path:
