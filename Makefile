@@ -30,8 +30,8 @@ test: $(STAMP) ## The whole test suite, offline
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile $(SERVICES:%=--ignore=%)
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 2 --dist loadfile $(SERVICES)
 
-test-crash: .venv/.crash ## Kill everything everywhere: 17 minutes on PostgreSQL, two triggerers
-	@echo "About 17 minutes on 2 cores, on Linux with 4 GB of memory. PostgreSQL and an S3 server come out of .venv;"
+test-crash: .venv/.crash ## Kill everything everywhere: 15 minutes on PostgreSQL, two triggerers
+	@echo "About 15 minutes on 2 cores, on Linux with 4 GB of memory. PostgreSQL and an S3 server come out of .venv;"
 	@echo "all listen on 127.0.0.1 only, and nothing else may be needed or is left behind. The table comes at the end."
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m crash tests/crash
 
