@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--credits", type=float, default=1000.0, help="what the account starts with (default: %(default)s)")
     add("--deny-model", action="append", default=[], help="a model without access; may be repeated")
     add("--media-dir", type=Path, help="folder to keep a copy of every rendered file in")
-    add("--seed", type=int, help="makes ids and links repeatable")
+    add("--seed", type=int, help="makes ids, links and the chances of faults repeatable")
     return parser
 
 

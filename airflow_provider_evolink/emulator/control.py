@@ -23,7 +23,14 @@ class Control:
         self._client = httpx.Client(base_url=f"{url}/_emulator", timeout=30, trust_env=False)
 
     def inject(
-        self, fault: str, on: str = "any", times: int | None = 1, *, after: int = 0, **options: Any
+        self,
+        fault: str,
+        on: str = "any",
+        times: int | None = 1,
+        *,
+        after: int = 0,
+        chance: float = 1.0,
+        **options: Any,
     ) -> dict[str, Any]:
         """Switch a fault on.
 
@@ -32,11 +39,12 @@ class Control:
             that the fault can strike at.
         :param times: how often it strikes; None until reset.
         :param after: how many matching requests pass first.
+        :param chance: of striking at each request after that; the emulator's seed makes it repeatable.
         :param options: what the fault can be told, such as `retry_after=2`.
         :return: the fault, with all its options.
         :raises ControlError: there is no such fault, or not there, or not with this option.
         """
-        wanted = {"fault": fault, "on": on, "times": times, "after": after, "options": options}
+        wanted = {"fault": fault, "on": on, "times": times, "after": after, "chance": chance, "options": options}
         return self._call("POST", "/faults", wanted)
 
     def state(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -78,6 +79,7 @@ class Fault:
     :param times: how often it still strikes; None until reset.
     :param after: requests that it still lets pass.
     :param options: as chosen, with defaults filled in.
+    :param chance: of striking at each request that is then left to it.
     :param struck: how often it struck.
     """
 
@@ -86,6 +88,7 @@ class Fault:
     times: int | None
     after: int
     options: Mapping[str, Any]
+    chance: float = 1.0
     struck: int = 0
 
     def describe(self) -> dict[str, Any]:
@@ -94,12 +97,18 @@ class Fault:
 
 
 class Faults:
-    """The faults that are switched on, in the order they were."""
+    """The faults that are switched on, in the order they were.
 
-    def __init__(self) -> None:
+    :param dice: decides where a fault has only a chance.
+    """
+
+    def __init__(self, dice: random.Random | None = None) -> None:
+        self._dice = dice or random.Random()
         self._faults: list[Fault] = []
 
-    def inject(self, name: str, on: str, times: int | None, after: int, options: Mapping[str, Any]) -> Fault:
+    def inject(
+        self, name: str, on: str, times: int | None, after: int, options: Mapping[str, Any], chance: float = 1.0
+    ) -> Fault:
         """Switch a fault on.
 
         :param name: its kind.
@@ -107,7 +116,8 @@ class Faults:
         :param times: how often; None until reset.
         :param after: how many matching requests to let pass first.
         :param options: see `KINDS`.
-        :raises UnknownFaultError: there is no such fault, it cannot strike there, or it has no such option.
+        :param chance: more than 0, at most 1. Of several faults, each gets the requests that those before it spare.
+        :raises UnknownFaultError: there is no such fault, it cannot strike there or so often, or has no such option.
         """
         kind = KINDS.get(name)
         if kind is None:
@@ -117,7 +127,9 @@ class Faults:
             raise UnknownFaultError(f"{name} cannot strike at {on!r}, only at {', '.join(sorted(kind.where))}")
         if unknown := set(options) - set(kind.options):
             raise UnknownFaultError(f"{name} has no option {', '.join(sorted(unknown))}")
-        fault = Fault(name, where, times, after, {**kind.options, **options})
+        if not 0 < chance <= 1:
+            raise UnknownFaultError(f"{name} cannot have the chance {chance!r}: more than 0 and at most 1 is wanted")
+        fault = Fault(name, where, times, after, {**kind.options, **options}, chance)
         self._faults.append(fault)
         return fault
 
@@ -130,12 +142,16 @@ class Faults:
         for fault in self._faults:
             if endpoint not in fault.on or KINDS[fault.name].stage != stage or fault.times == fault.struck:
                 continue
-            if fault.after > 0:
-                fault.after -= 1
-                continue
-            fault.struck += 1
-            return fault
+            if self._is_due(fault):
+                fault.struck += 1
+                return fault
         return None
+
+    def _is_due(self, fault: Fault) -> bool:
+        if fault.after > 0:
+            fault.after -= 1
+            return False
+        return fault.chance == 1 or self._dice.random() < fault.chance
 
     def describe(self) -> list[dict[str, Any]]:
         """Return all faults as JSON values, spent ones too."""

@@ -14,6 +14,15 @@ from starlette.requests import Request
 from airflow_provider_evolink.emulator.faults import UnknownFaultError
 from airflow_provider_evolink.emulator.world import World
 
+_FAULT_TYPES = {
+    "fault": str,
+    "on": str,
+    "times": int | None,
+    "after": int,
+    "chance": int | float,
+    "options": dict,
+}
+
 
 class PanelError(ValueError):
     """The control endpoint was asked for something it cannot do."""
@@ -23,10 +32,10 @@ def inject(world: World, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Switch a fault on.
 
     :param world: where.
-    :param wanted: `fault`, and if need be `on`, `times`, `after`, `options`; see `Faults.inject`.
+    :param wanted: `fault`, and if need be `on`, `times`, `after`, `chance`, `options`; see `Faults.inject`.
     :raises PanelError: there is no such fault.
     """
-    _check_names(wanted, {"fault", "on", "times", "after", "options"})
+    _check_names(wanted, set(_FAULT_TYPES))
     _check_types(wanted)
     try:
         fault = world.faults.inject(
@@ -35,6 +44,7 @@ def inject(world: World, wanted: Mapping[str, Any]) -> dict[str, Any]:
             times=wanted.get("times", 1),
             after=wanted.get("after", 0),
             options=wanted.get("options", {}),
+            chance=wanted.get("chance", 1.0),
         )
     except UnknownFaultError as error:
         raise PanelError(str(error)) from error
@@ -85,6 +95,6 @@ def _check_names(wanted: Mapping[str, Any], known: set[str]) -> None:
 
 
 def _check_types(wanted: Mapping[str, Any]) -> None:
-    for name, types in {"fault": str, "on": str, "times": int | None, "after": int, "options": dict}.items():
+    for name, types in _FAULT_TYPES.items():
         if name in wanted and not isinstance(wanted[name], types):
             raise PanelError(f"{name} of the wrong type: {wanted[name]!r}")

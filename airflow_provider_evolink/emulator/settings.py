@@ -18,7 +18,7 @@ class Settings:
     :param credits: what the account starts with.
     :param denied_models: models that the account has no access to.
     :param media_dir: where rendered files are kept too, for people to look at; None keeps them in memory only.
-    :param seed: makes ids and link secrets repeatable; None for fresh ones.
+    :param seed: makes ids, link secrets and the chances of faults repeatable; None for fresh ones.
     """
 
     clock: float = 1.0

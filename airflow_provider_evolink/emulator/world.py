@@ -36,7 +36,6 @@ class World:
         self.clock = Clock(settings.clock)
         self.account = Account(settings.credits)
         self.keys = Keys()
-        self.faults = Faults()
         self.uploads = Uploads()
         self.jobs: dict[str, Job] = {}
         self.requests: Counter[str] = Counter()
@@ -44,6 +43,7 @@ class World:
         self.leaks = Leaks(settings.keys)
         self.link_life: timedelta | None = None
         self._random = random.Random(settings.seed)
+        self.faults = Faults(self._random)
         self._files: dict[str, tuple[Job, int]] = {}
         self._unsettled: list[tuple[float, str]] = []
         self._settled: dict[str, float] = {}

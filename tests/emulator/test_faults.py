@@ -4,13 +4,17 @@
 from __future__ import annotations
 
 import json
+import random
 import time
+from collections import Counter
 
 import httpx
 import pytest
 
 from airflow_provider_evolink.emulator.control import ControlError
 from airflow_provider_evolink.emulator.faults import ENDPOINTS, KINDS, Faults
+from airflow_provider_evolink.emulator.settings import Settings
+from airflow_provider_evolink.emulator.world import World
 
 IMAGE = {"model": "gpt-image-2", "size": "64x64"}
 
@@ -36,6 +40,37 @@ def test_fault_lets_requests_pass_first(api):
     assert [ask(api).status_code for _ in range(4)] == [200, 200, 500, 200]
 
 
+def test_fault_strikes_by_chance():
+    """With `chance`, about so many of the requests are struck, and the same ones for the same seed."""
+    faults, same = Faults(random.Random(7)), Faults(random.Random(7))
+    for some in (faults, same):
+        some.inject("reset", "read", None, 0, {}, chance=0.2)
+    struck = [faults.take("read", "answer") is not None for _ in range(1000)]
+    assert 150 < sum(struck) < 250
+    assert struck == [same.take("read", "answer") is not None for _ in range(1000)]
+
+
+def test_faults_with_a_chance_share_the_requests(api):
+    """Many faults can be active at once: what one spares goes to the next, and the state tells each one's share."""
+    api.control.inject("server_error", "credits", None, chance=0.5)
+    api.control.inject("rate_limit", "credits", None, chance=0.5)
+    statuses = Counter(ask(api).status_code for _ in range(100))
+    told = {fault["name"]: (fault["chance"], fault["struck"]) for fault in api.control.state()["faults"]}
+    assert told == {"server_error": (0.5, statuses[500]), "rate_limit": (0.5, statuses[429])}
+    assert statuses.keys() == {200, 429, 500}
+
+
+def test_the_seed_decides_whom_chance_strikes():
+    """Two emulators with the same seed strike the same requests."""
+
+    def struck(seed: int) -> list[bool]:
+        faults = World(Settings(seed=seed)).faults
+        faults.inject("reset", "read", None, 0, {}, chance=0.5)
+        return [faults.take("read", "answer") is not None for _ in range(64)]
+
+    assert struck(1) == struck(1) != struck(2)
+
+
 def test_fault_strikes_only_where_told(api):
     """With `on`, the endpoint is picked."""
     api.control.inject("server_error", "models")
@@ -51,6 +86,8 @@ def test_fault_strikes_only_where_told(api):
         {"fault": "stall", "on": "read"},
         {"fault": "html", "on": "nowhere"},
         {"fault": "rate_limit", "seconds": 1},
+        {"fault": "reset", "chance": 0},
+        {"fault": "reset", "chance": 1.5},
     ],
 )
 def test_impossible_faults_are_refused(api, wrong):
@@ -214,6 +251,7 @@ def test_requests_are_counted(api):
         ("faults", []),
         ("faults", {"fault": "slow", "options": 3}),
         ("faults", {"fault": "slow", "times": "often"}),
+        ("faults", {"fault": "slow", "chance": "rarely"}),
     ],
 )
 def test_nonsense_is_refused_by_the_control_endpoint(api, path, body):
