@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api import answers
-from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
+from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
 from airflow_provider_evolink.api.pacing import EXPLICIT_FLOOR, Outcome, Stop, Watch, deferral_seconds
 from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, conf
 from airflow_provider_evolink.exceptions import airflow_errors
@@ -154,7 +154,9 @@ class WaitsForGeneration(BaseOperator):
         try:
             seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
         except EvoLinkError as error:
-            if error.permanent or not may_wait:
+            # Its end was seen just now, so that there is no such generation can't be the last word.
+            is_final_word = error.permanent and not isinstance(error, GenerationNotFoundError)
+            if is_final_word or not may_wait:
                 raise
             self.log.warning("%s It is waited for again.", error)
             return self._await(context, waited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from airflow_provider_evolink.api.errors import GenerationFailedError, Generatio
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from tests.stage import Stage
+from tests.stage import Stage, first_event
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
 
@@ -104,6 +105,21 @@ def test_failed_questions_are_endured(emulator: EmulatorHandle, stage: Stage, fa
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
+def test_one_not_found_after_the_end_is_not_believed(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A stray 404 for a generation whose end the trigger has seen does not fail the task: it is waited for again."""
+    task = operator()
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(stage.context)
+    event = asyncio.run(first_event(deferred.value.trigger))
+    emulator.control.inject("vanished", on="read")
+
+    with pytest.raises(TaskDeferred) as again:
+        task.resume_execution("execute_complete", {"event": event}, stage.context)
+
+    event = asyncio.run(first_event(again.value.trigger))
+    assert task.resume_execution("execute_complete", {"event": event}, stage.context)["status"] == "completed"
+
+
 def test_patience_ends(emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """When EvoLink can't be asked for too long, the worker looks itself; a retry goes on."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "2")
@@ -120,9 +136,7 @@ def test_a_revoked_key_ends_the_wait(emulator: EmulatorHandle, stage: Stage, mon
     with pytest.raises(TaskDeferred) as deferred:
         task.execute(stage.context)
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", emulator.airflow_connection.replace("sk-", "sk-other-"))
-    from tests.stage import first_event
-
-    event = __import__("asyncio").run(first_event(deferred.value.trigger))
+    event = asyncio.run(first_event(deferred.value.trigger))
     assert event["outcome"] == "refused"
     with pytest.raises(EvoLinkFailException, match="401"):
         task.resume_execution("execute_complete", {"event": event}, stage.context)
