@@ -84,8 +84,12 @@ class AirflowApi:
 
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return a run's task instances, mapped ones too."""
-        found: list[dict[str, Any]] = self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=1000)["task_instances"]
-        return found
+        found: list[dict[str, Any]] = []
+        while True:  # Airflow gives at most 100 at once, whatever it is asked for
+            page = self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=100, offset=len(found))
+            found += page["task_instances"]
+            if not page["task_instances"] or len(found) >= page["total_entries"]:
+                return found
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of each task of a run; for mapped tasks use :meth:`task_instances`."""
