@@ -7,7 +7,10 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from demo.environment import clean_environment, free_port
 from demo.processes import Processes
@@ -19,6 +22,20 @@ _OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max
 
 class PostgresMissingError(Exception):
     """It is not installed."""
+
+
+@contextmanager
+def running_postgres(home: Path) -> Iterator[tuple[Processes, str]]:
+    """Run a PostgreSQL; return the processes, which others may join, and its address in SQLAlchemy's form.
+
+    :param home: of the Airflow that it serves.
+    """
+    # The folder outlives the server, and lies where who is not root may look: pytest's folders are its user's own.
+    with (
+        TemporaryDirectory(prefix="evolink-crash-", ignore_cleanup_errors=True) as folder,
+        Processes(home / "components") as processes,
+    ):
+        yield processes, start_postgres(processes, Path(folder))
 
 
 def start_postgres(processes: Processes, folder: Path) -> str:

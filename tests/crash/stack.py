@@ -16,6 +16,7 @@ from tests.crash.run import DAG, S3_CONN
 from tests.s3 import S3
 
 ROOT = Path(__file__).parents[2]
+DAGS = Path(__file__).parent / "dags"
 # A submission's answer is given up soon, so that a run whose answer is lost goes on soon.
 SUBMIT_TIMEOUT = 8
 SETTINGS = {
@@ -39,12 +40,21 @@ class CrashStack(AirflowStack):
     :param env: connections, and the database if it is not SQLite.
     :param triggerers: how many.
     :param processes: those it needs.
+    :param dag: the one that is to run.
+    :param dags: the folder it is in.
     """
 
     def __init__(
-        self, home: Path, env: Mapping[str, str], triggerers: int = 1, processes: Processes | None = None
+        self,
+        home: Path,
+        env: Mapping[str, str],
+        triggerers: int = 1,
+        processes: Processes | None = None,
+        dag: str = DAG,
+        dags: Path = DAGS,
     ) -> None:
-        super().__init__(home, Path(__file__).parent / "dags", SETTINGS | dict(env), processes=processes)
+        super().__init__(home, dags, SETTINGS | dict(env), processes=processes)
+        self._dag = dag
         self.triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
 
     def start(self, component: str) -> None:
@@ -68,8 +78,8 @@ class CrashStack(AirflowStack):
         for name in self.triggerers[1:]:
             self.start(name)
         self.wait_until("all triggerers", lambda: self._living_triggerers() == len(self.triggerers))
-        self.wait_for_dag(DAG)
-        self.api.unpause(DAG)
+        self.wait_for_dag(self._dag)
+        self.api.unpause(self._dag)
 
     def _living_triggerers(self) -> int:
         return int(self.api.get("jobs", job_type="TriggererJob", is_alive=True)["total_entries"])

@@ -7,16 +7,13 @@ One Airflow on PostgreSQL, with two triggerers, serves all. For each victim all 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from demo.processes import Processes
 from tests.crash.points import POINTS
-from tests.crash.postgres import start_postgres
+from tests.crash.postgres import running_postgres
 from tests.crash.stack import CrashStack, connections, evolinks
 from tests.crash.table import Row
 from tests.crash.victims import VICTIMS, Victim
@@ -39,13 +36,10 @@ def stack(
 ) -> Iterator[CrashStack]:
     """Airflow as in production: PostgreSQL, and two triggerers."""
     home = tmp_path_factory.mktemp("airflow")
-    with ExitStack() as exits:
-        # Outlives the server, and lies where who is not root may look: pytest's folders are its user's own.
-        folder = exits.enter_context(TemporaryDirectory(prefix="evolink-crash-", ignore_cleanup_errors=True))
-        processes = exits.enter_context(Processes(home / "components"))
-        address = start_postgres(processes, Path(folder))
+    with running_postgres(home) as (processes, address):
         env = connections(handles, s3) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}
-        yield exits.enter_context(CrashStack(home, env, triggerers=2, processes=processes))
+        with CrashStack(home, env, triggerers=2, processes=processes) as some:
+            yield some
 
 
 def cells_of(victim: Victim) -> list[Cell]:
