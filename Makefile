@@ -9,7 +9,7 @@ SERVICES := tests/services tests/crash
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-crash check lock clean
+.PHONY: help setup demo ui test test-crash chaos check lock clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,11 @@ test-crash: .venv/.crash ## Kill everything everywhere: 15 minutes on PostgreSQL
 	@echo "About 15 minutes on 2 cores, on Linux with 4 GB of memory. PostgreSQL and an S3 server come out of .venv;"
 	@echo "all listen on 127.0.0.1 only, and nothing else may be needed or is left behind. The table comes at the end."
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m crash tests/crash
+
+chaos: .venv/.crash ## 200 generations in a storm of faults and kills: 15 minutes; SEED=7 repeats a storm
+	@echo "About 15 minutes, 40 at most. Needed: Linux, 2 cores, 4 GB of memory, 2 GB in $${TMPDIR:-/tmp}"
+	@env -u EVOLINK_API_KEY CHAOS_SEED="$(SEED)" CHAOS_TASKS="$(TASKS)" \
+	  $(BIN)/python -m pytest -m chaos --log-cli-level=INFO --log-cli-format="%(message)s" tests/chaos
 
 .venv/.crash: $(STAMP)
 	@echo "Adding PostgreSQL to .venv (wheels of 30 MB; nothing is installed on the machine)"
