@@ -19,10 +19,11 @@ class AirflowApi:
     """A client of Airflow's REST API, logged in as admin.
 
     :param url: where the api-server listens.
+    :param timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False)
+    def __init__(self, url: str, timeout: float = _TIMEOUT_SECONDS) -> None:
+        self._client = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
 
     def close(self) -> None:
         """Close the connections."""

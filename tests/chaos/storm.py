@@ -7,7 +7,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from demo.rest import AirflowApi
 from tests.chaos.strikes import Killer
 from tests.chaos.verdict import Facts, Video
 from tests.chaos.wishes import wishes
@@ -24,7 +25,7 @@ from tests.crash.stack import CrashStack
 DAG = "chaos"
 GROUP = "video"
 _LONGER_THAN_ANY_GENERATION = 3600.0
-_TICK_SECONDS, _LOOK_SECONDS, _NEWS_SECONDS = 0.5, 5.0, 30.0
+_TICK_SECONDS, _LOOK_SECONDS, _ANSWER_SECONDS, _NEWS_SECONDS = 0.5, 5.0, 4.0, 30.0
 
 
 @dataclass
@@ -48,6 +49,11 @@ class Storm:
     def ride_out(self, killer: Killer, limit: float) -> float:
         """Start the run, and let it be struck until it is over; return the seconds that took, at most the limit."""
         self.run_id = self.stack.api.trigger(DAG, {"destination": str(self.destination)})
+        # Impatient: while an answer is waited for, nobody is struck, started again or woken.
+        with closing(AirflowApi(self.stack.url, _ANSWER_SECONDS)) as api:
+            return self._watch(api, killer, limit)
+
+    def _watch(self, api: AirflowApi, killer: Killer, limit: float) -> float:
         start = time.monotonic()
         look_at, news_at = _LOOK_SECONDS, 0.0
         while (now := time.monotonic() - start) < limit:
@@ -57,16 +63,16 @@ class Storm:
                 self.tell(f"{now:5.0f} s: {self._news()}; {killer.done.total()} strikes")
                 news_at = now + _NEWS_SECONDS
             if now >= look_at:
-                if self._is_over():
+                if self._is_over(api):
                     break
                 look_at = now + _LOOK_SECONDS
             time.sleep(_TICK_SECONDS)
         killer.wake()
         return time.monotonic() - start
 
-    def _is_over(self) -> bool:
+    def _is_over(self, api: AirflowApi) -> bool:
         with suppress(httpx.HTTPError):
-            return self.stack.api.run_state(DAG, self.run_id) in {"success", "failed"}
+            return api.run_state(DAG, self.run_id) in {"success", "failed"}
         return False
 
     def _news(self) -> str:

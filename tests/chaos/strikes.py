@@ -71,11 +71,15 @@ class Killer:
     :param stack: on whom.
     :param strikes: what is planned.
     :param seed: picks one of many.
+    :param tell: is given a line for each strike.
     """
 
-    def __init__(self, stack: CrashStack, strikes: Sequence[Strike], seed: int) -> None:
+    def __init__(
+        self, stack: CrashStack, strikes: Sequence[Strike], seed: int, tell: Callable[[str], object] = str
+    ) -> None:
         self.done: Counter[str] = Counter()
         self._stack = stack
+        self._tell = tell
         self._plan = list(strikes)
         self._dice = random.Random(seed)
         self._next_at = 0.0
@@ -99,6 +103,7 @@ class Killer:
         with suppress(psutil.Error, ProcessLookupError, IndexError):
             if self._strike[strike.victim](now):
                 self.done[strike.victim] += 1
+                self._tell(f"{now:5.0f} s: {strike.victim}")
                 self._next_at = now + strike.pause
                 del self._plan[0]
 

@@ -59,7 +59,7 @@ def test_whatever_fails_and_whoever_dies_each_video_is_paid_for_once_and_lands(t
         with CrashStack(tmp_path / "airflow", env, 2, processes, dag=DAG, dags=dags) as stack:
             weather.break_out(evolink.control)
             storm = Storm(stack, evolink, tmp_path / "films", tmp_path / "landed", log.info)
-            killer = strikes.Killer(stack, strikes.plan(seed), seed)
+            killer = strikes.Killer(stack, strikes.plan(seed), seed, log.info)
             seconds = storm.ride_out(killer, LIMIT_SECONDS)
             stack.revive()
             stack.wait_until("Airflow's components", lambda: not stack.api.missing(), timeout=120)
