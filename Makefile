@@ -35,8 +35,8 @@ test-crash: .venv/.crash ## Kill everything everywhere: 15 minutes on PostgreSQL
 	@echo "all listen on 127.0.0.1 only, and nothing else may be needed or is left behind. The table comes at the end."
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m crash tests/crash
 
-chaos: .venv/.crash ## 200 generations in a storm of faults and kills: 15 minutes; SEED=7 repeats a storm
-	@echo "About 15 minutes, 40 at most. Needed: Linux, 2 cores, 4 GB of memory, 2 GB in $${TMPDIR:-/tmp}"
+chaos: .venv/.crash ## 200 generations in a storm of faults and kills: 7 to 15 minutes; SEED=7 repeats a storm
+	@echo "7 to 15 minutes, 40 at most. Needed: Linux, 2 cores, 4 GB of memory, 2 GB in $${TMPDIR:-/tmp}"
 	@env -u EVOLINK_API_KEY CHAOS_SEED="$(SEED)" CHAOS_TASKS="$(TASKS)" \
 	  $(BIN)/python -m pytest -m chaos --log-cli-level=INFO --log-cli-format="%(message)s" tests/chaos
 
