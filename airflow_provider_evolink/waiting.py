@@ -149,23 +149,26 @@ class WaitsForGeneration(BaseOperator):
         return run(wait)
 
     def _end(self, context: Context, waited: Waited, stop: Stop) -> dict[str, Any]:
-        is_ended = stop.outcome is Outcome.FINAL
-        may_wait = self.deferrable and is_ended and time.time() < self._watch(waited).deadline
+        has_time = self.deferrable and time.time() < self._watch(waited).deadline
         try:
             seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
         except EvoLinkError as error:
+            if stop.outcome is Outcome.UNREACHABLE and not error.permanent:
+                raise self._unfinished(stop, waited) from error
             # Its end was seen just now, so that there is no such generation can't be the last word.
             is_final_word = error.permanent and not isinstance(error, GenerationNotFoundError)
-            if is_final_word or not may_wait:
+            if is_final_word or not has_time or stop.outcome is not Outcome.FINAL:
                 raise
             self.log.warning("%s It is waited for again.", error)
             return self._await(context, waited)
         waited = self._known_better(context, waited, seen)
         if seen.is_final:
             return self._conclude(context, waited, seen)
-        if may_wait:
+        if has_time and stop.outcome is not Outcome.DEADLINE:
+            # It was believed ended, unknown or out of reach, and is not.
             return self._await(context, waited)
-        raise self._unfinished(replace(stop, outcome=Outcome.DEADLINE) if is_ended else stop, waited)
+        is_over = stop.outcome is Outcome.FINAL
+        raise self._unfinished(replace(stop, outcome=Outcome.DEADLINE) if is_over else stop, waited)
 
     def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:  # noqa: ARG002
         """What is waited for, as a look at it has shown it."""

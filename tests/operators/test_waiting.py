@@ -120,14 +120,36 @@ def test_one_not_found_after_the_end_is_not_believed(emulator: EmulatorHandle, s
     assert task.resume_execution("execute_complete", {"event": event}, stage.context)["status"] == "completed"
 
 
-def test_patience_ends(emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When EvoLink can't be asked for too long, the worker looks itself; a retry goes on."""
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_patience_ends(
+    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    """When EvoLink can't be asked for too long, and a worker can't ask either, the task fails; a retry goes on."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "2")
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
     emulator.control.run_at(0.1)
-    emulator.control.inject("html", on="read", times=3)
+    emulator.control.inject("html", on="read", times=3 + 4)
 
-    with pytest.raises(PollingFailedError, match="could not be asked about"):
-        stage.play(operator())
+    with pytest.raises(PollingFailedError, match="could not be asked about for too long"):
+        stage.play(operator(deferrable=deferrable))
+
+    emulator.control.advance(1000)
+    assert stage.retry(operator())["status"] == "completed"
+    assert emulator.control.state()["requests"]["submit"] == 1
+
+
+@pytest.mark.parametrize("outcome", ["unreachable", "refused", "final"])
+def test_what_a_worker_finds_alive_is_waited_for_again(emulator: EmulatorHandle, stage: Stage, outcome: str) -> None:
+    """A trigger that gave up, for a stray 404 or an outage that is over, costs a moment, not the task."""
+    emulator.control.run_at(0.1)
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(stage.context, {"outcome": outcome, "status": "processing"})
+    emulator.control.advance(1000)
+    assert task.execute_complete(stage.context, {"outcome": outcome})["status"] == "completed"
 
 
 def test_a_revoked_key_ends_the_wait(emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

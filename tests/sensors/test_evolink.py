@@ -218,6 +218,8 @@ def test_patience_ends(
         task.execute(stage.context)
 
     event = {"outcome": "unreachable", "status": "processing", "detail": "HTTP 502"}
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+    emulator.control.inject("server_error", on="read", times=4, status=502)
     with pytest.raises(PollingFailedError, match="HTTP 502"):
         task.resume_execution("execute_complete", {"event": event}, stage.context)
     emulator.control.advance(1000)
