@@ -1,38 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The waiting: one client for each event loop and connection, shared by every generation that is waited for.
+The waiting: one loop for each event loop and connection asks for all generations that are waited for.
 
-The first to wait looks the connection up and opens the client, the last to leave closes it. What is asked when, and
-when to stop, is decided in :mod:`~airflow_provider_evolink.api.pacing`.
+A wait is a future that the loop fulfils. The loop sleeps until some are due, takes up to fifty of them into one
+request, keeps few requests in flight, and slows down for everybody when EvoLink says so. What is asked when, and when
+to stop, is decided in :mod:`~airflow_provider_evolink.api.pacing`; how many fit into a request, in
+:mod:`~airflow_provider_evolink.api.reader`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
+import contextvars
+import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from airflow_provider_evolink.account import Account, Lookup
 from airflow_provider_evolink.api import pacing
-from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, MalformedAnswerError
-from airflow_provider_evolink.api.pacing import Ask, Progress, Stop, Watch
+from airflow_provider_evolink.api.errors import ApiError, EvoLinkError, MalformedAnswerError, RateLimitedError
+from airflow_provider_evolink.api.generation import COMPLETED
+from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
+from airflow_provider_evolink.api.reader import Reader
+from airflow_provider_evolink.api.schedule import Durations, Plan
+from airflow_provider_evolink.api.settings import LIGHT_CONNECTIONS
+from airflow_provider_evolink.api.throttle import Throttle
+from airflow_provider_evolink.wheel import Wheel
 
 if TYPE_CHECKING:
-    from airflow_provider_evolink.api.client import EvoLinkClient
-    from airflow_provider_evolink.api.generation import Generation
-    from airflow_provider_evolink.api.settings import Settings
+    from collections.abc import Mapping
 
-Lookup = Callable[[], Awaitable["Settings"]]
+    from airflow_provider_evolink.api.generation import Generation
+
+log = logging.getLogger(__name__)
+
 Tell = Callable[[str], None]
 
-# The first look-up of a triggerer takes up to 20 s; one that was not answered by then never will be.
-_LOOKUP_SECONDS = 60.0
-# A key that was refused is not looked up again before.
-_RENEWAL_SECONDS = 30.0
+# Eight requests for fifty each are plenty; where each generation is read by itself, a crowd needs more of them.
+MAX_IN_FLIGHT, MAX_SINGLES_IN_FLIGHT = 8, LIGHT_CONNECTIONS
+# Lines about progress in one process; a changed status is told in any case.
+LINES_PER_SECOND = 5.0
+_LONGEST_SLEEP = 60.0
+_REBUILD_SECONDS = 10.0
+
+
+class _Wait:
+    """One generation that is waited for."""
+
+    __slots__ = ("context", "future", "progress", "tell", "was_left_out", "watch")
+
+    def __init__(self, watch: Watch, tell: Tell) -> None:
+        self.watch = watch
+        self.tell = tell
+        self.progress = Progress()
+        self.future: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        # The loop runs in no wait's context, and a line must come into the log of the wait that it is about.
+        self.context = contextvars.copy_context()
+        self.was_left_out = False
 
 
 class Poller:
@@ -43,11 +72,18 @@ class Poller:
     """
 
     def __init__(self, lookup: Lookup) -> None:
-        self._lookup = lookup
-        self._opening: asyncio.Task[EvoLinkClient] | None = None
-        self._clients: list[EvoLinkClient] = []
-        self._waiting = 0
-        self._renewed_at = -math.inf
+        self._account = Account(lookup)
+        self._reader = Reader()
+        self._durations = Durations()
+        self._throttle = Throttle()
+        self._lines = Throttle(LINES_PER_SECOND)
+        self._wheel: Wheel[_Wait] = Wheel()
+        self._left_out: deque[_Wait] = deque()
+        self._waits: set[_Wait] = set()
+        self._wake = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
+        self._rebuilt_at = float("-inf")
 
     async def wait(self, watch: Watch, tell: Tell) -> Stop:
         """
@@ -56,93 +92,148 @@ class Poller:
         :param tell: is given a line whenever something has changed.
         :return: why the waiting ended; it never raises an error of EvoLink's.
         """
-        progress = Progress()
-        delay = pacing.first_delay(watch, now=time.time(), chance=random.random())
-        while True:
-            await asyncio.sleep(delay)
-            step = await self._ask(watch, progress)
-            if isinstance(step, Stop):
-                return step
-            if step.news:
-                tell(step.news)
-            progress, delay = step.progress, step.delay
-
-    async def _ask(self, watch: Watch, progress: Progress) -> Ask | Stop:
+        one = _Wait(watch, tell)
+        self._waits.add(one)
+        self._hold(one, pacing.first_delay(watch, self._plan(one), now=time.time(), chance=random.random()))
+        self._begin()
         try:
-            seen = await self._read(watch.generation_id)
-        except EvoLinkError as error:
-            return pacing.after_failure(watch, progress, error, now=time.time(), chance=random.random())
-        return pacing.after_answer(watch, progress, seen, now=time.time(), chance=random.random())
-
-    async def _read(self, generation_id: str) -> Generation:
-        opening = self._current()
-        used = await self._client(opening)
-        try:
-            return await used.generation(generation_id)
-        except AuthenticationError:
-            if not self._may_renew(opening):
-                raise
-            return await (await self._client(self._current())).generation(generation_id)
-
-    def _may_renew(self, refused: asyncio.Task[EvoLinkClient]) -> bool:
-        """A key may have been rotated: look it up once, however many were refused, and not again at once."""
-        if self._opening is refused:
-            if time.monotonic() - self._renewed_at < _RENEWAL_SECONDS:
-                return False
-            self._renewed_at = time.monotonic()
-            self._forget(refused)
-        return True
-
-    def _current(self) -> asyncio.Task[EvoLinkClient]:
-        if self._opening is None:
-            self._opening = asyncio.ensure_future(self._open())
-        return self._opening
-
-    async def _client(self, opening: asyncio.Task[EvoLinkClient]) -> EvoLinkClient:
-        try:
-            return await asyncio.shield(opening)
-        except EvoLinkError:
-            self._forget(opening)
-            raise
-        except Exception as error:
-            self._forget(opening)
-            raise MalformedAnswerError(
-                f"The connection could not be looked up ({type(error).__name__}: {error}). It is tried again."
-            ) from error
-
-    async def _open(self) -> EvoLinkClient:
-        from airflow_provider_evolink.api.client import EvoLinkClient
-
-        async with asyncio.timeout(_LOOKUP_SECONDS):
-            settings = await self._lookup()
-        client = EvoLinkClient(settings)
-        self._clients.append(client)
-        return client
-
-    def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
-        if self._opening is opening:
-            self._opening = None
-
-    async def close(self) -> None:
-        """Close every client that was opened; those whose key was refused may have been in use until now."""
-        opening, self._opening = self._opening, None
-        clients, self._clients = self._clients, []
-        if opening is not None:
-            opening.cancel()
-        for client in clients:
-            with suppress(Exception):
-                await client.close()
-
-    @asynccontextmanager
-    async def in_use(self) -> AsyncIterator[Poller]:
-        """Count as waiting; whoever leaves last closes the client."""
-        self._waiting += 1
-        try:
-            yield self
+            return await one.future
         finally:
-            self._waiting -= 1
-            if self._waiting == 0:
-                await self.close()
+            self._waits.discard(one)
+            if not self._waits:
+                await self._close()
+
+    def _begin(self) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+            self._loop.add_done_callback(self._ended)
+
+    async def _run(self) -> None:
+        while True:
+            await self._until_due()
+            await asyncio.sleep(self._throttle.reserve(time.monotonic()))
+            if waits := self._due():
+                asking = asyncio.create_task(self._ask(waits))
+                self._asking.add(asking)
+                asking.add_done_callback(self._has_asked)
+
+    def _has_asked(self, asking: asyncio.Task[None]) -> None:
+        self._asking.discard(asking)
+        self._wake.set()
+
+    async def _until_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (left := self._seconds_left(time.monotonic())) > 0:
+            self._wake.clear()
+            alarm = loop.call_later(left, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                alarm.cancel()
+
+    def _seconds_left(self, now: float) -> float:
+        """Return how long the loop may sleep if nobody wakes it."""
+        most = MAX_IN_FLIGHT if self._reader.width(now) > 1 else MAX_SINGLES_IN_FLIGHT
+        if len(self._asking) >= most:
+            return _LONGEST_SLEEP
+        return 0.0 if self._left_out else min(self._wheel.next_due() - now, _LONGEST_SLEEP)
+
+    def _due(self) -> list[_Wait]:
+        """Take those to be asked about with one request; those that a batch left out come first, each by itself."""
+        now = time.monotonic()
+        taken = [self._left_out.popleft()] if self._left_out else self._wheel.take(now, self._reader.width(now))
+        return [one for one in taken if not one.future.done()]
+
+    async def _ask(self, waits: Sequence[_Wait]) -> None:
+        ids = list(dict.fromkeys(one.watch.generation_id for one in waits))
+        try:
+            found = await self._account.use(lambda client: self._reader.read(client, ids, now=time.monotonic()))
+        except EvoLinkError as error:
+            self._failed(waits, error)
+        except Exception as error:
+            log.exception("A question for %d generations has failed in a way that it should not.", len(ids))
+            self._failed(waits, MalformedAnswerError(f"The question failed ({type(error).__name__}: {error})."))
+        else:
+            self._throttle.speed_up()
+            self._answered(waits, found)
+
+    def _answered(self, waits: Sequence[_Wait], found: Mapping[str, Generation]) -> None:
+        for one in waits:
+            seen = found.get(one.watch.generation_id)
+            if seen is None:
+                one.was_left_out = True
+                self._left_out.append(one)
+                self._wake.set()
+                continue
+            if one.was_left_out:
+                one.was_left_out = False
+                self._reader.has_left_out(time.monotonic())
+            self._step(one, self._after(one, seen))
+
+    def _after(self, one: _Wait, seen: Generation) -> Ask | Stop:
+        now = time.time()
+        if seen.status == COMPLETED and (model := seen.model or one.watch.model):
+            self._durations.learn(model, pacing.duration_of(one.watch, one.progress, seen, now=now))
+        plan = self._plan(one, seen)
+        return pacing.after_answer(one.watch, one.progress, seen, plan, now=now, chance=random.random())
+
+    def _plan(self, one: _Wait, seen: Generation | None = None) -> Plan:
+        model = (seen.model if seen else None) or one.watch.model
+        return self._durations.plan(model, one.watch.estimated_time or (seen.estimated_time if seen else None))
+
+    def _failed(self, waits: Sequence[_Wait], error: EvoLinkError) -> None:
+        told = error.retry_after if isinstance(error, ApiError) else None
+        if told is not None or isinstance(error, RateLimitedError):
+            self._throttle.slow_down(time.monotonic(), told)
+        for one in waits:
+            one.was_left_out = False
+            now, chance = time.time(), random.random()
+            self._step(one, pacing.after_failure(one.watch, one.progress, error, now=now, chance=chance))
+
+    def _step(self, one: _Wait, step: Ask | Stop) -> None:
+        if one.future.done():
+            return
+        if isinstance(step, Stop):
+            one.future.set_result(step)
+            return
+        one.progress = step.progress
+        if step.news and (step.is_urgent or self._lines.admits(time.monotonic())):
+            with suppress(Exception):
+                one.context.run(one.tell, step.news)
+        self._hold(one, step.delay)
+
+    def _hold(self, one: _Wait, delay: float) -> None:
+        is_first = self._wheel.add(one, time.monotonic() + delay)
+        if is_first:
+            self._wake.set()
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        """Build a loop that has failed anew, or, if that has just been done, let workers look for themselves."""
+        if loop.cancelled() or self._loop is not loop:
+            return
+        log.error("The loop that asks about generations has failed.", exc_info=loop.exception())
+        waits = self._waits
+        self._reset()
+        now = time.monotonic()
+        if now - self._rebuilt_at >= _REBUILD_SECONDS:
+            self._rebuilt_at = now
+            for one in waits:
+                self._hold(one, pacing.RESTART_SECONDS * random.random())
+            self._begin()
+        else:
+            for one in waits:
+                self._step(one, Stop(Outcome.UNREACHABLE, one.progress.status, "the asking itself failed"))
+
+    def _reset(self) -> None:
+        loop, self._loop = self._loop, None
+        for task in (loop, *self._asking):
+            if task is not None:
+                task.cancel()
+        self._wheel, self._left_out = Wheel(), deque()
+
+    async def _close(self) -> None:
+        self._reset()
+        await self._account.close()
 
 
 _BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
@@ -151,4 +242,6 @@ _BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = Weak
 def shared_poller(conn_id: str, lookup: Lookup) -> Poller:
     """Return the running loop's poller for a connection."""
     pollers = _BY_LOOP.setdefault(asyncio.get_running_loop(), {})
-    return pollers.setdefault(conn_id, Poller(lookup))
+    if conn_id not in pollers:
+        pollers[conn_id] = Poller(lookup)
+    return pollers[conn_id]

@@ -109,6 +109,7 @@ class WaitsForGeneration(BaseOperator):
             poll_interval=_checked_interval(self._interval()),
             estimated_time=waited.estimated_time,
             patience=conf.getfloat("evolink", "patience", fallback=600.0),
+            model=waited.origin.model,
         )
 
     def _interval(self) -> float | None:
@@ -143,8 +144,7 @@ class WaitsForGeneration(BaseOperator):
             self.log.info("Generation %s: %s.", watch.generation_id, news)
 
         async def wait() -> Stop:
-            async with Poller(lambda: async_settings(self.evolink_conn_id)).in_use() as poller:
-                return await poller.wait(watch, tell)
+            return await Poller(lambda: async_settings(self.evolink_conn_id)).wait(watch, tell)
 
         return run(wait)
 

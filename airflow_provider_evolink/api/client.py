@@ -30,7 +30,7 @@ from airflow_provider_evolink.api.errors import (
     RateLimitedError,
     ServerError,
 )
-from airflow_provider_evolink.api.generation import Credits, Generation, Submission
+from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transport import Call, Wire
 
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seen in EvoLink's own clients; undocumented.
-MAX_BATCH = 50
 _UPLOAD_SECONDS = 120.0
 _BACK_OFF = tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 0.5)
 _UNPAID = "Asking costs nothing."
@@ -168,6 +166,8 @@ class EvoLinkClient:
         return Call("GET", self.settings.base_url + path, question, seconds=self.settings.timeout)
 
     async def _exchange(self, call: Call) -> tuple[Answer, Any]:
+        if self._attempts == 1:
+            return await self._attempt(call)
         repeated = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._attempts),
             retry=tenacity.retry_if_exception_type(_HARMLESS if call.is_paid else _PASSING),

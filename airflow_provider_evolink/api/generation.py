@@ -19,6 +19,8 @@ from airflow_provider_evolink.api.errors import MalformedAnswerError
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
+# How many generations one request can read: seen in EvoLink's own clients, undocumented.
+MAX_BATCH = 50
 # Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
 _TIME_IN_ID = re.compile(r"task-unified-(\d{10})-")

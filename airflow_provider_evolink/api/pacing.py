@@ -20,15 +20,17 @@ from airflow_provider_evolink.api.errors import (
     InvalidInputError,
 )
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
+from airflow_provider_evolink.api.schedule import CAP, FLOOR, Plan
 
-FLOOR = 3.0
 EXPLICIT_FLOOR = 1.0
-CAP = 30.0
-_FIRST_AT_LEAST, _FIRST_AT_MOST = 5.0, 60.0
-_INTERVAL, _GROWTH = 8.0, 1.25
-_NEARLY_DONE = 80
-_JITTER = 0.2
+_BACK_OFF, _GROWTH = 8.0, 1.25
+# A plan loses little by this much, and generations that were submitted together are not asked about together.
+_JITTER = 0.05
+_FAILURE_JITTER = 0.2
+# Waits that a new triggerer takes up would all be overdue at once.
+RESTART_SECONDS = 3.0
 _PROGRESS_STEP = 20
+_ALL = 100
 # A generation may be unknown for a moment after it was accepted.
 NOT_FOUND_GRACE = 60.0
 
@@ -53,6 +55,7 @@ class Watch:
     :param poll_interval: seconds between two questions, at least 1; ``None`` = paced.
     :param estimated_time: EvoLink's estimate in seconds, if it gave one.
     :param patience: seconds for which every question may fail.
+    :param model: its model, whose earlier generations tell when to ask.
     """
 
     generation_id: str
@@ -61,26 +64,33 @@ class Watch:
     poll_interval: float | None = None
     estimated_time: float | None = None
     patience: float = 600.0
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the waiting has seen so far."""
+    """What the waiting has seen so far; ``seen_at`` is the age at the last answer."""
 
-    interval: float = _INTERVAL
+    back_off: float = _BACK_OFF
     failing_since: float | None = None
     status: str | None = None
     percent: int | None = None
     told_percent: int = 0
+    seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask again after ``delay`` seconds; ``news`` is a line worth logging."""
+    """
+    Ask again after ``delay`` seconds.
+
+    ``news`` is a line worth logging, and ``is_urgent`` whether it must be, however many others there are.
+    """
 
     delay: float
     progress: Progress
     news: str | None = None
+    is_urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +102,38 @@ class Stop:
     detail: str | None = None
 
 
-def first_delay(watch: Watch, *, now: float, chance: float) -> float:
+def first_delay(watch: Watch, plan: Plan, *, now: float, chance: float) -> float:
     """
     Seconds until the first question.
 
+    :param plan: of the generation's model.
     :param chance: a random number from 0 to 1; without it, restarted waits would all ask at once.
     """
     age = max(now - watch.submitted_at, 0.0)
-    if watch.poll_interval is not None:
-        wanted = max(watch.poll_interval, EXPLICIT_FLOOR)
-    else:
-        half = (watch.estimated_time or 0.0) / 2
-        wanted = _spread(max(_FIRST_AT_LEAST, min(half, _FIRST_AT_MOST)), chance)
-    overdue = wanted - age <= 0
-    return _within(chance * 2.0 if overdue else wanted - age, watch, now)
+    wanted = _explicit(watch) or _spread(plan.next_age(0.0), chance, _JITTER)
+    return _within(wanted - age if wanted > age else chance * RESTART_SECONDS, watch, now)
 
 
-def after_answer(watch: Watch, progress: Progress, seen: Generation, *, now: float, chance: float) -> Ask | Stop:
+def after_answer(
+    watch: Watch, progress: Progress, seen: Generation, plan: Plan, *, now: float, chance: float
+) -> Ask | Stop:
     """Decide what follows an answer about the generation."""
     if seen.is_final:
         return Stop(Outcome.FINAL, seen.status)
     if now >= watch.deadline:
         return Stop(Outcome.DEADLINE, seen.status)
-    percent = seen.progress if seen.progress is not None else progress.percent
-    is_near = percent is not None and percent >= _NEARLY_DONE
-    was_near = progress.percent is not None and progress.percent >= _NEARLY_DONE
-    interval = _INTERVAL if is_near and not was_near else progress.interval
+    age = max(now - watch.submitted_at, 0.0)
+    changed = seen.status != progress.status
     news = _news(progress, seen)
+    percent = seen.progress if seen.progress is not None else progress.percent
     known = Progress(
-        interval=min(interval * (1.0 if is_near else _GROWTH), CAP),
         status=seen.status,
         percent=percent,
         told_percent=percent if news and percent is not None else progress.told_percent,
+        seen_at=age,
     )
-    return Ask(_delay(watch, interval, now, chance), known, news)
+    delay = _explicit(watch) or _spread(_hurried(plan.next_age(age) - age, progress, known), chance, _JITTER)
+    return Ask(_within(delay, watch, now), known, news, changed)
 
 
 def after_failure(watch: Watch, progress: Progress, error: EvoLinkError, *, now: float, chance: float) -> Ask | Stop:
@@ -138,10 +146,18 @@ def after_failure(watch: Watch, progress: Progress, error: EvoLinkError, *, now:
     if now - since >= watch.patience:
         return Stop(Outcome.UNREACHABLE, progress.status, _brief(error))
     told = error.retry_after if isinstance(error, ApiError) else None
-    delay = _delay(watch, progress.interval, now, chance)
-    known = replace(progress, failing_since=since, interval=min(progress.interval * _GROWTH, CAP))
-    news = f"EvoLink can't be asked just now; the generation goes on. {error}" if since == now else None
+    delay = _explicit(watch) or _spread(progress.back_off, chance, _FAILURE_JITTER)
+    known = replace(progress, failing_since=since, back_off=min(progress.back_off * _GROWTH, CAP))
+    is_first = progress.failing_since is None
+    news = f"EvoLink can't be asked just now; the generation goes on. {error}" if is_first else None
     return Ask(_within(max(delay, told or 0.0), watch, now), known, news)
+
+
+def duration_of(watch: Watch, progress: Progress, seen: Generation, *, now: float) -> float:
+    """Seconds that a generation took, as far as the questions show: it ended between the last two."""
+    age = max(now - watch.submitted_at, 0.0)
+    shown = (age + (progress.seen_at or 0.0)) / 2
+    return seen.duration if seen.duration is not None and 0 < seen.duration <= age else shown
 
 
 def deferral_seconds(watch: Watch, *, now: float) -> float:
@@ -164,10 +180,23 @@ def _is_hopeless(watch: Watch, error: EvoLinkError, now: float) -> bool:
     return isinstance(error, AuthenticationError | BadRequestError | InvalidInputError)
 
 
-def _delay(watch: Watch, interval: float, now: float, chance: float) -> float:
-    if watch.poll_interval is not None:
-        return _within(max(watch.poll_interval, EXPLICIT_FLOOR), watch, now)
-    return _within(max(_spread(interval, chance), FLOOR), watch, now)
+def _explicit(watch: Watch) -> float | None:
+    return None if watch.poll_interval is None else max(watch.poll_interval, EXPLICIT_FLOOR)
+
+
+def _hurried(planned: float, before: Progress, now: Progress) -> float:
+    """
+    Ask when the progress says that it will be done, if that is before the planned moment.
+
+    Progress may lie or stand still, so it brings a question forward by half at the most.
+    """
+    if before.percent is None or now.percent is None or before.seen_at is None or now.seen_at is None:
+        return planned
+    gained, passed = now.percent - before.percent, now.seen_at - before.seen_at
+    if gained <= 0 or now.percent >= _ALL:
+        return planned
+    left = passed * (_ALL - now.percent) / gained
+    return max(min(planned, left * (1.0 + _JITTER)), planned / 2, FLOOR)
 
 
 def _within(delay: float, watch: Watch, now: float) -> float:
@@ -175,8 +204,8 @@ def _within(delay: float, watch: Watch, now: float) -> float:
     return max(min(delay, watch.deadline - now), 0.0)
 
 
-def _spread(seconds: float, chance: float) -> float:
-    return seconds * (1.0 - _JITTER + 2.0 * _JITTER * chance)
+def _spread(seconds: float, chance: float, jitter: float) -> float:
+    return max(seconds * (1.0 - jitter + 2.0 * jitter * chance), FLOOR)
 
 
 def _news(progress: Progress, seen: Generation) -> str | None:

@@ -44,6 +44,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
     :param poll_interval: seconds between two questions; ``None`` = paced.
     :param estimated_time: EvoLink's estimate, in seconds.
     :param patience: seconds for which every question may fail.
+    :param model: its model, whose earlier generations tell when to ask.
     :param credits_reserved: what EvoLink has reserved for it, for the log.
     """
 
@@ -57,6 +58,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         estimated_time: float | None = None,
         patience: float = 600.0,
         credits_reserved: float | None = None,
+        model: str | None = None,
         **_: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -69,6 +71,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
             poll_interval=poll_interval,
             estimated_time=estimated_time,
             patience=patience,
+            model=model,
         )
 
     @classmethod
@@ -89,8 +92,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         # Bound to the id alone: the poller outlives this trigger.
         poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
-        async with poller.in_use():
-            stop = await poller.wait(self.watch, self._tell)
+        stop = await poller.wait(self.watch, self._tell)
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
         yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api import errors, pacing
 from airflow_provider_evolink.api.generation import Generation, parse_generation
 from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
+from airflow_provider_evolink.api.schedule import FLOOR, Durations, Plan, plan
 from tests import hostile
 
 START = 1_000_000.0
 WATCH = Watch("task-unified-1", submitted_at=START, deadline=START + 1800)
 MIDDLE = 0.5
+PLAN = Plan(ages=(60.0, 80.0, 95.0), silence=60.0)
 
 
 def seen(status: str = "processing", progress: int | None = None) -> Generation:
@@ -29,31 +31,50 @@ def ask(step: Ask | Stop) -> Ask:
     return step
 
 
-@pytest.mark.parametrize(("estimated", "delay"), [(None, 5.0), (4, 5.0), (60, 30.0), (119, 59.5), (2400, 60.0)])
-def test_first_question_waits_for_half_the_estimate(estimated: float | None, delay: float) -> None:
-    """The first question comes after half the estimate, not before 5 s and not after 60 s."""
-    watch = replace(WATCH, estimated_time=estimated)
+def test_the_first_question_is_asked_as_planned() -> None:
+    """At the plan's first age, a twentieth earlier or later by chance."""
+    delays = [pacing.first_delay(WATCH, PLAN, now=START, chance=chance) for chance in (0.0, 0.5, 1.0)]
 
-    assert pacing.first_delay(watch, now=START, chance=MIDDLE) == pytest.approx(delay)
-
-
-def test_a_restarted_wait_asks_soon_but_not_all_at_once() -> None:
-    """A wait taken up later asks within two seconds, spread by chance."""
-    later = [pacing.first_delay(WATCH, now=START + 400, chance=chance) for chance in (0.0, 0.5, 1.0)]
-
-    assert later == [0.0, 1.0, 2.0]
+    assert delays == pytest.approx([57.0, 60.0, 63.0])
 
 
-def test_intervals_grow_to_the_cap_and_shrink_near_the_end() -> None:
-    """8 s growing by a quarter to 30 s, and 8 s again from 80 % on."""
-    progress, delays = Progress(), []
-    for percent in [1, 2, 3, 4, 5, 6, 7, 8, 80, 90, 95]:
-        step = ask(pacing.after_answer(WATCH, progress, seen(progress=percent), now=START, chance=MIDDLE))
-        progress = step.progress
-        delays.append(step.delay)
+def test_a_wait_that_is_taken_up_keeps_to_the_plan() -> None:
+    """A triggerer that is started again asks when the last one would have, counted from the submission."""
+    assert pacing.first_delay(WATCH, PLAN, now=START + 40, chance=MIDDLE) == pytest.approx(20.0)
 
-    assert delays[:8] == pytest.approx([8, 10, 12.5, 15.625, 19.53, 24.41, 30, 30], abs=0.01)
-    assert delays[8:] == pytest.approx([8, 8, 8])
+
+def test_overdue_waits_do_not_ask_all_at_once() -> None:
+    """A wait taken up too late asks within three seconds, spread by chance."""
+    later = [pacing.first_delay(WATCH, PLAN, now=START + 400, chance=chance) for chance in (0.0, 0.5, 1.0)]
+
+    assert later == [0.0, 1.5, 3.0]
+
+
+@pytest.mark.parametrize(("age", "delay"), [(60, 20.0), (80, 15.0), (85, 10.0), (95, 7.9), (600, 30.0)])
+def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay: float) -> None:
+    """Each question looks for the next age of the plan; after its last one the pauses grow with the age, up to 30 s."""
+    step = pacing.after_answer(WATCH, Progress(), seen(), PLAN, now=START + age, chance=MIDDLE)
+
+    assert ask(step).delay == pytest.approx(delay, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "percent", "delay"),
+    [
+        (Progress(percent=50, seen_at=50.0), 75, 10.5),
+        (Progress(percent=50, seen_at=50.0), 60, 20.0),
+        (Progress(percent=50, seen_at=50.0), 99, 10.0),
+        (Progress(percent=75, seen_at=50.0), 75, 20.0),
+        (Progress(percent=80, seen_at=50.0), 20, 20.0),
+        (Progress(percent=50, seen_at=50.0), 100, 20.0),
+        (Progress(), 99, 20.0),
+    ],
+)
+def test_progress_brings_a_question_forward_by_half_at_most(before: Progress, percent: int, delay: float) -> None:
+    """A progress that promises an earlier end is believed, with a limit; one that stands still or goes back is not."""
+    step = pacing.after_answer(WATCH, before, seen(progress=percent), PLAN, now=START + 60, chance=MIDDLE)
+
+    assert ask(step).delay == pytest.approx(delay, abs=0.1)
 
 
 @pytest.mark.parametrize(("given", "used"), [(1.0, 1.0), (0.2, 1.0), (45.0, 45.0)])
@@ -61,29 +82,29 @@ def test_an_explicit_interval_is_honoured_down_to_a_second(given: float, used: f
     """``poll_interval`` is used as it is, without jitter, at least 1 s."""
     watch = replace(WATCH, poll_interval=given)
 
-    assert ask(pacing.after_answer(watch, Progress(), seen(), now=START, chance=0.9)).delay == used
-    assert pacing.first_delay(watch, now=START, chance=0.9) == used
+    assert ask(pacing.after_answer(watch, Progress(), seen(), PLAN, now=START, chance=0.9)).delay == used
+    assert pacing.first_delay(watch, PLAN, now=START, chance=0.9) == used
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_final_statuses_end_the_wait(status: str) -> None:
     """Whatever the end is, even past the deadline, it is an end."""
-    assert pacing.after_answer(WATCH, Progress(), seen(status), now=START + 9999, chance=0) == Stop(
+    assert pacing.after_answer(WATCH, Progress(), seen(status), PLAN, now=START + 9999, chance=0) == Stop(
         Outcome.FINAL, status
     )
 
 
 def test_unknown_status_is_waited_on_until_the_deadline() -> None:
     """A word EvoLink has not documented is unfinished, and bounded by the deadline."""
-    assert isinstance(pacing.after_answer(WATCH, Progress(), seen("dreaming"), now=START, chance=0), Ask)
-    assert pacing.after_answer(WATCH, Progress(), seen("dreaming"), now=START + 1800, chance=0) == Stop(
+    assert isinstance(pacing.after_answer(WATCH, Progress(), seen("dreaming"), PLAN, now=START, chance=0), Ask)
+    assert pacing.after_answer(WATCH, Progress(), seen("dreaming"), PLAN, now=START + 1800, chance=0) == Stop(
         Outcome.DEADLINE, "dreaming"
     )
 
 
 def test_the_last_question_is_asked_at_the_deadline() -> None:
     """A pause is cut so that the deadline itself is looked at."""
-    step = pacing.after_answer(WATCH, Progress(interval=30), seen(), now=START + 1795, chance=MIDDLE)
+    step = pacing.after_answer(WATCH, Progress(), seen(), PLAN, now=START + 1795, chance=MIDDLE)
 
     assert ask(step).delay == pytest.approx(5.0)
 
@@ -101,7 +122,7 @@ def test_news_only_on_change() -> None:
         ("processing", 47),
         ("processing", 99),
     ]:
-        step = ask(pacing.after_answer(WATCH, progress, seen(status, percent), now=START, chance=MIDDLE))
+        step = ask(pacing.after_answer(WATCH, progress, seen(status, percent), PLAN, now=START, chance=MIDDLE))
         progress = step.progress
         told.append(step.news)
 
@@ -130,7 +151,7 @@ def test_failures_are_endured_for_a_time_not_a_number() -> None:
         Outcome.UNREACHABLE, None, "ConnectionLostError"
     )
 
-    recovered = ask(pacing.after_answer(WATCH, progress, seen(), now=START + 599, chance=MIDDLE))
+    recovered = ask(pacing.after_answer(WATCH, progress, seen(), PLAN, now=START + 599, chance=MIDDLE))
     assert recovered.progress.failing_since is None
 
 
@@ -174,15 +195,35 @@ def test_which_failures_end_the_wait(error: errors.EvoLinkError, age: float, out
 chances = st.floats(0, 1)
 
 
-@given(st.one_of(st.none(), st.integers(-5, 105)), chances, st.floats(0, 1790), st.floats(1, 30))
-def test_paced_questions_keep_floor_and_cap(percent: int | None, chance: float, age: float, interval: float) -> None:
-    """However lucky, a paced wait never asks within 3 s, never leaves 36 s unasked, and never passes the deadline."""
-    step = pacing.after_answer(
-        WATCH, Progress(interval=interval), seen(progress=percent), now=START + age, chance=chance
-    )
+@given(
+    st.one_of(st.none(), st.integers(-5, 105)),
+    st.one_of(st.none(), st.integers(-5, 105)),
+    chances,
+    st.floats(0, 1790),
+    st.lists(st.floats(0.5, 5000), max_size=30),
+    st.one_of(st.none(), st.floats(1, 5000)),
+)
+def test_paced_questions_keep_floor_and_silence(
+    before: int | None, percent: int | None, chance: float, age: float, took: list[float], estimate: float | None
+) -> None:
+    """Whatever is known and said, a paced wait never asks within 3 s, nor is silent too long, nor past the deadline."""
+    made = plan(took, estimate)
+    known = Progress(percent=before, seen_at=age / 2)
+    step = pacing.after_answer(WATCH, known, seen(progress=percent), made, now=START + age, chance=chance)
 
     left = 1800 - age
-    assert min(pacing.FLOOR, left) <= ask(step).delay <= min(pacing.CAP * 1.2, left) + 1e-6
+    assert min(FLOOR, left) - 1e-6 <= ask(step).delay <= min(made.silence * 1.05, left) + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("duration", "seen_at", "seconds"),
+    [(None, 40.0, 50.0), (None, None, 30.0), (45.0, 40.0, 45.0), (0.0, 40.0, 50.0), (500.0, 40.0, 50.0)],
+)
+def test_how_long_it_took(duration: float | None, seen_at: float | None, seconds: float) -> None:
+    """EvoLink's own figure if it can be true, else the middle between the last two questions."""
+    done = replace(seen("completed"), duration=duration)
+
+    assert pacing.duration_of(WATCH, Progress(seen_at=seen_at), done, now=START + 60) == seconds
 
 
 def test_airflows_own_limit_lies_behind_ours() -> None:
@@ -199,11 +240,11 @@ def test_whatever_is_answered_the_wait_goes_on_or_ends(answer: object, chance: f
         made = parse_generation(answer)
     except errors.MalformedAnswerError:
         return
-    step = pacing.after_answer(WATCH, Progress(), made, now=START + age, chance=chance)
+    planned = Durations().plan(made.model, made.estimated_time)
+    step = pacing.after_answer(WATCH, Progress(), made, planned, now=START + age, chance=chance)
 
     assert isinstance(step, Stop) == made.is_final
     if isinstance(step, Ask):
-        assert 0 <= step.delay <= 36
+        assert 0 <= step.delay <= planned.silence * 1.05 + 1e-6
         assert (step.news or "").isprintable()
-    watch = replace(WATCH, estimated_time=made.estimated_time)
-    assert 0 <= pacing.first_delay(watch, now=START + age, chance=chance) <= 72
+    assert 0 <= pacing.first_delay(WATCH, planned, now=START + age, chance=chance) <= planned.silence * 1.05 + 1e-6

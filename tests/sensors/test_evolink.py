@@ -258,6 +258,7 @@ def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage, recor
         "estimated_time",
         "patience",
         "credits_reserved",
+        "model",
     }
 
 

@@ -157,11 +157,16 @@ class Crowd:
         self.bodies: list[bytes] = []
 
     async def answer(self, asked: Asked, write: Write) -> None:
-        """Tell about a generation."""
-        generation_id = asked.target.rpartition("/")[2]
+        """Tell about a generation, or about many."""
+        if asked.method == "POST":
+            await write(whole({"data": [self._told(one) for one in json.loads(asked.body)["task_ids"]]}))
+        else:
+            await write(whole(self._told(asked.target.rpartition("/")[2])))
+
+    def _told(self, generation_id: str) -> dict[str, str]:
         self.asked[generation_id] += 1
         status = "completed" if self.asked[generation_id] >= 3 else "processing"
-        await write(whole({"id": generation_id, "status": status}))
+        return {"id": generation_id, "status": status}
 
 
 @pytest.fixture
@@ -196,6 +201,7 @@ async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list
 
     assert [event["generation_id"] for event in events] == ids
     assert {event["outcome"] for event in events} == {"final"}
+    assert len(server.asked) < 3 * len(ids) / 10
     assert service.asked == dict.fromkeys(ids, 3)
     assert lookups == ["evolink_default"]
     assert server.connections <= MAX_CONNECTIONS
