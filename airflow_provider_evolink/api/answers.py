@@ -247,7 +247,9 @@ def clean(value: object, secret: str) -> str | None:
     if secret:
         text = text.replace(secret, "***")
     text = text[: 4 * _MAX_DETAIL]
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else " " for char in text)
+    line = " ".join(text.split())
     return line if len(line) <= _MAX_DETAIL else line[:_MAX_DETAIL] + "…"
 
 
