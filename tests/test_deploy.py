@@ -1,0 +1,226 @@
+"""What deploy/ sets is what Airflow and this package read. `make check-deploy` asks the real tools beside that."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from configparser import RawConfigParser
+from pathlib import Path
+from typing import Any
+
+import airflow
+import pytest
+import yaml
+from airflow.configuration import retrieve_configuration_description
+from airflow.sdk import Connection
+
+from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
+from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
+from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_of
+
+PROJECT = Path(__file__).parent.parent
+DEPLOY = PROJECT / "deploy"
+CONN_NAME = f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}"
+SPEAK_TO_EVOLINK = {"worker", "triggerer"}
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:?[-?][^}]*)?\}")
+FILLED_IN = "sk-filled-in"
+
+
+def _read(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / name).read_text())
+    return content
+
+
+COMPOSE = _read("docker-compose.yaml")
+EMULATOR = _read("docker-compose.emulator.yaml")
+VALUES = {name: _read(f"helm/{name}.yaml") for name in ("values", "values-celery", "values-kubernetes")}
+TRIGGERER = COMPOSE["services"]["triggerer"]
+
+
+def _interpolated(text: object) -> str:
+    """Return a value as Compose does for one who has filled in only what he must."""
+
+    def value(match: re.Match[str]) -> str:
+        name, rest = match[1], match[2] or ""
+        return FILLED_IN if name == "EVOLINK_API_KEY" else rest.removeprefix(":-") if rest.startswith(":-") else "x"
+
+    return VARIABLE.sub(value, str(text)).replace("$$", "$")
+
+
+def _environment(service: dict[str, Any]) -> dict[str, str]:
+    return {name: _interpolated(value) for name, value in service.get("environment", {}).items()}
+
+
+def _known_options() -> set[tuple[str, str]]:
+    sections = retrieve_configuration_description(include_providers=False)
+    core = {(section, option) for section, content in sections.items() for option in content["options"]}
+    # Airflow's own list of what the Celery and Kubernetes executors read; the one option more has no default there.
+    providers = RawConfigParser()
+    providers.read(Path(airflow.__file__).parent / "config_templates" / "provider_config_fallback_defaults.cfg")
+    others = {(section, option) for section in providers.sections() for option in providers.options(section)}
+    return core | others | {("celery", "result_backend")}
+
+
+def _helm_environment(owner: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "") for entry in owner["env"]}
+
+
+def _settings(connection: str) -> Settings:
+    return settings_of(DEFAULT_CONN_ID, Connection.from_json(connection, conn_id=DEFAULT_CONN_ID))
+
+
+def _init_script(source: str) -> str:
+    if source == "compose":
+        return str(COMPOSE["services"]["init"]["command"][-1]).replace("$$", "$")
+    return str(VALUES["values"]["migrateDatabaseJob"]["args"][-1])
+
+
+def _slots(source: str) -> int:
+    if source == "compose":
+        return int(_environment(COMPOSE["services"]["init"])["EVOLINK_POOL_SLOTS"])
+    return int(_helm_environment(VALUES["values"]["migrateDatabaseJob"])["EVOLINK_POOL_SLOTS"])
+
+
+def test_all_names_the_airflow_that_is_tested() -> None:
+    """Image, Compose and Helm take the version of Airflow that constraints.txt names."""
+    found = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "constraints.txt").read_text(), re.MULTILINE)
+    assert found
+    version = found[1]
+    images = [_interpolated(service["image"]) for service in COMPOSE["services"].values() if "build" in service]
+    images.append(EMULATOR["services"]["emulator"]["image"])
+    assert f"ARG AIRFLOW_VERSION={version}\n" in (DEPLOY / "Dockerfile").read_text()
+    assert {image.rpartition(":")[2] for image in images} == {version}
+    assert VALUES["values"]["airflowVersion"] == VALUES["values"]["defaultAirflowTag"] == version
+
+
+def test_every_setting_is_one_that_airflow_has() -> None:
+    """No setting is misspelt or gone: Airflow would pass over it without a word."""
+    names = {name for service in COMPOSE["services"].values() for name in service.get("environment", {})}
+    variables = [name.split("__") for name in names if name.startswith("AIRFLOW__")]
+    compose = {(section.lower(), option.lower()) for _, section, option in variables}
+    helm = {
+        (section, option)
+        for values in VALUES.values()
+        for section, options in values.get("config", {}).items()
+        for option in options
+    }
+    assert len(compose) > 10
+    assert len(helm) > 3
+    assert (compose | helm) - _known_options() == set()
+
+
+@pytest.mark.parametrize("name", sorted(SPEAK_TO_EVOLINK))
+def test_the_connection_holds_the_key(name: str) -> None:
+    """The connection that Compose makes of the key leads to EvoLink, with that key."""
+    settings = _settings(_environment(COMPOSE["services"][name])[CONN_NAME])
+    assert (settings.base_url, settings.api_key) == (DEFAULT_HOST, FILLED_IN)
+
+
+def test_the_connection_to_the_emulator_is_one_the_hook_allows() -> None:
+    """The emulator's connection holds its key, and its address is on the loopback interface that is shared with it."""
+    entrypoint = EMULATOR["services"]["emulator"]["entrypoint"]
+    port = entrypoint[entrypoint.index("--port") + 1]
+    for name in SPEAK_TO_EVOLINK:
+        service = EMULATOR["services"][name]
+        settings = _settings(service["environment"][CONN_NAME])
+        assert service["network_mode"] == "service:emulator"
+        assert (settings.base_url, settings.api_key) == (f"http://127.0.0.1:{port}", DEFAULT_KEY)
+        assert settings.is_loopback
+
+
+@pytest.mark.parametrize("path", ["triggerer", "workers.celery", "workers.kubernetes"])
+def test_kubernetes_makes_the_connection_of_the_secret(path: str) -> None:
+    """What Kubernetes puts together from the secret leads to EvoLink, with the secret's key, wherever it is needed."""
+    owner = VALUES["values"]
+    for part in path.split("."):
+        owner = owner[part]
+    key, connection = owner["env"]
+    # Kubernetes puts in only what stands further up in the list.
+    assert key == {"name": "EVOLINK_API_KEY", "valueFrom": {"secretKeyRef": {"name": "evolink", "key": "api-key"}}}
+    assert connection["name"] == CONN_NAME
+    settings = _settings(connection["value"].replace("$(EVOLINK_API_KEY)", FILLED_IN))
+    assert (settings.base_url, settings.api_key) == (DEFAULT_HOST, FILLED_IN)
+
+
+def test_only_what_speaks_to_evolink_knows_the_key() -> None:
+    """Neither scheduler nor API server nor DAG processor is given the key."""
+    knowing = {
+        name
+        for name, service in COMPOSE["services"].items()
+        if any(FILLED_IN in value for value in _environment(service).values())
+    }
+    shared = {"env", "secret", "extraEnv", "extraEnvFrom", "extraSecrets"}
+    assert knowing == SPEAK_TO_EVOLINK
+    assert not shared & {name for values in VALUES.values() for name in values}
+
+
+def test_no_secret_is_written_down() -> None:
+    """Every secret has to be filled in, in a file that git does not take; Compose starts nothing without it."""
+    lines = (DEPLOY / ".env.example").read_text().splitlines()
+    empty = {line.partition("=")[0] for line in lines if re.match(r"\w", line)}
+    text = (DEPLOY / "docker-compose.yaml").read_text()
+    demanded = {match[1] for match in VARIABLE.finditer(text) if (match[2] or "").startswith(":?")}
+    assert all(line.endswith("=") for line in lines if re.match(r"\w", line))
+    assert empty == demanded
+    assert "/deploy/.env" in (PROJECT / ".gitignore").read_text().splitlines()
+    for name, value in COMPOSE["x-airflow"]["environment"].items():
+        if name.endswith(("_KEY", "_SECRET", "_PASSWORD")):
+            assert VARIABLE.fullmatch(value), name
+
+
+@pytest.mark.parametrize("source", ["compose", "helm"])
+def test_the_pool_counts_what_waits(source: str) -> None:
+    """The pool that the examples name is made by Airflow's own command, and counts deferred tasks."""
+    from airflow.cli.cli_parser import get_parser
+
+    [line] = [line for line in _init_script(source).splitlines() if "airflow pools" in line]
+    words = shlex.split(line.removeprefix("exec ").replace("$EVOLINK_POOL_SLOTS", str(_slots(source))))
+    options = get_parser().parse_args(words[1:])
+    assert options.pool == "evolink"
+    assert options.include_deferred is True
+    assert 'pool="evolink"' in (PROJECT / "dags" / "evolink_scheduled_content.py").read_text()
+
+
+@pytest.mark.parametrize("source", ["compose", "helm"])
+def test_one_triggerer_can_be_lost(source: str) -> None:
+    """The triggerers that are left can take over all that may be under way."""
+    if source == "compose":
+        replicas = int(_interpolated(TRIGGERER["deploy"]["replicas"]))
+        capacity = int(_environment(TRIGGERER)["AIRFLOW__TRIGGERER__CAPACITY"])
+    else:
+        values = VALUES["values"]
+        replicas, capacity = values["triggerer"]["replicas"], values["config"]["triggerer"]["capacity"]
+    assert replicas >= 2
+    assert (replicas - 1) * capacity >= _slots(source)
+
+
+def test_a_triggerer_may_open_a_file_for_each_task() -> None:
+    """The limit on open files lies far above the capacity, in Compose and in the pod."""
+    [limit] = re.findall(r"ulimit -Sn (\d+)", VALUES["values"]["triggerer"]["args"][-1])
+    assert TRIGGERER["ulimits"]["nofile"] > 2 * int(_environment(TRIGGERER)["AIRFLOW__TRIGGERER__CAPACITY"])
+    assert int(limit) > 2 * VALUES["values"]["config"]["triggerer"]["capacity"]
+
+
+def test_a_pod_raises_its_limit_as_far_as_it_may() -> None:
+    """Where the runtime allows fewer open files than is wished, the triggerer gets all that it allows."""
+    shell, option, script = VALUES["values"]["triggerer"]["args"]
+    limited = f"ulimit -Sn 256; ulimit -Hn 512; {script.replace('exec airflow triggerer', 'ulimit -Sn')}"
+    done = subprocess.run([shell, option, limited], capture_output=True, text=True, check=True)
+    assert done.stdout == "512\n"
+
+
+def test_the_image_finds_what_it_builds_from(tmp_path: Path) -> None:
+    """What .dockerignore lets through is enough to make the wheel, catalogue included."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for line in (PROJECT / ".dockerignore").read_text().splitlines():
+        if line.startswith("!"):
+            path = PROJECT / line[1:]
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, source / path.name)
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
+    done = subprocess.run(build, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    assert len(list(tmp_path.glob("airflow_provider_evolink-*.whl"))) == 1
