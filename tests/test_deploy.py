@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 from airflow.configuration import retrieve_configuration_description
 from airflow.sdk import Connection
 
+from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_of
@@ -171,6 +173,19 @@ def test_no_secret_is_written_down() -> None:
             assert VARIABLE.fullmatch(value), name
 
 
+def test_airflow_knows_every_command() -> None:
+    """Each component's command and health check is one that Airflow's command line takes."""
+    from airflow.cli.cli_parser import get_parser
+
+    services = {name: COMPOSE["services"][name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")}
+    checks = [service["healthcheck"]["test"] for service in services.values()]
+    asked = [check[check.index("airflow") + 1 :] for check in checks if "airflow" in check]
+    assert [service["command"] for service in services.values()] == list(services)
+    assert [words[-1] for words in asked] == ["DagProcessorJob", "TriggererJob"]
+    for words in [[name] for name in services] + asked:
+        assert callable(get_parser().parse_args(words).func)
+
+
 @pytest.mark.parametrize("source", ["compose", "helm"])
 def test_the_pool_counts_what_waits(source: str) -> None:
     """The pool that the examples name is made by Airflow's own command, and counts deferred tasks."""
@@ -223,4 +238,5 @@ def test_the_image_finds_what_it_builds_from(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(source)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
-    assert len(list(tmp_path.glob("airflow_provider_evolink-*.whl"))) == 1
+    with zipfile.ZipFile(tmp_path / f"airflow_provider_evolink-{__version__}-py3-none-any.whl") as wheel:
+        assert "airflow_provider_evolink/api/catalog.json" in wheel.namelist()
