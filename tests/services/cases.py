@@ -52,6 +52,12 @@ CASES: Mapping[str, Case] = {
     "no_credits": Case("HTTP 402", settings={"credits": 1.0}),
     "denied": Case("HTTP 403", settings={"denied_models": frozenset({MODEL})}),
     "lost_reply": Case("may have been accepted and charged", faults=({"fault": "lost_reply", "times": 2},)),
+    # As often as the hook repeats it; that the task succeeds all the same is the retry policy's work.
+    "slowed": Case(
+        "HTTP 429",
+        "success",
+        faults=({"fault": "rate_limit", "on": "submit", "times": 4, "retry_after": 2},),
+    ),
     "html": Case("that is not EvoLink's JSON", faults=({"fault": "html", "times": 2},)),
     "bad_parameter": Case("duration=99 is refused"),
     "callback": Case("submitted", "success"),

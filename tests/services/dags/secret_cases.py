@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param
 
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.retry import evolink_retry_policy
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 
@@ -39,6 +41,7 @@ with DAG(
     generate("no_credits")
     generate("denied")
     generate("lost_reply")
+    generate("slowed", retries=1, retry_delay=timedelta(hours=1), retry_policy=evolink_retry_policy())
     generate("html")
     generate("bad_parameter", duration=99)
     generate("callback", wait_for_completion=False, callback_url="{{ params.callback_url }}")
