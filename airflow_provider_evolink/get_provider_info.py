@@ -95,7 +95,7 @@ def _config() -> dict[str, Any]:
             },
             "poll_interval": {
                 "description": "Seconds between two questions about a generation, where the task does not say. "
-                "Not set, questions are paced by EvoLink's estimate and the progress.",
+                "Not set, it is asked when the model's earlier generations, and EvoLink's estimate, make it worth it.",
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "10",

@@ -52,7 +52,7 @@ class WaitsForGeneration(BaseOperator):
         waiting; ``None`` = ``[evolink] default_timeout``, 30 minutes. The generation itself goes on: EvoLink has no
         way to cancel it.
     :param poll_interval: seconds between two questions, at least 1; ``None`` = ``[evolink] poll_interval``, and where
-        that is not set either, paced by estimate and progress.
+        that is not set either, when the model's earlier generations, and EvoLink's estimate, make one worth it.
     """
 
     operator_extra_links = (EvoLinkResultLink(),)
