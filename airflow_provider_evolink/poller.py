@@ -171,10 +171,11 @@ class Poller:
             self._step(one, self._after(one, seen))
 
     def _after(self, one: _Wait, seen: Generation) -> Ask | Stop:
-        now = time.time()
+        now, plan = time.time(), self._plan(one, seen)
         if seen.status == COMPLETED and (model := seen.model or one.watch.model):
-            self._durations.learn(model, pacing.duration_of(one.watch, one.progress, seen, now=now))
-        plan = self._plan(one, seen)
+            took = pacing.took(one.watch, one.progress, seen, plan, now=now)
+            if took is not None:
+                self._durations.learn(model, took)
         return pacing.after_answer(one.watch, one.progress, seen, plan, now=now, chance=random.random())
 
     def _plan(self, one: _Wait, seen: Generation | None = None) -> Plan:

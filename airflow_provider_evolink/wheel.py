@@ -12,7 +12,7 @@ import math
 from collections import deque
 from typing import Generic, TypeVar
 
-SLOT_SECONDS = 0.1
+SLOT_SECONDS = 0.25
 
 T = TypeVar("T")
 

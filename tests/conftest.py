@@ -64,6 +64,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test ask more often than EvoLink may be asked, every 50 ms, and without the random start."""
+    monkeypatch.setattr("airflow_provider_evolink.wheel.SLOT_SECONDS", 0.05)
     for module in ("api.pacing", "waiting"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.poller.random", SimpleNamespace(random=lambda: 0.0))

@@ -20,15 +20,16 @@ from airflow_provider_evolink.api.errors import (
     InvalidInputError,
 )
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
-from airflow_provider_evolink.api.schedule import CAP, FLOOR, Plan
+from airflow_provider_evolink.api.schedule import CAP, FLOOR, Plan, Took
 
 EXPLICIT_FLOOR = 1.0
 _BACK_OFF, _GROWTH = 8.0, 1.25
 # A plan loses little by this much, and generations that were submitted together are not asked about together.
-_JITTER = 0.05
+_JITTER = 0.01
 _FAILURE_JITTER = 0.2
 # Waits that a new triggerer takes up would all be overdue at once.
 RESTART_SECONDS = 3.0
+_LATE = 1.2
 _PROGRESS_STEP = 20
 _ALL = 100
 # A generation may be unknown for a moment after it was accepted.
@@ -153,11 +154,18 @@ def after_failure(watch: Watch, progress: Progress, error: EvoLinkError, *, now:
     return Ask(_within(max(delay, told or 0.0), watch, now), known, news)
 
 
-def duration_of(watch: Watch, progress: Progress, seen: Generation, *, now: float) -> float:
-    """Seconds that a generation took, as far as the questions show: it ended between the last two."""
+def took(watch: Watch, progress: Progress, seen: Generation, plan: Plan, *, now: float) -> Took | None:
+    """
+    How long a generation took, as far as the questions show: it ended between the last two.
+
+    :return: ``None`` if they show too little, as when it was first asked about long after it should have been.
+    """
     age = max(now - watch.submitted_at, 0.0)
-    shown = (age + (progress.seen_at or 0.0)) / 2
-    return seen.duration if seen.duration is not None and 0 < seen.duration <= age else shown
+    if seen.duration is not None and 0 < seen.duration <= age:
+        return Took(seen.duration)
+    if progress.seen_at is None:
+        return Took(age, at_most=True) if age <= _LATE * plan.next_age(0.0) else None
+    return Took((age + progress.seen_at) / 2) if age <= 2 * progress.seen_at else None
 
 
 def deferral_seconds(watch: Watch, *, now: float) -> float:

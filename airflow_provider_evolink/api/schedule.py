@@ -32,10 +32,15 @@ _UNKNOWN_SECONDS, _UNKNOWN_SPREAD = 60.0, 0.8
 # How far off an estimate usually is, as the standard deviation of its logarithm, and how many durations outweigh it.
 _ESTIMATE_SPREAD, _ESTIMATE_OUTWEIGHED = 0.45, 10
 _ESTIMATE_WEIGHT = 2.0
-_SMALLEST_SPREAD = 0.03
+_SMALLEST_SPREAD = 0.02
 _GRID = 80
 _REACH = 2.6
 _BEYOND = 1 / 12
+# What had ended at the first question took this share of its age, by and large; and less if so many in a row had, since
+# the model has got faster then.
+_FOUND_AT_ONCE, _FASTER, _ROW = 0.9, 0.6, 6
+# How much longer than the fastest of the last generations took may be silent.
+_PATIENT = 1.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +71,16 @@ def plan(durations: Sequence[float], estimated_time: float | None) -> Plan:
     :param estimated_time: EvoLink's estimate in seconds, if it gave one; it may be wrong.
     """
     mixture = _mixture(durations, estimated_time)
-    known = min(durations) if len(durations) >= _TRUSTED_FROM else 0.6 * (estimated_time or _UNKNOWN_SECONDS)
+    known = _PATIENT * min(durations) if len(durations) >= _TRUSTED_FROM else 0.6 * (estimated_time or _UNKNOWN_SECONDS)
     return Plan(tuple(_cheapest(*_chances(mixture))), max(CAP, known))
+
+
+@dataclass(frozen=True, slots=True)
+class Took:
+    """How long a generation took; with ``at_most`` it had ended when it was first asked about, so perhaps less."""
+
+    seconds: float
+    at_most: bool = False
 
 
 class Durations:
@@ -80,12 +93,15 @@ class Durations:
     def __init__(self) -> None:
         self._last: dict[str, deque[float]] = {}
         self._seen: dict[str, int] = {}
+        self._in_a_row: dict[str, int] = {}
         self._used: dict[str, tuple[float, ...]] = {}
 
-    def learn(self, model: str, seconds: float) -> None:
+    def learn(self, model: str, took: Took) -> None:
         """Remember how long a generation took."""
         last = self._last.setdefault(model, deque(maxlen=REMEMBERED))
-        last.append(max(seconds, 0.5))
+        self._in_a_row[model] = self._in_a_row.get(model, 0) + 1 if took.at_most else 0
+        share = 1.0 if not took.at_most else _FASTER if self._in_a_row[model] >= _ROW else _FOUND_AT_ONCE
+        last.append(max(took.seconds * share, 0.5))
         self._seen[model] = self._seen.get(model, 0) + 1
         if _is_worth_a_plan(self._seen[model]):
             self._used[model] = tuple(sorted(last))
@@ -101,7 +117,7 @@ _made = lru_cache(maxsize=512)(plan)
 
 
 def _is_worth_a_plan(count: int) -> bool:
-    return count <= 3 or count in {5, 8, 12, 16} or count % 20 == 0
+    return count <= 3 or count in {5, 8, 12, 16, 50} or count % 20 == 0
 
 
 def _rounded(seconds: float | None) -> float | None:

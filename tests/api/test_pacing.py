@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api import errors, pacing
 from airflow_provider_evolink.api.generation import Generation, parse_generation
 from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
-from airflow_provider_evolink.api.schedule import FLOOR, Durations, Plan, plan
+from airflow_provider_evolink.api.schedule import FLOOR, Durations, Plan, Took, plan
 from tests import hostile
 
 START = 1_000_000.0
@@ -32,10 +32,10 @@ def ask(step: Ask | Stop) -> Ask:
 
 
 def test_the_first_question_is_asked_as_planned() -> None:
-    """At the plan's first age, a twentieth earlier or later by chance."""
+    """At the plan's first age, a hundredth earlier or later by chance."""
     delays = [pacing.first_delay(WATCH, PLAN, now=START, chance=chance) for chance in (0.0, 0.5, 1.0)]
 
-    assert delays == pytest.approx([57.0, 60.0, 63.0])
+    assert delays == pytest.approx([59.4, 60.0, 60.6])
 
 
 def test_a_wait_that_is_taken_up_keeps_to_the_plan() -> None:
@@ -61,7 +61,7 @@ def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay
 @pytest.mark.parametrize(
     ("before", "percent", "delay"),
     [
-        (Progress(percent=50, seen_at=50.0), 75, 10.5),
+        (Progress(percent=50, seen_at=50.0), 75, 10.1),
         (Progress(percent=50, seen_at=50.0), 60, 20.0),
         (Progress(percent=50, seen_at=50.0), 99, 10.0),
         (Progress(percent=75, seen_at=50.0), 75, 20.0),
@@ -212,18 +212,27 @@ def test_paced_questions_keep_floor_and_silence(
     step = pacing.after_answer(WATCH, known, seen(progress=percent), made, now=START + age, chance=chance)
 
     left = 1800 - age
-    assert min(FLOOR, left) - 1e-6 <= ask(step).delay <= min(made.silence * 1.05, left) + 1e-6
+    assert min(FLOOR, left) - 1e-6 <= ask(step).delay <= min(made.silence * 1.01, left) + 1e-6
 
 
 @pytest.mark.parametrize(
-    ("duration", "seen_at", "seconds"),
-    [(None, 40.0, 50.0), (None, None, 30.0), (45.0, 40.0, 45.0), (0.0, 40.0, 50.0), (500.0, 40.0, 50.0)],
+    ("duration", "seen_at", "age", "known"),
+    [
+        (None, 40.0, 60, Took(50.0)),
+        (45.0, 40.0, 60, Took(45.0)),
+        (0.0, 40.0, 60, Took(50.0)),
+        (500.0, 40.0, 60, Took(50.0)),
+        (None, None, 61, Took(61.0, at_most=True)),
+        (None, None, 600, None),
+        (None, 40.0, 600, None),
+        (45.0, None, 600, Took(45.0)),
+    ],
 )
-def test_how_long_it_took(duration: float | None, seen_at: float | None, seconds: float) -> None:
-    """EvoLink's own figure if it can be true, else the middle between the last two questions."""
+def test_how_long_it_took(duration: float | None, seen_at: float | None, age: float, known: Took | None) -> None:
+    """EvoLink's own figure if it can be true, else what the questions show; nothing if they came too late for that."""
     done = replace(seen("completed"), duration=duration)
 
-    assert pacing.duration_of(WATCH, Progress(seen_at=seen_at), done, now=START + 60) == seconds
+    assert pacing.took(WATCH, Progress(seen_at=seen_at), done, PLAN, now=START + age) == known
 
 
 def test_airflows_own_limit_lies_behind_ours() -> None:
@@ -245,6 +254,6 @@ def test_whatever_is_answered_the_wait_goes_on_or_ends(answer: object, chance: f
 
     assert isinstance(step, Stop) == made.is_final
     if isinstance(step, Ask):
-        assert 0 <= step.delay <= planned.silence * 1.05 + 1e-6
+        assert 0 <= step.delay <= planned.silence * 1.01 + 1e-6
         assert (step.news or "").isprintable()
-    assert 0 <= pacing.first_delay(WATCH, planned, now=START + age, chance=chance) <= planned.silence * 1.05 + 1e-6
+    assert 0 <= pacing.first_delay(WATCH, planned, now=START + age, chance=chance) <= planned.silence * 1.01 + 1e-6
