@@ -13,7 +13,7 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-crash chaos check check-deploy lock clean
+.PHONY: help setup demo ui test test-crash chaos bench check check-deploy lock clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,13 @@ chaos: .venv/.crash ## 200 generations in a storm of faults and kills: 7 to 15 m
 	@$(call ADD,crash)
 	@touch $@
 
+bench: .venv/.bench ## Measure against the official peers, write docs/benchmarks.md: 20 minutes; QUICK=1: 4, ROUNDS=3: 45
+	@$(BIN)/python -m benchmarks.run
+
+.venv/.bench: $(STAMP)
+	@$(call ADD,bench)
+	@touch $@
+
 check: $(STAMP) ## Style, types, package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,8 +71,8 @@ check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHA
 	@touch $@
 
 lock: $(STAMP) ## Resolve the newest versions that pyproject.toml allows into constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group deploy --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group deploy --group bench --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 
 clean: ## Remove everything that make has built
-	rm -rf .venv .demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .demo .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what a run has found as a page. Pure: figures in, Markdown out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.contenders import BY_KEY, IDLE
+from benchmarks.goals import KIB, MS, Goal, Medians, of_crowd, of_pacing, of_restoring
+from benchmarks.measured import Measured, net_of
+from benchmarks.pacing import Paced
+from benchmarks.pacing import table as pacing_table
+from benchmarks.restore import Restored
+from benchmarks.tables import markdown, number
+
+_HEADS = [
+    "<trigger", "finished", "CPU ms each", "net of idle", "least peer ÷", "requests each", "connections",
+    "lag p99 ms", "lag max ms", "by the clock", "mean delay s", "p99 delay s", "KiB each", "look-ups",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    Everything that one run has found.
+
+    :param facts: about the machine and the run, by name.
+    :param medians: of the crowds.
+    :param pacing: simulated, and on the emulator.
+    :param restored: ten thousand at once, if that was part of the run.
+    """
+
+    facts: Mapping[str, str]
+    medians: Medians
+    pacing: Sequence[Paced]
+    restored: Restored | None
+
+    @property
+    def counts(self) -> list[int]:
+        """The sizes of crowds."""
+        return sorted({count for _, count in self.medians})
+
+    @property
+    def goals(self) -> list[Goal]:
+        """All goals that this run can judge."""
+        crowds = [goal for count in self.counts for goal in of_crowd(self.medians, count)]
+        return crowds + of_pacing(self.pacing) + (of_restoring(self.restored) if self.restored else [])
+
+
+def page(run: Run) -> str:
+    """The whole page."""
+    parts = [_INTRODUCTION, _facts(run.facts), "## Goals", goal_table(run.goals), "## Waiting triggers", _EXPLAINED]
+    parts += ["![CPU for each finished generation](images/benchmark-triggers.svg)"]
+    for count in run.counts:
+        parts += [f"### {count:,} waiting", crowd_table(run.medians, count)]
+    parts += ["## When to ask", _PACING_EXPLAINED, pacing_table(run.pacing)]
+    if run.restored:
+        parts += [f"## Taking up {run.restored.count:,} at once", restored_text(run.restored)]
+    return "\n\n".join(parts) + "\n"
+
+
+def goal_table(goals: Sequence[Goal]) -> str:
+    """Each goal with its figure, and whether it is met."""
+    return markdown(
+        ["goal", "<at", "limit", "shown", "<"],
+        [[goal.name, goal.where, f"≤ {goal.limit:g}", number(goal.shown), _verdict(goal)] for goal in goals],
+    )
+
+
+def _verdict(goal: Goal) -> str:
+    return "met" if goal.is_met else "**missed**"
+
+
+def crowd_table(medians: Medians, count: int) -> str:
+    """All contenders at one count."""
+    rows = [medians[key, count] for key in BY_KEY if (key, count) in medians]
+    idle = medians.get((IDLE, count))
+    peers = [row.cpu_each for row in rows if BY_KEY[row.contender].is_peer and row.cpu_each and row.finished == count]
+    return markdown(_HEADS, [_row(row, idle, min(peers, default=None)) for row in rows])
+
+
+def _row(one: Measured, idle: Measured | None, best_peer: float | None) -> list[str]:
+    net = net_of(one, idle) if idle else None
+    gain = best_peer / one.cpu_each if best_peer and one.cpu_each else None
+    return [
+        BY_KEY[one.contender].title,
+        "all" if one.finished == one.count else f"{one.finished:,.0f} of {one.count:,}",
+        number(one.cpu_each and one.cpu_each * MS),
+        number(None if net is None else net * MS),
+        number(gain, 1),
+        number(one.requests_each),
+        f"{one.connections:,.0f}",
+        number(one.own_p99 * MS, 1),
+        number(one.own_max * MS, 0),
+        f"{one.lag_p99 * MS:,.0f} / {one.lag_max * MS:,.0f}",
+        number(one.delay_mean, 1),
+        number(one.delay_p99, 1),
+        number(one.bytes_each / KIB, 1),
+        f"{one.lookups:,.0f}",
+    ]
+
+
+def restored_text(one: Restored) -> str:
+    """What taking up again has cost, in a sentence."""
+    return (
+        f"All started within {one.start_seconds:.1f} s, in the triggerer's own way. In the first ten seconds the loop "
+        f"was blocked for {one.own_block * MS:.0f} ms at most ({one.longest_block * MS:.0f} by the clock), the "
+        f"connection was looked up {one.lookups} time(s), {one.requests:,} requests went over {one.connections} "
+        f"connections, and the process used {one.cpu_seconds:.1f} s of CPU."
+    )
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    return markdown(["this run", "<"], [[name, text] for name, text in facts.items()])
+
+
+_INTRODUCTION = """# Benchmarks
+
+Written by `make bench`; not by hand."""
+
+_EXPLAINED = """Each row is a process of its own that starts its triggers over 10 s, as the triggerer's runner does (its
+`run_trigger`, greenback portal and JSON log lines included), on one core; a stub answers over https after 100 ms, from
+the other. Jobs end 10 to 25 s after their start and every trigger but the paced one asks every 10 s. A run is cut off
+after 45 s. CPU is the process's, divided by the generations that have finished; *net of idle* takes off what as many
+triggers cost that only sleep; *least peer ÷* says how many times less it is than the cheapest official peer's that has
+finished all. The lag is what a callback has to wait that becomes due at a random moment, and its max the longest time
+for which the loop was busy, in CPU time without that of Python's collector, which now and then walks all that Airflow
+has imported; *by the clock* has p99 and max with the collector, and with everything else that ran on the machine. KiB
+are the growth of the process when all wait. The progress that the stub tells stands still.
+Here a connection is looked up in the process itself; in a triggerer each look-up is a message to its supervisor."""
+
+_PACING_EXPLAINED = """Simulated on random durations with the product's own decisions, and on the emulator with its own
+poller, where batches are refused so that each question is a request. The best plan knows the true durations and pays a
+question like a second of delay; it is computed apart from the product, by exhaustive search over the moments at which
+asking can be best. In the simulation EvoLink tells neither progress nor how long a finished one took."""

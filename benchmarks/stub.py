@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+A server for all contenders, cheap enough to share a machine with them: a bare protocol on uvloop.
+
+It answers every request after the same time, over TLS, and counts. Start it with ``python -m benchmarks.stub``; it
+prints its port, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import ssl
+import sys
+import time
+from dataclasses import asdict, dataclass
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+import uvloop
+
+from benchmarks import bodies
+
+COUNTS_PATH = "/counts"
+
+
+@dataclass
+class Counts:
+    """What the stub has seen; asking for the counts does not count, but its connection does."""
+
+    requests: int = 0
+    connections: int = 0
+
+
+class Server:
+    """
+    What all connections share.
+
+    :param latency: seconds until a request is answered.
+    :param takes_batches: whether there is an endpoint for many generations at once.
+    """
+
+    def __init__(self, latency: float, *, takes_batches: bool) -> None:
+        self.counts = Counts()
+        self.latency = latency
+        self.takes_batches = takes_batches
+
+    def answer(self, method: str, path: str, body: bytes) -> bytes:
+        """Return a whole answer."""
+        if path == COUNTS_PATH:
+            return _whole(200, json.dumps(asdict(self.counts)).encode())
+        status, text = bodies.answer(method, path, body, time.time(), takes_batches=self.takes_batches)
+        return _whole(status, text)
+
+
+class Connection(asyncio.Protocol):
+    """One connection: requests in, one at a time, answers out, late."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count it."""
+        self._transport = transport  # type: ignore[assignment]
+        self._server.counts.connections += 1
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
+        """Answer no more."""
+        self._transport = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take a request once it is whole."""
+        self._received += data
+        head, end, body = bytes(self._received).partition(b"\r\n\r\n")
+        if not end or len(body) < _length(head):
+            return
+        self._received.clear()
+        method, path, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        if path != COUNTS_PATH:
+            self._server.counts.requests += 1
+        asyncio.get_running_loop().call_later(self._server.latency, partial(self._answer, method, path, body))
+
+    def _answer(self, method: str, path: str, body: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(self._server.answer(method, path, body))
+
+
+def _length(head: bytes) -> int:
+    _, found, rest = head.lower().partition(b"\r\ncontent-length:")
+    return int(rest.split(b"\r\n", 1)[0]) if found else 0
+
+
+def _whole(status: int, body: bytes) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: nginx\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nX-Request-Id: 20261124100000000000000000000000\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _serve(server: Server, tls: ssl.SSLContext) -> None:
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=tls, backlog=4096)
+    print(listener.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    os._exit(0)  # clients that were cut off may hold on to their connections
+
+
+def main() -> None:
+    """Serve until nobody needs it."""
+    parser = argparse.ArgumentParser(description="the benchmarks' stub")
+    parser.add_argument("--certificate", type=Path, required=True, help="PEM with key and certificate")
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds until an answer")
+    parser.add_argument("--core", type=int, help="the core to stay on")
+    parser.add_argument("--no-batch", action="store_true", help="answer POST /v1/tasks/batch with 404")
+    given = parser.parse_args()
+    if given.core is not None:
+        os.sched_setaffinity(0, {given.core})
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(given.certificate)
+    uvloop.run(_serve(Server(given.latency, takes_batches=not given.no_batch), tls))
+
+
+if __name__ == "__main__":
+    main()

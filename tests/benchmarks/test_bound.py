@@ -1,0 +1,62 @@
+"""The bound that the pacing is measured against."""
+
+from itertools import combinations
+
+import pytest
+
+from benchmarks.bound import Spent, best_ages, bound, spent
+from benchmarks.workloads import WORKLOADS, log_normal, uniform
+
+
+def cheapest(durations: list[float], price: float) -> float:
+    """Try every plan whose questions are asked at durations."""
+    *others, last = sorted(durations)
+    plans = [(*chosen, last) for size in range(len(others) + 1) for chosen in combinations(others, size)]
+    return min(costs(spent(plan, durations), price) for plan in plans)
+
+
+def costs(one: Spent, price: float) -> float:
+    """What questions and delay cost together."""
+    return price * one.requests + one.delay
+
+
+@pytest.mark.parametrize("price", [0.01, 0.3, 1.0, 4.0, 1000.0])
+@pytest.mark.parametrize(
+    "durations",
+    [[5.0], [1.0, 2.0], [3.0, 3.0, 3.0], [1.0, 1.5, 4.0, 9.0, 9.5], [2.0, 7.0, 1.0, 8.0, 2.8, 1.8, 2.8, 4.5]],
+)
+def test_no_plan_is_cheaper_than_the_bound(durations: list[float], price: float) -> None:
+    """The search finds what trying out every plan finds."""
+    assert costs(bound(durations, price), price) == pytest.approx(cheapest(durations, price))
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.title)
+@pytest.mark.parametrize("interval", [3.0, 10.0, 30.0])
+def test_no_fixed_interval_is_cheaper_than_the_bound(workload, interval: float) -> None:
+    """On every workload that is reported, a fixed interval costs more than the best plan."""
+    durations = workload.stratified(200)
+    ages = [interval * (number + 1) for number in range(int(max(durations) / interval) + 1)]
+    assert costs(spent(ages, durations), 1.0) > costs(bound(durations), 1.0)
+
+
+def test_a_question_is_counted_until_it_finds_the_end() -> None:
+    """A job that ends between two questions costs both, and lies unnoticed until the second."""
+    assert spent([10.0, 20.0], [12.0]) == Spent(requests=2.0, delay=8.0)
+    assert spent([10.0, 20.0], [10.0]) == Spent(requests=1.0, delay=0.0)
+
+
+def test_a_dear_question_is_asked_once() -> None:
+    """Where questions cost more than any delay, only the longest duration is worth one."""
+    assert best_ages([1.0, 2.0, 3.0], price=100.0) == [3.0]
+
+
+def test_a_free_question_is_asked_at_every_end() -> None:
+    """Where questions cost nothing, there is no delay."""
+    assert best_ages([3.0, 1.0, 2.0], price=0.0) == [1.0, 2.0, 3.0]
+
+
+def test_a_workload_has_the_median_that_it_says() -> None:
+    """Half of all durations are below the median."""
+    for workload in (log_normal("", 90.0, 0.6), uniform("", 40.0, 50.0)):
+        assert workload.quantile(0.5) == pytest.approx(workload.median)
+        assert sum(seconds < workload.median for seconds in workload.stratified(100)) == 50

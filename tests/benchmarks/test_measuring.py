@@ -1,0 +1,157 @@
+"""The pure parts of the benchmarks: what jobs, lags, medians, goals and tables say."""
+
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from benchmarks import bodies
+from benchmarks.chart import chart
+from benchmarks.contenders import BATCH, BY_KEY, IDLE, PROTOTYPE, SINGLE
+from benchmarks.goals import Goal, of_crowd
+from benchmarks.jobs import Job, crowd, job_of, job_of_id
+from benchmarks.lag import lag
+from benchmarks.measured import Measured, is_success, median_of, net_of
+from benchmarks.report import crowd_table, goal_table
+from benchmarks.tables import markdown
+
+ONE = Measured(
+    contender=IDLE, count=1000, finished=1000, failed=[], seconds=40.0, cpu_seconds=0.5, requests=0, connections=0,
+    lookups=0, lag_p99=0.001, lag_max=0.01, own_p99=0.001, own_max=0.01, delay_mean=5.0, delay_p99=10.0,
+    bytes_each=10_240.0,
+)  # fmt: skip
+
+
+def medians(**changes: float) -> dict[tuple[str, int], Measured]:
+    """A run in which all goals are met, but for what is changed of ours with batch on."""
+    batch = replace(ONE, contender=BATCH, cpu_seconds=0.9, requests=150, connections=8, bytes_each=11_264.0)
+    rows = [
+        ONE,
+        replace(ONE, contender=PROTOTYPE, cpu_seconds=3.7, requests=2700),
+        replace(ONE, contender=SINGLE, cpu_seconds=3.0, requests=1700, connections=8),
+        replace(batch, **changes),
+    ]
+    return {(row.contender, row.count): row for row in rows}
+
+
+def missed(goals: list[Goal]) -> list[str]:
+    """Name the goals that are not met."""
+    return [goal.name for goal in goals if not goal.is_met]
+
+
+def test_an_id_tells_all_about_a_job() -> None:
+    """Stub and client agree on a job by its id or its number alone."""
+    for job in crowd(50, 1_757_169_743.25):
+        assert job_of(job.token) == job
+        assert job_of_id(job.generation_id) == job
+
+
+def test_a_crowd_is_the_same_in_every_run() -> None:
+    """Every contender waits for the same jobs, begun over ten seconds, each 10 to 25 s long."""
+    jobs = crowd(1000, 0.0)
+    assert [job.takes for job in jobs] == [job.takes for job in crowd(1000, 5e8)]
+    assert all(10_000 <= job.takes <= 25_000 for job in jobs)
+    assert (jobs[0].begins, jobs[-1].begins) == (0, 9990)
+
+
+@pytest.mark.parametrize(("now", "status", "run"), [(19.9, "processing", 3), (20.0, "completed", 10)])
+def test_all_endpoints_agree_on_the_end(now: float, status: str, run: int) -> None:
+    """At the moment at which a job ends, every service of the stub begins to say so."""
+    job = Job(begins=10_000, takes=10_000, number=7)
+    assert bodies.generation(job, now)["status"] == status
+    assert bodies.dbt_run(job, now)["data"]["status"] == run
+    plain, _ = bodies.answer("GET", f"/plain/{job.token}", b"", now, takes_batches=True)
+    assert plain == (200 if status == "completed" else 404)
+
+
+def test_a_batch_can_be_switched_off() -> None:
+    """Without batches the stub answers as a server that has never heard of them."""
+    body = f'{{"task_ids": ["{Job(0, 1, 2).generation_id}"]}}'.encode()
+    assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=True)[0] == 200
+    assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=False)[0] == 404
+
+
+def test_the_lag_is_that_of_a_random_moment() -> None:
+    """One busy second in ten: half of that second's moments wait for more than half a second."""
+    assert lag([1.0], 10.0, 0.05) == pytest.approx(0.5)
+    assert lag([1.0], 10.0, 0.1) == pytest.approx(0.0, abs=1e-6)
+    assert lag([0.001] * 100, 10.0, 0.01) == pytest.approx(0.0, abs=1e-6)
+    assert lag([], 10.0, 0.01) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("word", "is_good"),
+    [
+        (True, True),
+        ({"status": "success", "response": {}}, True),
+        ({"generation_id": "task-unified-1", "outcome": "final", "status": "completed"}, True),
+        ({"generation_id": "task-unified-1"}, True),
+        ({"status": "error", "message": "Cannot connect"}, False),
+        ({"status": "timeout"}, False),
+        ({"generation_id": "task-unified-1", "outcome": "unreachable", "status": None}, False),
+        (None, False),
+    ],
+)
+def test_only_a_good_end_counts(word: object, is_good: bool) -> None:
+    """A trigger that fires because it has given up has not finished, in whichever words it says so."""
+    assert is_success(word) is is_good
+
+
+def test_rounds_are_summed_up_by_their_median() -> None:
+    """One round that was disturbed changes nothing, and a figure that is missing in one is taken from the others."""
+    rounds = [ONE, replace(ONE, cpu_seconds=9.0, delay_mean=None), replace(ONE, cpu_seconds=0.7, delay_mean=7.0)]
+    found = median_of(rounds)
+    assert (found.cpu_seconds, found.delay_mean) == (0.7, 6.0)
+
+
+def test_a_run_that_meets_all_goals_misses_none() -> None:
+    """The figures of a good run are within every limit, and above an idle trigger's 0.4 ms are left."""
+    assert missed(of_crowd(medians(), 1000)) == []
+    assert net_of(medians()[BATCH, 1000], ONE) == pytest.approx(0.0004)
+
+
+@pytest.mark.parametrize(
+    ("change", "goal"),
+    [
+        ({"cpu_seconds": 1.1}, "CPU ms for each"),
+        ({"requests": 201}, "requests for each"),
+        ({"own_p99": 0.021}, "loop lag p99 ms, batch on"),
+        ({"own_max": 0.101}, "loop lag max ms, batch on"),
+        ({"connections": 11}, "connections"),
+        ({"bytes_each": 13_000.0}, "KiB for each"),
+        ({"finished": 0}, "CPU ms for each"),
+        ({"finished": 999}, "CPU ms for each"),
+    ],
+)
+def test_a_figure_beyond_its_limit_is_told(change: dict[str, float], goal: str) -> None:
+    """Each goal is missed by its own figure, also by one that there is not."""
+    assert any(name.startswith(goal) for name in missed(of_crowd(medians(**change), 1000)))
+
+
+def test_a_missed_goal_stands_out() -> None:
+    """The table of goals says in words which are met."""
+    table = goal_table([Goal("a", "N = 1", 1.0, 0.5), Goal("b", "N = 1", 1.0, None)])
+    assert "| a | N = 1 | ≤ 1 | 0.50 | met |" in table
+    assert "| b | N = 1 | ≤ 1 | - | **missed** |" in table
+
+
+def test_a_peer_that_was_cut_off_sets_no_standard() -> None:
+    """The factor is to the best peer that has finished all."""
+    rows = medians()
+    rows["dbt", 1000] = replace(ONE, contender="dbt", cpu_seconds=18.0)
+    rows["http-sensor", 1000] = replace(ONE, contender="http-sensor", cpu_seconds=1.0, finished=500)
+    ours = next(line for line in crowd_table(rows, 1000).splitlines() if BY_KEY[BATCH].title in line)
+    assert "| 20.0 |" in ours
+
+
+def test_columns_of_figures_are_aligned_to_the_right() -> None:
+    """The first column and those marked as words are to the left."""
+    assert markdown(["a", "<b", "c"], [["1", "2", "3"]]).splitlines()[:2] == ["| a | b | c |", "| --- | --- | ---: |"]
+
+
+def test_the_chart_is_a_picture_of_all_contenders() -> None:
+    """It is well-formed, and names everybody who took part, also those who finished nothing."""
+    rows = medians(finished=0)
+    texts = [element.text for element in ET.fromstring(chart(rows, [1000])).iter() if element.text]
+    assert {BY_KEY[key].title for key, _ in rows} <= set(texts)
+    assert "none of 1,000 finished" in texts

@@ -1,0 +1,54 @@
+"""The simulated ways to decide when to ask."""
+
+import random
+
+import pytest
+
+from benchmarks.bound import Spent
+from benchmarks.pacing import of_change, paced
+from benchmarks.policies import Ours, back_off, every
+from benchmarks.workloads import uniform
+
+
+def test_a_fixed_interval_asks_until_it_finds_the_end() -> None:
+    """A job of 25 s is asked about at 10, 20 and 30 s, and noticed 5 s late."""
+    assert every(10.0).wait_for(25.0, random.Random(0)) == (3, 5.0)
+    assert every(10.0).wait_for(30.0, random.Random(0)) == (3, 0.0)
+
+
+def test_a_back_off_asks_ever_more_seldom() -> None:
+    """After 2, 3 and 4.5 s a job of 9 s is found to have ended."""
+    assert back_off().wait_for(9.0, random.Random(0)) == (3, 0.5)
+
+
+@pytest.mark.parametrize("estimate", [None, 45.0, 90.0, 180.0])
+@pytest.mark.parametrize("duration", [0.5, 20.0, 90.0, 4000.0])
+def test_ours_never_notices_before_the_end(estimate: float | None, duration: float) -> None:
+    """However wrong the estimate, each job costs a question or more, and the last one comes after its end."""
+    questions, delay = Ours(estimate).wait_for(duration, random.Random(0))
+    assert questions >= 1
+    assert delay >= 0.0
+
+
+def test_ours_learns_only_when_it_may() -> None:
+    """What was seen of earlier jobs changes the plan, unless learning is switched off."""
+    chance = random.Random(0)
+    learned, frozen = Ours(10.0), Ours(10.0, learns=False)
+    for _ in range(20):
+        learned.wait_for(300.0, chance)
+        frozen.wait_for(300.0, chance)
+    assert learned.wait_for(300.0, random.Random(1))[0] < frozen.wait_for(300.0, random.Random(1))[0]
+
+
+def test_a_sum_is_compared_with_the_best() -> None:
+    """The ratio is that of questions times delay, both averaged over all jobs."""
+    best = paced("", "", [(1.0, 2.0)], None)
+    assert best.ratio is None
+    row = paced("a", "b", [(2.0, 3.0), (4.0, 5.0)], Spent(2.0, 2.0))
+    assert (row.requests, row.delay, row.ratio) == (3.0, 4.0, 3.0)
+
+
+def test_a_change_is_reported_beside_a_fixed_interval() -> None:
+    """Each change has a row for ours and one for every ten seconds, on the same jobs."""
+    rows = of_change("changed", uniform("", 40.0, 50.0), 1)
+    assert [(row.workload, row.policy) for row in rows] == [("changed", "ours"), ("changed", "every 10 s")]
