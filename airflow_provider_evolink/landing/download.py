@@ -8,7 +8,6 @@ has to send the same bytes twice, since a cut connection then looks like the end
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import random
 import time
@@ -23,9 +22,9 @@ from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.landing import kinds, resume
 from airflow_provider_evolink.landing.kinds import Kind
 from airflow_provider_evolink.landing.resume import Position, Verdict
-from airflow_provider_evolink.landing.source import Network, open_link
+from airflow_provider_evolink.landing.sink import Sink
+from airflow_provider_evolink.landing.source import Network, Response, open_link
 
-_CHUNK_BYTES = 256 * 1024
 _DICE = random.SystemRandom()
 
 
@@ -87,14 +86,15 @@ def download(
     :raises ResultCorruptError: what came is no media, or more than was promised or allowed.
     :raises LandingError: it did not come whole within the bounds.
     """
-    copy, patience = _Copy(spool, limits), _Patience(limits)
-    while True:
-        try:
-            with open_link(link, resume.request_headers(copy.position), network) as response:
-                return copy.receive(response)
-        except (_InterruptedError, OSError, http.client.HTTPException) as error:
-            wait = patience.after(error, copy.position.have)
-        sleep(wait)
+    with Sink(spool) as sink:
+        copy, patience = _Copy(sink, limits), _Patience(limits)
+        while True:
+            try:
+                with open_link(link, resume.request_headers(copy.position), network) as response:
+                    return copy.receive(response)
+            except (_InterruptedError, OSError, http.client.HTTPException) as error:
+                wait = patience.after(error, copy.position.have)
+            sleep(wait)
 
 
 class _Patience:
@@ -120,25 +120,32 @@ class _Patience:
 class _Copy:
     """A file on its way: what has come so far, and what is known about the rest."""
 
-    def __init__(self, spool: BinaryIO, limits: Limits) -> None:
-        self.position = Position()
-        self._spool = spool
+    def __init__(self, sink: Sink, limits: Limits) -> None:
+        self._sink = sink
         self._limits = limits
-        self._hash = hashlib.sha256()
+        self._have = 0
+        self._total: int | None = None
+        self._validator: str | None = None
+        self._head = b""
         self._kind: Kind | None = None
         self._unconfirmed: str | None = None
 
-    def receive(self, response: http.client.HTTPResponse) -> Download:
+    @property
+    def position(self) -> Position:
+        """How far it is."""
+        return Position(self._have, self._total, self._validator)
+
+    def receive(self, response: Response) -> Download:
         """Take an answer; what it means for the file follows from what is there already."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         verdict = resume.judge(response.status, headers, self.position)
         match verdict:
             case Verdict.WHOLE:
-                self._begin(Position(0, response.length, resume.validator_of(headers)))
+                self._begin(response.length, resume.validator_of(headers))
             case Verdict.REST:
                 self._expect(resume.total_of(headers))
             case Verdict.UNFIT:
-                self._begin(Position())
+                self._begin()
                 raise _InterruptedError(f"the server answered a wish for the rest with HTTP {response.status}")
             case Verdict.LATER:
                 wait = answers.retry_after(headers, datetime.now(UTC))
@@ -150,72 +157,72 @@ class _Copy:
         if headers.get("content-encoding", "identity").lower() != "identity":
             raise ResultCorruptError("The server sent it compressed, though it was asked not to.")
         self._pump(response, headers.get("content-type"))
-        return self._finish(proven=response.chunked or self.position.total is not None)
+        return self._finish(proven=response.chunked or self._total is not None)
 
-    def _begin(self, position: Position) -> None:
+    def _begin(self, total: int | None = None, validator: str | None = None) -> None:
         with self._spooling():
-            self._spool.seek(0)
-            self._spool.truncate()
-        self._hash = hashlib.sha256()
-        self._kind = None
-        self._move(position)
+            self._sink.restart()
+        self._have, self._validator = 0, validator
+        self._head, self._kind = b"", None
+        self._expect(total)
 
     def _expect(self, total: int | None) -> None:
-        self._move(Position(self.position.have, total, self.position.validator))
+        self._total = total
+        self._check_bound(total or 0)
 
-    def _move(self, position: Position) -> None:
-        size = max(position.have, position.total or 0)
+    def _check_bound(self, size: int) -> None:
         if size > self._limits.max_bytes:
             raise ResultCorruptError(f"It has {size} bytes or more; {self._limits.max_bytes} are allowed.")
-        self.position = position
 
-    def _pump(self, response: http.client.HTTPResponse, stated: str | None) -> None:
-        since, mark = time.monotonic(), self.position.have
-        while chunk := response.read1(_CHUNK_BYTES):
-            self._take(chunk)
-            if self._kind is None and self.position.have >= kinds.HEAD_BYTES:
-                self._kind = self._look(stated)
-            if time.monotonic() - since >= self._limits.window:
-                if self.position.have - mark < self._limits.slowest * self._limits.window:
-                    raise _InterruptedError("it came too slowly")
-                since, mark = time.monotonic(), self.position.have
+    def _pump(self, response: Response, stated: str | None) -> None:
+        try:
+            since, mark = time.monotonic(), self._have
+            while self._take(response):
+                if self._kind is None and self._have >= kinds.HEAD_BYTES:
+                    self._kind = self._look(stated)
+                if (now := time.monotonic()) - since >= self._limits.window:
+                    if self._have - mark < self._limits.slowest * self._limits.window:
+                        raise _InterruptedError("it came too slowly")
+                    since, mark = now, self._have
+        finally:
+            with self._spooling():
+                self._sink.settle()
         self._check_size()
         self._kind = self._kind or self._look(stated)
 
-    def _take(self, chunk: bytes) -> None:
-        have = self.position.have
+    def _take(self, response: Response) -> int:
+        free = self._sink.free
+        count = response.read_some(free)
+        if len(self._head) < kinds.HEAD_BYTES:
+            self._head += free[: min(count, kinds.HEAD_BYTES - len(self._head))]
         with self._spooling():
-            self._spool.write(chunk)
-        self._hash.update(chunk)
-        self._move(Position(have + len(chunk), self.position.total, self.position.validator))
+            self._sink.took(count)
+        self._have += count
+        self._check_bound(self._have)
+        return count
 
     def _check_size(self) -> None:
-        have, total = self.position.have, self.position.total
+        have, total = self._have, self._total
         if total is not None and have < total:
             raise _InterruptedError(f"the connection ended after {have} of {total} bytes")
         if total is not None and have > total:
-            self._begin(Position())
+            self._begin()
             raise _InterruptedError(f"{have} bytes came where {total} were promised")
 
     def _look(self, stated: str | None) -> Kind:
-        with self._spooling():
-            self._spool.seek(0)
-            head = self._spool.read(kinds.HEAD_BYTES)
-            self._spool.seek(self.position.have)
-        kind = kinds.identify(head, stated)
+        kind = kinds.identify(self._head, stated)
         if kind is None:
             said = answers.clean(stated, "") or "no content type"
-            raise ResultCorruptError(f"It is no media: the server says {said}, and it begins with {head[:24]!r}.")
+            raise ResultCorruptError(f"It is no media: the server says {said}, and it begins with {self._head[:24]!r}.")
         return kind
 
     def _finish(self, *, proven: bool) -> Download:
-        digest = self._hash.hexdigest()
+        with self._spooling():
+            digest = self._sink.finish()
         if not proven and digest != self._unconfirmed:
             self._unconfirmed = digest
             raise _InterruptedError("the server does not say how long it is, and has not sent the same twice")
-        with self._spooling():
-            self._spool.flush()
-        return Download(self.position.have, digest, self._kind or kinds.BINARY)
+        return Download(self._have, digest, self._kind or kinds.BINARY)
 
     @contextmanager
     def _spooling(self) -> Iterator[None]:
@@ -223,8 +230,7 @@ class _Copy:
         try:
             yield
         except OSError as error:
-            have = self.position.have
-            raise LandingError(f"This machine can't hold it after {have} bytes: {error.strerror}.") from error
+            raise LandingError(f"This machine can't hold it after {self._have} bytes: {error.strerror}.") from error
 
 
 def _reason(error: Exception) -> str:

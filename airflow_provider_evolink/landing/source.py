@@ -18,7 +18,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -64,7 +64,7 @@ class Network:
 
 
 @contextmanager
-def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterator[http.client.HTTPResponse]:
+def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterator[Response]:
     """
     Ask for a link, follow its redirects, and hand out the answer with its body unread; closed at the end.
 
@@ -76,9 +76,9 @@ def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterat
     for _ in range(MAX_REDIRECTS + 1):
         with ExitStack() as stack:
             connection = stack.enter_context(closing(_connection(link, network)))
-            connection.response_class = functools.partial(_Response, seconds=network.read_timeout)  # type: ignore[assignment]
+            connection.response_class = functools.partial(Response, seconds=network.read_timeout)  # type: ignore[assignment]
             connection.request("GET", _target(link), headers={**_HEADERS, **headers})
-            response = stack.enter_context(closing(connection.getresponse()))
+            response = stack.enter_context(closing(cast(Response, connection.getresponse())))
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 yield response
@@ -112,7 +112,7 @@ class _Clocked(io.RawIOBase):
         super().close()
 
 
-class _Response(http.client.HTTPResponse):
+class Response(http.client.HTTPResponse):
     """An answer of which the head, and each piece of the body, comes in time or not at all."""
 
     def __init__(self, sock: socket.socket, *args: Any, seconds: float, **kwargs: Any) -> None:
@@ -120,9 +120,18 @@ class _Response(http.client.HTTPResponse):
         self._clocked = _Clocked(self.fp.detach(), seconds)
         self.fp = io.BufferedReader(self._clocked)
 
-    def read1(self, n: int = -1) -> bytes:
+    def read_some(self, memory: memoryview) -> int:
+        """Put there what has come, as soon as anything has; return how much, and 0 at the end."""
         self._clocked.restart()
-        return super().read1(n)
+        if self.chunked:
+            piece = self.read1(len(memory))
+            memory[: len(piece)] = piece
+            return len(piece)
+        if self.length is None:
+            return self.fp.readinto1(memory)
+        count = self.fp.readinto1(memory[: self.length])
+        self.length -= count
+        return count
 
 
 class _Connection(http.client.HTTPConnection):
