@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_evolink.api.errors import InvalidInputError, LandingError
+from airflow_provider_evolink.landing.spool import nameless
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -100,7 +101,7 @@ def new_spool(destination: Place) -> BinaryIO:
     if destination.is_local:
         Path(destination.path).mkdir(parents=True, exist_ok=True)
         with suppress(OSError, AttributeError):
-            return os.fdopen(os.open(destination.path, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
+            return nameless(destination.path)
     return cast(BinaryIO, tempfile.TemporaryFile())
 
 
