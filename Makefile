@@ -13,10 +13,11 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-crash chaos bench check check-deploy lock clean
+.PHONY: help setup demo ui test test-crash chaos bench bench-landing check check-deploy lock clean
 
 help: ## Show the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s
+", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv; again only when pyproject.toml, setup.cfg or constraints.txt change
 
@@ -55,6 +56,9 @@ bench: .venv/.bench ## Measure against the official peers, write docs/benchmarks
 .venv/.bench: $(STAMP)
 	@$(call ADD,bench)
 	@touch $@
+
+bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, to a disk and to S3: 3 minutes
+	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing
 
 check: $(STAMP) ## Style, types, package
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Ways to get a large file from a link to a disk, ours among them, each in a process of its own.
+Ways to get a large file from a link to a disk or a bucket, ours among them, each in a process of its own.
 
 ``python -m benchmarks.landing_clients NAME LINK FOLDER CA`` fetches once for each line of its input, and answers each
 with a line of JSON: seconds of wall and CPU, and the most memory over what it had before.
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import json
 import os
 import resource
-import shlex
 import ssl
 import subprocess
 import sys
@@ -117,15 +117,15 @@ def python(task: Task, words: list[str]) -> Fetch:
 
 
 def curl(task: Task, words: list[str]) -> Fetch:
-    """Return a fetch with curl; with ``sha256`` its output is hashed beside the writing, by two more processes."""
+    """Return a fetch with curl; with ``sha256`` the file is read again and hashed, as one does by hand."""
+    command = ["curl", "--silent", "--show-error", "--fail", "--noproxy", "*", "--cacert", task.ca, task.link]
 
     def fetch(target: Path) -> str | None:
-        get = f"curl --silent --show-error --fail --noproxy '*' --cacert {shlex.quote(task.ca)} {shlex.quote(task.link)}"
+        subprocess.run([*command, "--output", str(target)], check=True)  # noqa: S603 - our own words
         if "sha256" not in words:
-            subprocess.run(f"{get} --output {shlex.quote(str(target))}", shell=True, check=True)  # noqa: S602
             return None
-        piped = f"set -o pipefail; {get} | tee {shlex.quote(str(target))} | sha256sum"
-        return subprocess.run(["bash", "-c", piped], check=True, capture_output=True, text=True).stdout.split()[0]  # noqa: S603, S607
+        printed = subprocess.run(["sha256sum", str(target)], check=True, capture_output=True, text=True)  # noqa: S603, S607
+        return printed.stdout.split()[0]
 
     return fetch
 
@@ -134,30 +134,63 @@ def ours(task: Task, words: list[str]) -> Fetch:
     """Return a landing by the operator, with all that belongs to it; ``unsynced`` takes out what a power cut needs."""
     from airflow.sdk.execution_time.context import OutletEventAccessors
 
-    import airflow_provider_evolink.landing.land
     from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 
     if "unsynced" in words:
-        os.fsync = lambda fd: None
+        os.fsync = lambda _: None
     extra = {"verify": task.ca}
-    host = {"conn_type": "evolink", "host": task.link.rpartition("/")[0], "password": "none", "extra": extra}
+    host: dict[str, Any] = {
+        "conn_type": "evolink",
+        "host": task.link.rpartition("/")[0],
+        "password": "none",
+        "extra": extra,
+    }
     os.environ["AIRFLOW_CONN_EVOLINK_DEFAULT"] = json.dumps(host)
-    record = {"generation_id": GENERATION, "status": "completed", "results": [task.link], "model": "m"}
+    record: dict[str, Any] = {"generation_id": GENERATION, "status": "completed", "results": [task.link], "model": "m"}
     record |= {"result_data": None, "expires_at": None}
     destination = next((word for word in words if ":" in word), str(task.folder))
     context: Any = {"task_state_store": None, "outlet_events": OutletEventAccessors()}
 
+    numbers = itertools.count()
+
     def fetch(_: Path) -> str | None:
+        # A file of the same name would be compared and left as it is.
+        pattern = f"film-{next(numbers)}.{{ext}}" if "://" in destination else "film.{ext}"
         operator = EvoLinkToObjectStorageOperator(
-            task_id="land", generation=record, destination=destination, filename_pattern="film.{ext}"
+            task_id="land", generation=record, destination=destination, filename_pattern=pattern
         )
         return str(operator.execute(context)[0]["sha256"])
 
-    assert airflow_provider_evolink.landing.land  # what a worker imports at its first landing is no part of the second
     return fetch
 
 
-MAKERS = {"ours": ours, "curl": curl}
+def upload(task: Task, words: list[str]) -> Fetch:
+    """Return what brings a file of this machine into the bucket: as a landing does, by boto3, or by s3fs."""
+    import boto3
+
+    from airflow_provider_evolink.landing.storage import place_of, publish
+
+    there = json.loads(os.environ["AIRFLOW_CONN_STORE"])
+    file, size = open(task.link, "rb"), Path(task.link).stat().st_size  # noqa: PTH123, SIM115 - open as long as we are
+    account = {"aws_access_key_id": there["login"], "aws_secret_access_key": there["password"], **there["extra"]}
+    client, folder = boto3.client("s3", **account), place_of("s3://store@videos/uploads")
+
+    def fetch(_: Path) -> str | None:
+        file.seek(0)
+        match words[1]:
+            case "publish":
+                publish(file, folder / "publish.mp4", size, "video/mp4")
+            case "upload_fileobj":
+                with Path(task.link).open("rb") as own:  # which it closes itself, too
+                    client.upload_fileobj(own, "videos", "uploads/upload_fileobj.mp4")
+            case "put_file":
+                folder.fs.put_file(task.link, "videos/uploads/put_file.mp4")
+        return None
+
+    return fetch
+
+
+MAKERS = {"ours": ours, "curl": curl, "upload": upload}
 
 
 def memory(name: str) -> int:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 PIECE_BYTES = 512 * 1024
 
@@ -36,10 +35,10 @@ class Sink:
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "evolink-landing"))
         self._work: Future[None] | None = None
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     @property

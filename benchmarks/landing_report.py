@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns the rounds of the landing benchmark into Markdown, and says which goals they meet. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+Rounds = dict[str, list[dict[str, Any]]]
+
+MIB = 1024 * 1024
+SHARE, MEMORY_MIB = 0.9, 64
+PYTHON = ("requests", "aiohttp", "httpx")
+_SAYS = {
+    "ours": "**this provider**: checked, sha256, fsync, final name in one step",
+    "ours unsynced": "this provider with `os.fsync` taken out",
+    "requests": "requests, `iter_content(1 MiB)` to a file",
+    "aiohttp": "aiohttp, `iter_any()` to a file",
+    "httpx": "httpx, `iter_bytes()` to a file",
+    "curl": "`curl --output`",
+    "curl sha256": "`curl --output`, then `sha256sum`",
+    "ours s3://store@videos/landed": "**this provider**: link (https) to bucket, checked, sha256",
+    "upload publish": "**this provider**: only the upload of a whole file",
+    "upload upload_fileobj": "boto3 `upload_fileobj` (8 MB parts, 10 threads)",
+    "upload put_file": "s3fs `put_file` (50 MB parts, 10 at once)",
+}
+
+
+def says(name: str) -> str:
+    """Describe a contender."""
+    client, *more = name.split()
+    return _SAYS.get(name) or ", ".join([_SAYS[client], *more])
+
+
+def median(rounds: list[dict[str, Any]], what: str) -> float:
+    """Return the middle of what was measured; the first round was to warm up."""
+    return statistics.median(float(one[what]) for one in rounds[1:])
+
+
+def share(taken: Rounds, ours: str, theirs: str) -> float:
+    """Return our throughput over theirs: the middle of the rounds, since the machine's mood changes between them."""
+    pairs = zip(taken[ours][1:], taken[theirs][1:], strict=True)
+    return statistics.median(float(their["wall"]) / float(our["wall"]) for our, their in pairs)
+
+
+def fastest(taken: Rounds, ending: str) -> str:
+    """Name the fastest Python client among those that do the same beside fetching."""
+    names = [f"{client}{ending}" for client in PYTHON if f"{client}{ending}" in taken]
+    return min(names, key=lambda name: median(taken[name], "wall"))
+
+
+def memory(rounds: list[dict[str, Any]]) -> float:
+    """Return the most MiB over the idle process, the first round included."""
+    return max(float(one["memory"]) for one in rounds) / MIB
+
+
+def table(taken: Rounds, size: int) -> list[str]:
+    """Return a table of all contenders."""
+    lines = [
+        "| | MB/s | wall s: median (fastest) | CPU s | memory over idle, MiB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, rounds in taken.items():
+        wall, best = median(rounds, "wall"), min(float(one["wall"]) for one in rounds[1:])
+        held = "in other processes" if name.startswith("curl") else f"{memory(rounds):.0f}"
+        times = f"{wall:.2f} ({best:.2f}) | {median(rounds, 'cpu'):.2f}"
+        lines.append(f"| {says(name)} | {size / wall / 1e6:.0f} | {times} | {held} |")
+    return lines
+
+
+def verdict(is_met: bool) -> str:
+    """Say it plainly."""
+    return "met" if is_met else "**missed**"
+
+
+def goals(races: Mapping[str, Rounds]) -> list[str]:
+    """Return a table of the goals, and whether they are met."""
+    lines = ["| goal | measured | |", "| --- | --- | --- |"]
+    for scheme in ("http", "https"):
+        taken = races[scheme]
+        for words, ours, ending in (
+            ("ours with fsync, theirs without", "ours", " sha256"),
+            ("both without fsync", "ours unsynced", " sha256"),
+            ("both with fsync and rename", "ours", " sha256 fsync"),
+        ):
+            theirs = fastest(taken, ending)
+            got = share(taken, ours, theirs)
+            goal = f"{scheme} to disk, sha256, {words}: >= {SHARE} of the fastest Python client"
+            lines.append(f"| {goal} | {got:.2f} of {theirs.split()[0]} | {verdict(got >= SHARE)} |")
+    most = max(memory(rounds) for taken in races.values() for name, rounds in taken.items() if name.startswith("ours"))
+    lines.append(
+        f"| memory over the idle worker <= {MEMORY_MIB} MiB | {most:.0f} MiB | {verdict(most <= MEMORY_MIB)} |"
+    )
+    uploads = races["s3"]
+    for theirs in ("upload upload_fileobj", "upload put_file"):
+        got = share(uploads, "upload publish", theirs)
+        lines.append(f"| upload to S3 against {theirs.split()[1]} (no goal set) | {got:.2f} | |")
+    return lines
+
+
+def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetime) -> str:
+    """Return the whole page."""
+    size, rounds = machine["size"], len(races["http"]["ours"]) - 1
+    return "\n".join(
+        [
+            "# Landing at speed",
+            "",
+            f"`make bench-landing`, {now:%Y-%m-%d}: {size / 1e6:.0f} MB over the loopback from a server in a process of",
+            f"its own, pinned to the last of {machine['cores']} cores; {rounds} rounds, all contenders in turn, each in a",
+            "process of its own, after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256",
+            f"is compared. It took {machine['seconds']:.0f} s. The load was {machine['load']:.1f} before it began: other",
+            "work on the machine is in these figures, so compare within a table only; shares are the median of the",
+            "rounds' own.",
+            "",
+            "## Goals",
+            "",
+            *goals(races),
+            "",
+            "## From http to a local disk",
+            "",
+            *table(races["http"], size),
+            "",
+            "## From https to a local disk",
+            "",
+            *table(races["https"], size),
+            "",
+            "## To S3 (`rclone serve s3`)",
+            "",
+            *table(races["s3"], size),
+            "",
+            "What fsync buys: a file under its final name is whole even after a power cut, which no client sees to by",
+            "itself. Its cost is the difference between the first two rows; the file is sent to the disk while it still",
+            "comes, so that little is left to wait for.",
+            "",
+        ]
+    )
