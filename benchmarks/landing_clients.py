@@ -137,7 +137,7 @@ def ours(task: Task, words: list[str]) -> Fetch:
     from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 
     if "unsynced" in words:
-        os.fsync = lambda _: None
+        os.fsync = lambda fd: None  # noqa: ARG005 - the original's name
     extra = {"verify": task.ca}
     host: dict[str, Any] = {
         "conn_type": "evolink",
@@ -166,7 +166,7 @@ def ours(task: Task, words: list[str]) -> Fetch:
 
 def upload(task: Task, words: list[str]) -> Fetch:
     """Return what brings a file of this machine into the bucket: as a landing does, by boto3, or by s3fs."""
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     from airflow_provider_evolink.landing.storage import place_of, publish
 

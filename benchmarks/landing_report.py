@@ -102,17 +102,17 @@ def goals(races: Mapping[str, Rounds]) -> list[str]:
 
 def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetime) -> str:
     """Return the whole page."""
-    size, rounds = machine["size"], len(races["http"]["ours"]) - 1
+    size, cores, rounds = machine["size"], machine["cores"], len(races["http"]["ours"]) - 1
     return "\n".join(
         [
             "# Landing at speed",
             "",
-            f"`make bench-landing`, {now:%Y-%m-%d}: {size / 1e6:.0f} MB over the loopback from a server in a process of",
-            f"its own, pinned to the last of {machine['cores']} cores; {rounds} rounds, all contenders in turn, each in a",
-            "process of its own, after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256",
-            f"is compared. It took {machine['seconds']:.0f} s. The load was {machine['load']:.1f} before it began: other",
-            "work on the machine is in these figures, so compare within a table only; shares are the median of the",
-            "rounds' own.",
+            f"`make bench-landing`, {now:%Y-%m-%d}: {size / 1e6:.0f} MB over the loopback from a server in a process",
+            f"of its own, pinned to the last of {cores} cores; {rounds} rounds, all contenders in turn, each in a process",
+            "of its own, after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is",
+            f"compared. It took {machine['seconds']:.0f} s. The load was {machine['load']:.1f} before it began: other work",
+            "on the machine is in these figures, so compare within a table only; shares are the median of the rounds'",
+            "own.",
             "",
             "## Goals",
             "",
@@ -131,8 +131,8 @@ def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetim
             *table(races["s3"], size),
             "",
             "What fsync buys: a file under its final name is whole even after a power cut, which no client sees to by",
-            "itself. Its cost is the difference between the first two rows; the file is sent to the disk while it still",
-            "comes, so that little is left to wait for.",
+            "itself. Its cost is the difference between the first two rows; the file is sent to the disk while it",
+            "still comes, so that little is left to wait for.",
             "",
         ]
     )

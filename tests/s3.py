@@ -39,7 +39,7 @@ class S3:
 
     def file_system(self, url: str | None = None) -> Any:
         """A client without a memory of its own, of the server or of what stands before it."""
-        from s3fs import S3FileSystem
+        from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
         return S3FileSystem(key=self.key, secret=self.secret, endpoint_url=url or self.url, skip_instance_cache=True)
 

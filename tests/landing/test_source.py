@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ from media_server import MediaServer
 
 from airflow_provider_evolink.api.errors import ResultRefusedError
 from airflow_provider_evolink.landing.source import Network, open_link
+from tests.loopback import Asked, Write, serving
 
 HERE = Network(allow_loopback=True, connect_timeout=2, read_timeout=2)
 ELSEWHERE = Network(connect_timeout=2, read_timeout=2)
@@ -190,3 +192,37 @@ def test_proxy_is_not_a_way_round(proxy: ThreadingHTTPServer, link: str) -> None
     with pytest.raises(ResultRefusedError):
         read(link, replace(ELSEWHERE, proxy=f"http://127.0.0.1:{proxy.server_port}"))
     assert proxy.RequestHandlerClass.seen == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 100000\r\n", ""])
+def test_a_failure_takes_no_bytes_with_it(length: str) -> None:
+    """What came before a silence is handed out, so that only the rest has to be asked for; then the failure is told."""
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + b"a" * 5)
+        await write(b"b" * 70_000)
+        await asyncio.sleep(60)
+
+    memory, came, told = memoryview(bytearray(100_000)), 0, ""
+    network = replace(HERE, read_timeout=0.5)
+    with serving(answer, hangs_up=True) as server, open_link(server.url, {}, network) as response:
+        try:
+            while came < len(memory):
+                came += response.read_some(memory[came:])
+        except TimeoutError:
+            told = "silence"
+    assert told == "silence"
+    assert bytes(memory[:came]) == b"a" * 5 + b"b" * 70_000
+
+
+def test_slow_bytes_are_handed_out_in_a_moment() -> None:
+    """Who reads into much memory does not wait until it is full: what has come can be judged while the rest comes."""
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        for _ in range(10_000):
+            await write(b"x")
+            await asyncio.sleep(0.01)
+
+    with serving(answer, hangs_up=True) as server, open_link(server.url, {}, HERE) as response:
+        assert 0 < response.read_some(memoryview(bytearray(10_000))) < 1000

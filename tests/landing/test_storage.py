@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import io
 import os
 import stat
 import threading
@@ -233,6 +234,28 @@ def test_failed_upload_leaves_nothing(s3: S3, gateway: Any, size: int, refused: 
         publish(spool, target, size, "video/mp4")
     gc.collect()
     assert not (s3.folder / "videos" / "broken" / "0.mp4").exists()
+    assert s3.pending() == []
+
+
+class Interrupted(io.BytesIO):
+    """A spool during whose reading the task is told to stop, when two parts of it are sent."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= 12 * MIB:
+            raise KeyboardInterrupt
+        return super().read(size)
+
+
+def test_stopped_upload_leaves_nothing(s3: S3) -> None:
+    """A task that is stopped in the middle of an upload (a timeout, a signal) takes its parts back with it."""
+    target = bucket(s3) / "stopped/0.mp4"
+    sent: list[str] = []
+    target.fs.s3.meta.events.register("after-call.s3.UploadPart", lambda **_: sent.append("part"))
+    with pytest.raises(KeyboardInterrupt):
+        publish(Interrupted(mp4(20 * MIB)), target, 20 * MIB, "video/mp4")
+    gc.collect()
+    assert len(sent) == 2
+    assert not (s3.folder / "videos" / "stopped" / "0.mp4").exists()
     assert s3.pending() == []
 
 
