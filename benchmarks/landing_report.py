@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,14 @@ _SAYS = {
     "upload upload_fileobj": "boto3 `upload_fileobj` (8 MB parts, 10 threads)",
     "upload put_file": "s3fs `put_file` (50 MB parts, 10 at once)",
 }
+_ABOUT = """\
+`make bench-landing`, {now:%Y-%m-%d}: {size:,} bytes over the loopback from a server in a process of its own, pinned to
+the last of {cores} cores; {rounds} rounds ({uploads} to S3), all contenders in turn, each in a process of its own, after
+one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is compared. It took {seconds:.0f} s. The
+load was {load:.1f} before it began: other work on the machine is in these figures, so compare within a table only; shares
+are the median of the rounds' own. Memory is the most that was held at any time, over the process before, the first
+landing and all that it imports included.
+"""
 
 
 def says(name: str) -> str:
@@ -102,17 +111,13 @@ def goals(races: Mapping[str, Rounds]) -> list[str]:
 
 def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetime) -> str:
     """Return the whole page."""
-    size, cores, rounds = machine["size"], machine["cores"], len(races["http"]["ours"]) - 1
+    size = machine["size"]
+    rounds, uploads = (len(next(iter(races[place].values()))) - 1 for place in ("http", "s3"))
     return "\n".join(
         [
             "# Landing at speed",
             "",
-            f"`make bench-landing`, {now:%Y-%m-%d}: {size / 1e6:.0f} MB over the loopback from a server in a process",
-            f"of its own, pinned to the last of {cores} cores; {rounds} rounds, all contenders in turn, each in a process",
-            "of its own, after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is",
-            f"compared. It took {machine['seconds']:.0f} s. The load was {machine['load']:.1f} before it began: other work",
-            "on the machine is in these figures, so compare within a table only; shares are the median of the rounds'",
-            "own.",
+            textwrap.fill(_ABOUT.format(now=now, rounds=rounds, uploads=uploads, **machine), 118),
             "",
             "## Goals",
             "",
