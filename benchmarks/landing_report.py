@@ -28,12 +28,12 @@ _SAYS = {
     "upload put_file": "s3fs `put_file` (50 MB parts, 10 at once)",
 }
 _ABOUT = """\
-`make bench-landing`, {now:%Y-%m-%d}: {size:,} bytes over the loopback from a server in a process of its own, pinned to
-the last of {cores} cores; {rounds} rounds ({uploads} to S3), all contenders in turn, each in a process of its own, after
-one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is compared. It took {seconds:.0f} s. The
-load was {load:.1f} before it began: other work on the machine is in these figures, so compare within a table only; shares
-are the median of the rounds' own. Memory is the most that was held at any time, over the process before, the first
-landing and all that it imports included.
+`make bench-landing`, {now:%Y-%m-%d}: {size:,} bytes over the loopback from a server in a process of its own, pinned
+to the last of {cores} cores; {rounds} rounds ({uploads} to S3), all contenders in turn, each in a process of its own,
+after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is compared. It took
+{seconds:.0f} s. The machine's load was {load:.1f} before it began and {load_after:.1f} at its end: other work is in
+these figures, so compare within a table only; shares are the median of the rounds' own. Memory is the most that was
+held at any time, over the process before, the first landing and all that it imports included.
 """
 
 
