@@ -60,7 +60,7 @@ def make_certificate(folder: Path) -> Path:
     path, key = folder / "certificate.pem", folder / "key.pem"
     usual = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=benchmark"
     options = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(path)]
-    subprocess.run([*usual.split(), *options], check=True, capture_output=True)  # noqa: S603 - our own words
+    subprocess.run([*usual.split(), *options], check=True, capture_output=True)
     path.write_bytes(key.read_bytes() + path.read_bytes())
     return path
 
@@ -69,7 +69,7 @@ def make_certificate(folder: Path) -> Path:
 def child(module: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run a module of ours in another process, which ends when its input does."""
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
