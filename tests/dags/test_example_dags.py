@@ -63,7 +63,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 def test_every_example_is_there(dags: dict[str, DAG]) -> None:
     """Each file is one DAG of the same name, without an import error."""
     assert set(dags) == {file.stem for file in FILES}
-    assert len(dags) == 4
+    assert len(dags) == 5
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -86,6 +86,18 @@ def test_image_to_video(dags: dict[str, DAG], emulator: EmulatorHandle, webhook:
     file = tmp_path / made["id"] / "0.mp4"
     assert (landed["uri"], landed["bytes"]) == (file.as_uri(), file.stat().st_size)
     assert emulator.control.state()["requests"]["submit"] == 1
+
+
+@pytest.mark.filterwarnings("default")
+def test_fan_out(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path) -> None:
+    """Each prompt of the run is paid for once and landed, however many there are."""
+    prompts = [f"A kite, number {number}" for number in range(4)]
+    run = dags["evolink_fan_out"].test(run_conf={"prompts": prompts, "destination": tmp_path.as_uri()})
+
+    assert run.state == "success"
+    made = emulator.control.state()["generations"]
+    assert sorted(one["prompt"] for one in made) == prompts
+    assert {path.parent.name for path in tmp_path.glob("*/0.mp4")} == {one["id"] for one in made}
 
 
 @pytest.mark.filterwarnings("default")
