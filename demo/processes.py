@@ -73,6 +73,10 @@ class Processes:
         """Return a process's id, which is also that of its session."""
         return self._running[name].pid
 
+    def pids(self) -> dict[str, int]:
+        """Return the ids of all that were started and not stopped, by name."""
+        return {name: process.pid for name, process in self._running.items()}
+
     def members(self) -> list[int]:
         """Return the ids of all living processes: those started here, and what they have started."""
         return _members({process.pid for process in self._running.values()} | self._bereft)

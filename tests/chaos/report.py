@@ -43,9 +43,9 @@ def report(facts: Facts, figures: Figures) -> str:
     verdict = [*(f"WRONG: {what}" for what in wrong[:MOST_COMPLAINTS]), *more] or ["Nothing is wrong."]
     return "\n\n".join(
         [
-            _table(("", ""), _summary(facts, figures)),
-            _table(("fault", "submit", "read", "media"), _faults(figures.state["faults"])),
-            _table(("struck", "times"), sorted(figures.kills.items())),
+            table(("", ""), _summary(facts, figures)),
+            table(("fault", "submit", "read", "media"), _faults(figures.state["faults"])),
+            table(("struck", "times"), sorted(figures.kills.items())),
             "\n".join(verdict),
         ]
     )
@@ -89,6 +89,7 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
     ]
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table."""
     rule = ["---", *("--:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, rule, *rows))
