@@ -13,7 +13,7 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-crash chaos bench bench-landing check check-deploy lock clean
+.PHONY: help setup demo ui test test-crash chaos cluster bench bench-airflow bench-landing check check-deploy lock clean
 
 help: ## Show the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,21 @@ bench: .venv/.bench ## Measure against the official peers, write docs/benchmarks
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, to a disk and to S3: 3 minutes
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing
 
+cluster: .venv/.cluster ## 500 generations on Celery with two of everything, one of each killed: about 17 minutes; TASKS=40
+	@echo "15 to 20 minutes, 30 at most. Needed: Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) come out of"
+	@echo ".venv, all listen on 127.0.0.1 only, and all ends with this command. The figures come at the end."
+	@env -u EVOLINK_API_KEY CHAOS_TASKS="$(or $(TASKS),500)" \
+	  $(BIN)/python -m pytest -m cluster --log-cli-level=INFO --log-cli-format="%(message)s" tests/cluster
+
+.venv/.cluster: .venv/.crash
+	@echo "Adding Celery and Valkey to .venv (wheels of 5 MB; nothing is installed on the machine)"
+	@$(call ADD,cluster)
+	@touch $@
+
+bench-airflow: .venv/.crash ## A real triggerer on PostgreSQL with 1,000 and 2,000 deferred tasks, measured: 10 minutes
+	@echo "About 10 minutes. Needed: Linux, 2 cores that nobody else uses, 4 GB of memory, ulimit -n of 4096"
+	@ulimit -n 4096 && env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.real.run
+
 check: $(STAMP) ## Style, types, package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,7 +89,8 @@ check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHA
 	@touch $@
 
 lock: $(STAMP) ## Resolve the newest versions that pyproject.toml allows into constraints.txt
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group deploy --group bench --universal --python-version 3.11 --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group cluster --group deploy --group bench \
+	  --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 
 clean: ## Remove everything that make has built
