@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from airflow_provider_evolink.api.errors import InvalidInputError, LandingError
-from airflow_provider_evolink.landing import parts
 from airflow_provider_evolink.landing.spool import nameless
 
 if TYPE_CHECKING:
@@ -38,8 +37,8 @@ _CONTENT_TYPE_OPTION = {
     "gs": "content_type",
     "gcs": "content_type",
 }
-# Memory holds a few of these at a time; fsspec's own would take 50 MiB for some storage.
-_BLOCK_BYTES = parts.PART_BYTES
+# S3's smallest part: memory holds a few of these at a time. s3fs would take 50 MiB.
+_BLOCK_BYTES = 5 * 1024 * 1024
 _COPY_BYTES = 1024 * 1024
 
 
@@ -217,13 +216,10 @@ def _sweep(place: Place, beside: str) -> None:
 
 def _upload_object(spool: BinaryIO, place: Place, size: int, content_type: str) -> None:
     option = _CONTENT_TYPE_OPTION.get(place.protocol)
-    options = {option: content_type} if option else {}
-    spool.seek(0)
-    if place.protocol.startswith("s3") and size >= _BLOCK_BYTES:
+    if size >= _BLOCK_BYTES:
         _abort_stale_uploads(place)
-        parts.upload(spool, place.fs, place.path, **options)
-        return
-    target = place.fs.open(place.path, "wb", block_size=_BLOCK_BYTES, **options)
+    spool.seek(0)
+    target = place.fs.open(place.path, "wb", block_size=_BLOCK_BYTES, **({option: content_type} if option else {}))
     try:
         shutil.copyfileobj(spool, target, _COPY_BYTES)
         target.close()
@@ -242,6 +238,8 @@ def _abandon(target: Any) -> None:
 
 def _abort_stale_uploads(place: Place) -> None:
     """S3 keeps the parts of an upload that was killed, unseen and at a price, until somebody aborts it."""
+    if not place.protocol.startswith("s3"):
+        return
     bucket, key, _ = place.fs.split_path(place.path)
     with suppress(Exception):
         listed = place.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)

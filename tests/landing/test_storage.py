@@ -241,7 +241,7 @@ class Interrupted(io.BytesIO):
     """A spool during whose reading the task is told to stop, when two parts of it are sent."""
 
     def read(self, size: int | None = -1) -> bytes:
-        if self.tell() >= 10 * MIB:
+        if self.tell() >= 12 * MIB:
             raise KeyboardInterrupt
         return super().read(size)
 
@@ -285,7 +285,6 @@ def test_upload_in_constant_memory(s3: S3) -> None:
     target = bucket(s3) / "large/0.mp4"
     body = mp4(size)
     digest = hashlib.sha256(body).hexdigest()
-    assert target.fs.exists("videos")  # the client's own modules and tables come with the first question
     with filled(target, body) as spool:
         del body
         tracemalloc.start()
