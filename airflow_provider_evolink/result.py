@@ -135,8 +135,11 @@ def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str
 
 def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:
     """Whether the links of a record have outlived their documented life."""
-    expires_at = record.get("expires_at")
-    return isinstance(expires_at, str) and datetime.fromisoformat(expires_at).timestamp() <= now
+    try:
+        return datetime.fromisoformat(record["expires_at"]).timestamp() <= now
+    except (KeyError, TypeError, ValueError, OverflowError):
+        # A record that somebody edited is handed on all the same.
+        return False
 
 
 def collecting(generation_id: str, conn_id: str) -> str:

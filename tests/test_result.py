@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 
 from airflow_provider_evolink.api.answers import Answer, Question, decode
@@ -13,7 +14,7 @@ from airflow_provider_evolink.api.errors import EvoLinkError, MalformedAnswerErr
 from airflow_provider_evolink.api.generation import parse_generation
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, check
 from airflow_provider_evolink.landing.wanted import generations_in, results_of
-from airflow_provider_evolink.result import Origin, failure_of, record_of
+from airflow_provider_evolink.result import Origin, failure_of, links_are_dead, record_of
 from tests import hostile
 
 NOW = 1_790_000_000.0
@@ -42,3 +43,18 @@ def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body
     with suppress(EvoLinkError):
         for record in generations_in(json.loads(stored)).values():
             check(DEFAULT_PATTERN, results_of(record or {}) or [])
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "is_dead"),
+    [
+        ("2026-01-01T00:00:00+00:00", True),
+        ("2126-01-01T00:00:00+00:00", False),
+        (None, False),
+        ("soon", False),
+        (5, False),
+    ],
+)
+def test_dead_links_are_told_by_their_date(expires_at: object, is_dead: bool) -> None:
+    """A date that has passed, and nothing that is none: a record that was edited is still handed on."""
+    assert links_are_dead({"expires_at": expires_at}, now=1_800_000_000.0) is is_dead
