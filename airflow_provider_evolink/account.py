@@ -95,15 +95,20 @@ class Account:
             ) from error
 
     async def _open(self) -> EvoLinkClient:
-        from airflow_provider_evolink.api.client import EvoLinkClient
-        from airflow_provider_evolink.api.transport import light_transport
-
         async with asyncio.timeout(_LOOKUP_SECONDS):
             settings = await self._lookup()
-        client = EvoLinkClient(settings, transport=light_transport(settings))
+        # What has to be imported and made once takes a tenth of a second, which other triggers need not wait for.
+        client = await asyncio.to_thread(_light_client, settings)
         self._clients.append(client)
         return client
 
     def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
         if self._opening is opening:
             self._opening = None
+
+
+def _light_client(settings: Settings) -> EvoLinkClient:
+    from airflow_provider_evolink.api.client import EvoLinkClient
+    from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier, is_reachable_without_proxy
+
+    return EvoLinkClient(settings, carrier=AiohttpCarrier(settings) if is_reachable_without_proxy(settings) else None)

@@ -28,8 +28,8 @@ from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
 from airflow_provider_evolink.api.reader import Reader
 from airflow_provider_evolink.api.schedule import Durations, Plan
-from airflow_provider_evolink.api.settings import LIGHT_CONNECTIONS
 from airflow_provider_evolink.api.throttle import Throttle
+from airflow_provider_evolink.api.transport import LIGHT_CONNECTIONS
 from airflow_provider_evolink.wheel import Wheel
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import tenacity
@@ -31,11 +31,9 @@ from airflow_provider_evolink.api.errors import (
     ServerError,
 )
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
+from airflow_provider_evolink.api.over_httpx import HttpxCarrier
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.api.transport import Call, Wire
-
-if TYPE_CHECKING:
-    from httpx import AsyncBaseTransport
+from airflow_provider_evolink.api.transport import Call, Carrier, Wire
 
 T = TypeVar("T")
 
@@ -54,13 +52,13 @@ class EvoLinkClient:
     :param settings: where, with which key, and how patiently.
     :param attempts: how often a request that failed in passing is sent, all in all. A submission is only repeated
         when it never left or was turned away with 429; every other repetition is the caller's decision.
-    :param transport: replaces the network, for tests.
+    :param carrier: takes calls to the account; httpx unless given.
     """
 
-    def __init__(self, settings: Settings, *, attempts: int = 1, transport: AsyncBaseTransport | None = None) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = 1, carrier: Carrier | None = None) -> None:
         self.settings = settings
         self._attempts = attempts
-        self._wire = Wire(settings, transport)
+        self._wire = Wire(carrier or HttpxCarrier(settings))
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,9 +16,6 @@ DEFAULT_HOST = "https://api.evolink.ai"
 # Documented: files live on a host of their own, under the same key.
 _DEFAULT_FILES_HOST = "https://files-api.evolink.ai"
 
-# How many connections the light transport may have; httpx's own slows down with each.
-LIGHT_CONNECTIONS = 128
-
 _EXTRAS = ("timeout", "submit_timeout", "verify", "proxy")
 _HOSTNAME = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)
 _USUAL_PORTS = {"https": 443, "http": 80}

@@ -15,9 +15,9 @@ from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import MAX_BATCH, EvoLinkClient, run
 from airflow_provider_evolink.api.generation import Submission
+from airflow_provider_evolink.api.over_httpx import MAX_CONNECTIONS
 from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.api.transport import MAX_CONNECTIONS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from tests.loopback import Asked, Write, always, serving, settings_for, whole
 

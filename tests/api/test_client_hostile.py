@@ -17,9 +17,11 @@ from hypothesis import example, given
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier
+from airflow_provider_evolink.api.over_httpx import HttpxCarrier
 from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.api.transport import _unpacked, light_transport
+from airflow_provider_evolink.api.transport import _unpacked
 from tests import hostile
 from tests.hostile import BROKEN, SLOW, TOO_MUCH
 from tests.loopback import Asked, Write, always, serving, settings_for
@@ -47,11 +49,7 @@ def generation_or_error(client: EvoLinkClient) -> Any:
     return asyncio.wait_for(ask(), 20)
 
 
-def no_transport(_: Settings) -> None:
-    """Httpx's own."""
-
-
-CARRIERS = pytest.mark.parametrize("carrier", [no_transport, light_transport], ids=["httpx", "aiohttp"])
+CARRIERS = pytest.mark.parametrize("carrier", [HttpxCarrier, AiohttpCarrier], ids=["httpx", "aiohttp"])
 
 
 @CARRIERS
@@ -60,7 +58,7 @@ async def test_a_hostile_answer_is_one_clear_error(answer: Any, carrier: Any) ->
     """Whatever comes, memory and time are bounded, and the error says that the generation goes on."""
     with serving(answer, hangs_up=True) as server:
         settings = settings_for(server, timeout=2)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
             error = await generation_or_error(client)
 
     assert type(error) is (errors.MalformedAnswerError if answer in TOO_MUCH else errors.ConnectionLostError)
@@ -73,11 +71,11 @@ async def test_a_hostile_answer_is_one_clear_error(answer: Any, carrier: Any) ->
 @pytest.mark.parametrize("answer", SLOW, ids=lambda one: one.__name__)
 async def test_a_slow_answer_is_given_up(answer: Any, carrier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole exchange is bounded in time, not only the wait for each byte."""
-    monkeypatch.setattr("airflow_provider_evolink.api.transport._CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_evolink.api.transport.CONNECT_SECONDS", 0.2)
     loop = asyncio.get_running_loop()
     with serving(answer) as server:
         settings = settings_for(server, timeout=0.4)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
             began = loop.time()
             error = await generation_or_error(client)
 

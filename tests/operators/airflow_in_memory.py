@@ -113,7 +113,7 @@ class World:
         self.errors: list[str] = []
         connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_KEY}"}}'
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
-        patch.setattr(client, "EvoLinkClient", functools.partial(client.EvoLinkClient, transport=self.wire))
+        patch.setattr(client, "HttpxCarrier", functools.partial(client.HttpxCarrier, transport=self.wire))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
         for room in ("sending", "submission"):
             patch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)

@@ -12,8 +12,7 @@ import pytest
 
 from airflow_provider_evolink.api.errors import ConfigurationError
 from airflow_provider_evolink.api.pacing import Outcome, Stop
-from airflow_provider_evolink.api.transport import MAX_CONNECTIONS
-from airflow_provider_evolink.poller import Poller, shared_poller
+from airflow_provider_evolink.poller import MAX_IN_FLIGHT, Poller, shared_poller
 from tests.poller.waiters import NEW, OLD, Lookup, Service, until, wait, watch
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -42,7 +41,7 @@ async def test_two_hundred_share_everything(service: Service, lookup: Lookup) ->
 
     assert stops == [Stop(Outcome.FINAL, "completed")] * 200
     assert lookup.count == 1
-    assert service.server.connections <= MAX_CONNECTIONS
+    assert service.server.connections <= MAX_IN_FLIGHT
     assert lag < 0.1
     await until(lambda: service.server.open == 0)
 

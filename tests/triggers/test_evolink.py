@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.api.pacing import Watch
-from airflow_provider_evolink.api.transport import MAX_CONNECTIONS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+from airflow_provider_evolink.poller import MAX_IN_FLIGHT
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 from tests.loopback import Asked, Loopback, Write, serving, whole
 from tests.stage import first_event
@@ -204,7 +204,7 @@ async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list
     assert len(server.asked) < 3 * len(ids) / 10
     assert service.asked == dict.fromkeys(ids, 3)
     assert lookups == ["evolink_default"]
-    assert server.connections <= MAX_CONNECTIONS
+    assert server.connections <= MAX_IN_FLIGHT
 
 
 def test_each_run_of_a_loop_is_its_own(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:

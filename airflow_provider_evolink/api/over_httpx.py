@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Carries calls with httpx, which tells a request that never left from one whose answer was lost: the way for money."""
+
+from __future__ import annotations
+
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from airflow_provider_evolink.api.answers import Answer
+from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.api.settings import Settings
+from airflow_provider_evolink.api.transport import (
+    CONNECT_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    Call,
+    NeverLeftError,
+    standing_headers,
+    tls_context,
+    whole,
+)
+
+# httpcore's pool slows with every connection, and with every request that queues for one.
+MAX_CONNECTIONS = 8
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+)
+
+
+class HttpxCarrier:
+    """
+    Carries every kind of call, through a proxy where there is one.
+
+    :param transport: replaces the network, for tests.
+    :raises ConfigurationError: the settings can't be used.
+    """
+
+    most = MAX_CONNECTIONS
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._http = _client(settings, transport)
+
+    async def carry(self, call: Call) -> Answer:
+        """Send a call once and return the whole answer."""
+        try:
+            response = await self._http.send(self._request(call), stream=True)
+        except _NEVER_LEFT as error:
+            raise NeverLeftError from error
+        try:
+            encoding = response.headers.get("content-encoding", "")
+            body = await whole(response.aiter_raw(), encoding, call.question)
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, response.headers, body)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._http.aclose()
+
+    def _request(self, call: Call) -> httpx.Request:
+        return self._http.build_request(
+            call.method,
+            call.url,
+            content=call.content,
+            files=call.files,
+            headers=dict(call.headers),
+            timeout=httpx.Timeout(call.seconds, connect=CONNECT_SECONDS, pool=call.seconds),
+        )
+
+
+def _client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    is_plain = settings.base_url.startswith("http://")
+    try:
+        _check_name(settings.base_url)
+        return httpx.AsyncClient(
+            headers=standing_headers(settings),
+            verify=False if is_plain else tls_context(settings.verify),
+            proxy=settings.proxy,
+            # A proxy of the environment must not see plain requests meant for this machine.
+            trust_env=not is_plain,
+            transport=transport,
+            follow_redirects=False,
+            # Answers set no cookies: they would pile up in a triggerer, and go out again with every question.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            limits=httpx.Limits(
+                max_connections=MAX_CONNECTIONS,
+                max_keepalive_connections=MAX_CONNECTIONS,
+                keepalive_expiry=KEEP_ALIVE_SECONDS,
+            ),
+        )
+    except (ValueError, OSError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            f"The connection's host, verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
+        ) from None
+
+
+def _check_name(url: str) -> None:
+    """A broken international name would fail at every request, when httpx decodes it."""
+    if not httpx.URL(url).host:
+        raise ValueError("no host")
