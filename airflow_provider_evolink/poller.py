@@ -27,7 +27,7 @@ from airflow_provider_evolink.api.errors import ApiError, EvoLinkError, Malforme
 from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.api.pacing import Ask, Outcome, Progress, Stop, Watch
 from airflow_provider_evolink.api.reader import Reader
-from airflow_provider_evolink.api.schedule import Durations, Plan
+from airflow_provider_evolink.api.schedule import UNPLANNED, Durations, Plan
 from airflow_provider_evolink.api.throttle import Throttle
 from airflow_provider_evolink.api.transport import LIGHT_CONNECTIONS
 from airflow_provider_evolink.wheel import Wheel
@@ -83,6 +83,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
+        self._is_full = False
         self._rebuilt_at = float("-inf")
 
     async def wait(self, watch: Watch, tell: Tell) -> Stop:
@@ -111,7 +112,8 @@ class Poller:
     async def _run(self) -> None:
         while True:
             await self._until_due()
-            await asyncio.sleep(self._throttle.reserve(time.monotonic()))
+            if pause := self._throttle.reserve(time.monotonic()):
+                await asyncio.sleep(pause)
             if waits := self._due():
                 asking = asyncio.create_task(self._ask(waits))
                 self._asking.add(asking)
@@ -119,7 +121,8 @@ class Poller:
 
     def _has_asked(self, asking: asyncio.Task[None]) -> None:
         self._asking.discard(asking)
-        self._wake.set()
+        if self._is_full:
+            self._wake.set()
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,7 +137,8 @@ class Poller:
     def _seconds_left(self, now: float) -> float:
         """Return how long the loop may sleep if nobody wakes it."""
         most = MAX_IN_FLIGHT if self._reader.width(now) > 1 else MAX_SINGLES_IN_FLIGHT
-        if len(self._asking) >= most:
+        self._is_full = len(self._asking) >= most
+        if self._is_full:
             return _LONGEST_SLEEP
         return 0.0 if self._left_out else min(self._wheel.next_due() - now, _LONGEST_SLEEP)
 
@@ -179,6 +183,8 @@ class Poller:
         return pacing.after_answer(one.watch, one.progress, seen, plan, now=now, chance=random.random())
 
     def _plan(self, one: _Wait, seen: Generation | None = None) -> Plan:
+        if one.watch.poll_interval is not None:
+            return UNPLANNED
         model = (seen.model if seen else None) or one.watch.model
         return self._durations.plan(model, one.watch.estimated_time or (seen.estimated_time if seen else None))
 

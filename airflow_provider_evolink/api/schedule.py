@@ -33,7 +33,7 @@ _UNKNOWN_SECONDS, _UNKNOWN_SPREAD = 60.0, 0.8
 _ESTIMATE_SPREAD, _ESTIMATE_OUTWEIGHED = 0.45, 10
 _ESTIMATE_WEIGHT = 2.0
 _SMALLEST_SPREAD = 0.02
-_GRID = 80
+_GRID, _KERNELS = 80, 17
 _REACH = 2.6
 _BEYOND = 1 / 12
 # What had ended at the first question took this share of its age, by and large; and less if so many in a row had, since
@@ -61,6 +61,10 @@ class Plan:
         index = bisect_left(self.ages, age + FLOOR / 2)
         wanted = self.ages[index] if index < len(self.ages) else age + min(_BEYOND * age, CAP)
         return min(max(wanted, earliest), max(age + self.silence, earliest))
+
+
+# For those who are asked about at a fixed interval: a plan is not free.
+UNPLANNED = Plan((), CAP)
 
 
 def plan(durations: Sequence[float], estimated_time: float | None) -> Plan:
@@ -132,7 +136,7 @@ def _mixture(durations: Sequence[float], estimated_time: float | None) -> Mixtur
     """Return the chance of each duration, as means, spreads and weights of its logarithm."""
     logs = [math.log(seconds) for seconds in durations]
     width = _width(logs) if logs else 0.0
-    parts = [(log, width, 1.0) for log in _drawn_together(logs, width)]
+    parts = [(mean, width, weight) for mean, weight in _gathered(_drawn_together(sorted(logs), width))]
     trust = _ESTIMATE_WEIGHT * (1.0 - len(logs) / _ESTIMATE_OUTWEIGHED)
     if estimated_time and trust > 0:
         parts.append((math.log(estimated_time), _ESTIMATE_SPREAD, trust))
@@ -156,6 +160,13 @@ def _drawn_together(logs: Sequence[float], width: float) -> Sequence[float]:
     spread, mean = statistics.pstdev(logs), statistics.fmean(logs)
     kept: float = math.sqrt(max(1.0 - (width / max(spread, 1e-9)) ** 2, 0.09))
     return [mean + kept * (log - mean) for log in logs]
+
+
+def _gathered(logs: Sequence[float]) -> list[tuple[float, float]]:
+    """Gather neighbours, which are smeared wider than they differ: means and weights, few enough to be quick."""
+    size = math.ceil(len(logs) / _KERNELS)
+    groups = [logs[start : start + size] for start in range(0, len(logs), size or 1)]
+    return [(statistics.fmean(group), float(len(group))) for group in groups]
 
 
 def _chances(mixture: Mixture) -> tuple[list[float], list[float], list[float]]:

@@ -9,7 +9,9 @@ the time comes in as an argument.
 from __future__ import annotations
 
 FASTEST, SLOWEST = 1000.0, 0.5
-_BURST = 8
+_SMALLEST_BURST = 8
+# Those who have to wait go together, as many as have a place by then: to wake up for each costs more than the request.
+_TOGETHER_SECONDS = 0.05
 _RECOVERY = 1.0
 _ONE_FALL_SECONDS = 1.0
 _ROUNDING = 1e-9
@@ -30,15 +32,20 @@ class Throttle:
 
     def reserve(self, now: float) -> float:
         """Take the next place, and return the seconds until it."""
-        self._next = max(self._next, now - _BURST / self.rate) + 1.0 / self.rate
-        return max(self._next - now, self._paused_until - now, 0.0)
+        self._next = self._place(now)
+        wait = max(self._next, self._paused_until) - now
+        return max(wait, _TOGETHER_SECONDS) if wait > 0 else 0.0
 
     def admits(self, now: float) -> bool:
         """Take the next place if it is free now, and tell whether it was."""
-        if max(self._next, now - _BURST / self.rate) + 1.0 / self.rate > now + _ROUNDING:
+        if self._place(now) > now + _ROUNDING:
             return False
         self.reserve(now)
         return True
+
+    def _place(self, now: float) -> float:
+        burst = max(_SMALLEST_BURST / self.rate, _TOGETHER_SECONDS)
+        return max(self._next, now - burst) + 1.0 / self.rate
 
     def slow_down(self, now: float, retry_after: float | None) -> None:
         """After a 429: pause for everybody as long as EvoLink asks, and halve the rate, once for one crowd."""

@@ -46,3 +46,16 @@ def test_a_budget_admits_only_what_is_free_now() -> None:
 
     assert sum(told) == 8
     assert lines.admits(100.21)
+
+
+def test_who_has_to_wait_goes_together() -> None:
+    """At a high rate nobody is woken for a single place: all that have one by then go at once, and no more."""
+    throttle, now, gone = Throttle(fastest=1000.0), 100.0, 0
+    pauses = 0
+    while now < 101.0:
+        pause = throttle.reserve(now)
+        now, gone, pauses = now + pause, gone + 1, pauses + (pause > 0)
+
+    assert gone <= 1000 + 2 * 50
+    assert gone >= 950
+    assert pauses <= 21

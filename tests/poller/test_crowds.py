@@ -43,6 +43,20 @@ async def test_fifty_are_asked_about_with_one_request(service: Service, lookup: 
     assert max(sizes) == 50
 
 
+async def test_the_rest_follows_when_a_request_has_ended(
+    service: Service, lookup: Lookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crowd that needs more requests than may be under way waits for the first of them, and for no alarm."""
+    monkeypatch.setattr("airflow_provider_evolink.poller.MAX_IN_FLIGHT", 2)
+    service.is_done = True
+
+    async with asyncio.timeout(20):
+        assert set(await asyncio.gather(*crowd(Poller(lookup), 500))) == DONE
+
+    assert service.batches >= 10
+    assert service.server.connections <= 2
+
+
 async def test_one_alone_is_asked_about_as_documented(service: Service, lookup: Lookup) -> None:
     """The batch is for many: one generation is read with the documented request."""
     service.is_done = True
