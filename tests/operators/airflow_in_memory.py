@@ -21,14 +21,11 @@ from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.faults import Faults
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from tests.operators.orders import WorkerDied
 from tests.stage import Stage, Store
 
 URL = "http://127.0.0.1:9"
 FINAL_EVENT = {"outcome": "final", "status": "completed"}
-
-
-class WorkerDied(BaseException):
-    """A kill -9, as far as Python can play it: nothing after it runs."""
 
 
 def _refusal(status: int) -> httpx.Response:

@@ -1,0 +1,12 @@
+"""What the operators' tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission that is sent again is sent at once."""
+    for room in ("sending", "submission"):
+        monkeypatch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)

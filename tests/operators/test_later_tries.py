@@ -1,0 +1,211 @@
+"""What a later try or a clear makes of what was paid for: taken again, or made anew, and neither unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+
+from airflow_provider_evolink.api.errors import (
+    GenerationFailedError,
+    SubmissionUnknownError,
+)
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.ledger import KEY
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from tests.operators.orders import DyingStore, WorkerDied, made, operator
+from tests.stage import FailingStore, Stage
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+
+def test_a_failed_generation_may_be_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
+    """EvoLink failed to make it: a retry submits under another key, and the record is of the new one."""
+    emulator.control.inject("task_failure", code="service_error")
+    with pytest.raises(GenerationFailedError, match="service_error") as caught:
+        stage.play(operator())
+    assert caught.value.generation_id in str(caught.value)
+
+    record = stage.retry(operator())
+
+    first, second = made(emulator)
+    assert (first["status"], second["status"]) == ("failed", "completed")
+    assert first["idempotency_key"] != second["idempotency_key"]
+    assert (first["charged"], record["generation_id"]) == (0, second["id"])
+    assert stage.store.get(KEY)["earlier"] == [first["id"]]
+
+
+def test_moderation_ends_the_task(emulator: EmulatorHandle, stage: Stage) -> None:
+    """What a new try can't mend ends the task at once, with EvoLink's code and message."""
+    emulator.control.inject("moderation")
+    with pytest.raises(EvoLinkFailException, match="content_policy_violation: Content policy violation"):
+        stage.play(operator())
+
+    with pytest.raises(EvoLinkFailException, match="content_policy_violation"):
+        stage.retry(operator())
+    assert len(made(emulator)) == 1
+
+
+def test_a_clear_reuses_what_was_paid_for(emulator: EmulatorHandle, stage: Stage) -> None:
+    """By default a cleared task hands its result on again, and nothing is sent."""
+    first = stage.play(operator())
+    again = stage.clear(operator())
+
+    assert again == {**first, "reattached": True, "try_number": 2}
+    assert len(made(emulator)) == 1
+    assert stage.ti.xcoms["result_link"] == first["results"][0]
+
+
+def test_a_clear_buys_anew_if_told(emulator: EmulatorHandle, stage: Stage) -> None:
+    """With ``on_clear="resubmit"`` a clear buys anew, but a retry after the result was handed on does not."""
+    first = stage.play(operator(on_clear="resubmit"))
+    assert stage.retry(operator(on_clear="resubmit"))["generation_id"] == first["generation_id"]
+
+    again = stage.clear(operator(on_clear="resubmit"))
+
+    assert again["generation_id"] != first["generation_id"]
+    assert len(made(emulator)) == 2
+
+
+def test_a_changed_prompt_is_never_answered_with_the_old_video(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A changed request fails with the facts; told to, it is paid for anew and the old id is kept."""
+    first = stage.play(operator("A lighthouse"))
+    with pytest.raises(EvoLinkFailException, match=first["generation_id"]):
+        stage.clear(operator("A harbour"))
+    assert len(made(emulator)) == 1
+
+    second = stage.clear(operator("A harbour", on_changed_input="resubmit"))
+
+    assert second["generation_id"] != first["generation_id"]
+    assert stage.store.get(KEY)["earlier"] == [first["generation_id"]]
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A picture that may disappear."""
+    path = tmp_path / "picture.png"
+    path.write_bytes((Path(__file__).parents[1] / "data" / "frame.png").read_bytes())
+    return path
+
+
+def from_picture(picture: Path, **kwargs: Any) -> EvoLinkImageToVideoOperator:
+    """A short image-to-video task."""
+    given = {"duration": 3, "poll_interval": 1, **kwargs}
+    return EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(picture), **given)
+
+
+def test_a_picture_that_is_gone_does_not_stop_what_was_paid(
+    emulator: EmulatorHandle, stage: Stage, picture: Path
+) -> None:
+    """When the input can't be read any more, a retry and a clear go on with what is paid for."""
+    stage.store = DyingStore(3, after=False)
+    with pytest.raises(WorkerDied):
+        stage.play(from_picture(picture))
+    picture.unlink()
+
+    assert stage.retry(from_picture(picture))["status"] == "completed"
+    assert stage.clear(from_picture(picture))["status"] == "completed"
+    assert len(made(emulator)) == 1
+
+
+def test_a_picture_that_is_gone_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: Stage, picture: Path) -> None:
+    """With a lost answer before, a vanished picture is no reason to say that nothing was charged."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(SubmissionUnknownError):
+        stage.play(from_picture(picture))
+    picture.unlink()
+
+    with pytest.raises(EvoLinkFailException, match="may have been charged"):
+        stage.retry(from_picture(picture))
+
+
+def test_a_mistake_of_now_does_not_hide_what_was_paid(emulator: EmulatorHandle, stage: Stage, picture: Path) -> None:
+    """A value out of range names the generation that an earlier try has paid for."""
+    stage.store = DyingStore(3, after=False)
+    with pytest.raises(WorkerDied):
+        stage.play(from_picture(picture))
+
+    with pytest.raises(EvoLinkFailException, match=f"duration=11 .*{made(emulator)[0]['id']}"):
+        stage.retry(from_picture(picture, duration=11))
+    assert len(made(emulator)) == 1
+
+
+def test_a_ledger_that_never_got_the_id_loses_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When the id could not be written, the event still carries it, and the video is handed on."""
+    stage.store = FailingStore(2, 3, 4)
+
+    record = stage.play(operator())
+
+    assert record["status"] == "completed"
+    assert stage.store.get(KEY)["phase"] == "finished"
+    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+
+
+def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A task that did not wait looks once when it is run again: what failed since is submitted anew, and told."""
+    emulator.control.inject("task_failure", code="service_error")
+    first = stage.play(operator(wait_for_completion=False))
+    emulator.control.advance(1000)
+
+    again = stage.clear(operator(wait_for_completion=False))
+
+    assert again["generation_id"] != first["generation_id"]
+    assert stage.store.get(KEY)["earlier"] == [first["generation_id"]]
+    assert stage.clear(operator())["generation_id"] == again["generation_id"]
+
+
+def test_a_retry_that_finds_the_video_ready_takes_it(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When the generation has ended meanwhile, a later try finishes at once instead of waiting again."""
+    first = stage.play(operator(wait_for_completion=False))
+    emulator.control.advance(1000)
+
+    record = stage.retry(operator())
+
+    assert (record["generation_id"], record["status"]) == (first["generation_id"], "completed")
+    assert (record["reattached"], stage.deferrals) == (True, [])
+
+
+def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A generation that EvoLink does not know any more is told; a clear with ``resubmit`` pays for a new one."""
+    lost = stage.play(operator(wait_for_completion=False))["generation_id"]
+    stage.store.set(KEY, {**stage.store.get(KEY), "submitted_at": 1000.0})
+    emulator.control.inject("vanished", on="read", times=3)
+    with pytest.raises(EvoLinkFailException, match=rf"{lost}.*30\.7 credits.*not known to EvoLink any more"):
+        stage.retry(operator(on_clear="resubmit"))
+    with pytest.raises(EvoLinkFailException, match="not known to EvoLink any more"):
+        stage.clear(operator())
+
+    record = stage.clear(operator(on_clear="resubmit"))
+
+    assert record["status"] == "completed"
+    assert stage.store.get(KEY)["earlier"] == [lost]
+
+
+def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clear after a day gives the same record, and says that its links are dead and how to pay for a new one."""
+    result = stage.play(operator())
+    kept = stage.store.get(KEY)
+    stage.store.set(KEY, {**kept, "result": {**result, "expires_at": "2026-01-01T00:00:00+00:00"}})
+
+    assert stage.clear(operator())["generation_id"] == result["generation_id"]
+    assert "have died at 2026-01-01" in capsys.readouterr().out
+    assert len(made(emulator)) == 1
+
+
+def test_the_last_look_is_patient(emulator: EmulatorHandle, stage: Stage) -> None:
+    """When EvoLink fails just as the worker reads the end, the task waits again instead of failing."""
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.advance(1000)
+    emulator.control.inject("server_error", on="read", times=4, status=503)
+
+    with pytest.raises(TaskDeferred):
+        task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+    record = task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+    assert record["status"] == "completed"
