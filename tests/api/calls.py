@@ -1,0 +1,36 @@
+"""What the tests of the client share: one submission, ids, and every call there is."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from airflow_provider_evolink.api.client import EvoLinkClient
+from airflow_provider_evolink.api.generation import Submission
+from airflow_provider_evolink.api.request import prepare
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+
+KEY = "airflow-0123456789abcdef"
+TEXT = prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+UNKNOWN_ID = "task-unified-1757169743-7cvnl5zw"
+CREDITS = {"data": {"token": {"unlimited_credits": True}, "user": {"remaining_credits": 7}}, "success": True}
+
+Call = Callable[[EvoLinkClient], Awaitable[Any]]
+
+
+async def submit(client: EvoLinkClient, key: str = KEY) -> Submission:
+    """Submit a short video."""
+    return await client.submit(TEXT.endpoint, TEXT.body, key)
+
+
+def sent(emulator: EmulatorHandle) -> dict[str, int]:
+    """How often each endpoint was asked."""
+    counted: dict[str, int] = emulator.control.state()["requests"]
+    return counted
+
+
+CALLS: dict[str, Call] = {
+    "submit": submit,
+    "read": lambda client: client.generation(UNKNOWN_ID),
+    "credits": lambda client: client.credits(),
+}

@@ -1,0 +1,31 @@
+"""Clients of the emulator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from airflow_provider_evolink.api.client import EvoLinkClient
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from tests.loopback import settings_for
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that asks again does so at once."""
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+
+
+@pytest.fixture
+async def client(evolink_emulator: EmulatorHandle) -> AsyncIterator[EvoLinkClient]:
+    """A client of the emulator, which sends everything once."""
+    async with EvoLinkClient(settings_for(evolink_emulator)) as one:
+        yield one
+
+
+@pytest.fixture
+async def patient(evolink_emulator: EmulatorHandle) -> AsyncIterator[EvoLinkClient]:
+    """A client of the emulator as the hook uses it: up to four times."""
+    async with EvoLinkClient(settings_for(evolink_emulator), attempts=4) as one:
+        yield one

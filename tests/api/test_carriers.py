@@ -1,0 +1,164 @@
+"""The ways over HTTP: how many calls at a time, where to, and nothing of the key in any text."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from typing import Any
+
+import pytest
+
+from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api.client import EvoLinkClient
+from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier, is_reachable_without_proxy
+from airflow_provider_evolink.api.over_httpx import HttpxCarrier
+from airflow_provider_evolink.api.settings import Settings
+from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, submit
+from tests.loopback import Asked, Write, always, serving, settings_for, whole
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+CARRIERS = pytest.mark.parametrize("carrier", [HttpxCarrier, AiohttpCarrier], ids=["httpx", "aiohttp"])
+
+
+@CARRIERS
+async def test_a_crowd_shares_connections(carrier: Any) -> None:
+    """Many reads at once share few connections, which are kept; no request queues in a pool."""
+    busy: list[int] = []
+
+    async def slow(asked: Asked, write: Write) -> None:
+        busy.append(1)
+        assert len(busy) <= carrier.most
+        await asyncio.sleep(0.01)
+        busy.pop()
+        await write(whole({"id": asked.target.rpartition("/")[2], "status": "processing"}))
+
+    ids = [f"task-unified-{number:04}" for number in range(400)]
+    with serving(slow) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            found = await asyncio.gather(*map(client.generation, ids))
+
+    assert [one.id for one in found] == ids
+    assert (server.most_open, server.connections) == (carrier.most, carrier.most)
+    assert server.open == 0
+
+
+def test_few_where_money_is_spent_and_many_where_crowds_wait() -> None:
+    """Httpx slows with each connection; aiohttp does not."""
+    assert (HttpxCarrier.most, AiohttpCarrier.most) == (8, 128)
+
+
+@CARRIERS
+async def test_a_proxy_of_the_environment_does_not_see_loopback(monkeypatch: pytest.MonkeyPatch, carrier: Any) -> None:
+    """What is meant for this machine does not leave it, whatever the environment says."""
+    with serving(always({})) as proxy, serving(always(CREDITS)) as server:
+        for name in PROXIES:
+            monkeypatch.setenv(name, proxy.url)
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            await client.credits()
+
+    assert (len(server.asked), proxy.connections) == (1, 0)
+
+
+async def test_a_proxy_of_the_connection_is_used() -> None:
+    """A proxy that the connection names is asked for the API's address."""
+    with serving(always(CREDITS)) as proxy:
+        settings = Settings(base_url="http://localhost:9", api_key="sk-planted-key-4711", proxy=proxy.url)
+        async with EvoLinkClient(settings) as client:
+            await client.credits()
+
+    assert proxy.asked[0].target == "http://localhost:9/v1/credits"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"proxy": "nonsense://user:sk-planted-key-4711@x"}, {"verify": "/no/such/bundle.pem"}]
+)
+def test_settings_that_cannot_be_used(changes: dict[str, Any]) -> None:
+    """A proxy or CA bundle that can't be used is told without what it says, before anything is sent."""
+    with pytest.raises(errors.ConfigurationError, match=r"(verify|proxy) .* Nothing was sent") as caught:
+        EvoLinkClient(Settings(api_key="sk-planted-key-4711", **changes))
+    assert "planted" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_straight"),
+    [
+        ({}, False),
+        ({"base_url": "http://127.0.0.1:9"}, True),
+        ({"base_url": "http://127.0.0.1:9", "proxy": "http://127.0.0.1:8"}, False),
+    ],
+)
+def test_what_needs_a_proxy_is_left_to_httpx(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], is_straight: bool
+) -> None:
+    """A proxy of the connection, or of the environment unless the API is on this machine, is in the way of aiohttp."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    assert is_reachable_without_proxy(Settings()) is True
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
+
+    assert is_reachable_without_proxy(Settings(**changes)) is is_straight
+
+
+@CARRIERS
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(status: int, carrier: Any) -> None:
+    """A redirect, even to the same host, is an answer that is none: the key goes nowhere else."""
+    with serving(always({})) as elsewhere, serving(always({}, status, Location=f"{elsewhere.url}/v1/x")) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            with pytest.raises(errors.MalformedAnswerError, match=str(status)):
+                await client.credits()
+            with pytest.raises(errors.MalformedAnswerError, match=str(status)):
+                await submit(client)
+
+    assert len(server.asked) == 2
+    assert elsewhere.connections == 0
+
+
+@CARRIERS
+async def test_a_redirect_loop_is_not_followed(carrier: Any) -> None:
+    """A redirect to itself is asked once."""
+    with serving(always({}, 302, Location="/v1/credits")) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            with pytest.raises(errors.MalformedAnswerError):
+                await client.credits()
+    assert len(server.asked) == 1
+
+
+ECHOES: dict[str, bytes] = {
+    "error": whole({"error": {"code": "sk-planted-key-4711", "message": "bad sk-planted-key-4711"}}, 401),
+    "type": whole({"error": {"message": "x", "type": "sk-planted-key-4711"}}, 500),
+    "page": whole(b"<html>Bearer sk-planted-key-4711</html>", 403),
+    "request id": whole({"error": {"message": "x"}}, 402, X_Request_Id="sk-planted-key-4711"),
+    "failed generation": whole(
+        {"id": UNKNOWN_ID, "status": "failed", "error": {"code": "x", "message": "by sk-planted-key-4711"}}
+    ),
+    "other id": whole({"id": "sk-planted-key-4711", "status": "pending"}),
+    "no HTTP": b"sk-planted-key-4711 sk-planted-key-4711\r\n\r\n",
+}
+
+
+@CARRIERS
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_the_key_is_in_no_text(echo: str, carrier: Any) -> None:
+    """A server that echoes the key does not get it into an error, a value or a representation."""
+
+    async def answer(asked: Asked, write: Write) -> None:
+        await write(ECHOES[echo])
+
+    told: list[object] = []
+    with serving(answer, hangs_up=True) as server:
+        settings = settings_for(server, timeout=1, submit_timeout=1)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            told += [client, settings]
+            for call in CALLS.values():
+                try:
+                    told.append(await call(client))
+                except errors.EvoLinkError as error:
+                    told += [error, error.__dict__, "".join(traceback.format_exception(error))]
+
+    assert len(told) >= 5
+    assert all("planted" not in f"{one} {one!r}" for one in told)
