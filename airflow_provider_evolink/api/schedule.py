@@ -36,9 +36,11 @@ _SMALLEST_SPREAD = 0.02
 _GRID, _KERNELS = 80, 17
 _REACH = 2.6
 _BEYOND = 1 / 12
-# What had ended at the first question took this share of its age, by and large; and less if so many in a row had, since
-# the model has got faster then.
-_FOUND_AT_ONCE, _FASTER, _ROW = 0.9, 0.6, 6
+# What had ended at the first question took about this share of its age, before the others say more; and less if so many
+# in a row had, since the model has got faster then.
+_FOUND_AT_ONCE, _FASTER, _ROW = 0.9, 0.6, 10
+_ROUNDS = 8
+_SHORTEST = 0.5
 # How much longer than the fastest of the last generations took may be silent.
 _PATIENT = 1.15
 
@@ -95,26 +97,48 @@ class Durations:
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, deque[float]] = {}
+        self._last: dict[str, deque[Took]] = {}
         self._seen: dict[str, int] = {}
         self._in_a_row: dict[str, int] = {}
         self._used: dict[str, tuple[float, ...]] = {}
 
     def learn(self, model: str, took: Took) -> None:
         """Remember how long a generation took."""
-        last = self._last.setdefault(model, deque(maxlen=REMEMBERED))
         self._in_a_row[model] = self._in_a_row.get(model, 0) + 1 if took.at_most else 0
-        share = 1.0 if not took.at_most else _FASTER if self._in_a_row[model] >= _ROW else _FOUND_AT_ONCE
-        last.append(max(took.seconds * share, 0.5))
+        if self._in_a_row[model] >= _ROW:
+            took = Took(took.seconds * _FASTER)
+        last = self._last.setdefault(model, deque(maxlen=REMEMBERED))
+        last.append(took)
         self._seen[model] = self._seen.get(model, 0) + 1
         if _is_worth_a_plan(self._seen[model]):
-            self._used[model] = tuple(sorted(last))
+            self._used[model] = tuple(sorted(_settled(last)))
 
     def plan(self, model: str | None, estimated_time: float | None) -> Plan:
         """Return the plan for a generation of a model."""
         known = self._used.get(model or "", ())
         # With enough known the estimate no longer counts, so that the plan is shared.
         return _made(known, None if len(known) >= _ESTIMATE_OUTWEIGHED else _rounded(estimated_time))
+
+
+def _settled(last: Sequence[Took]) -> list[float]:
+    """Durations, where one that is known at most is put where the others make it likely."""
+    logs = [math.log(max(took.seconds * (_FOUND_AT_ONCE if took.at_most else 1.0), _SHORTEST)) for took in last]
+    most = {place: math.log(max(took.seconds, _SHORTEST)) for place, took in enumerate(last) if took.at_most}
+    spread = max(statistics.pstdev(logs), _SMALLEST_SPREAD)
+    for _ in range(_ROUNDS if len(most) < len(logs) else 0):
+        mean, unsure = statistics.fmean(logs), 0.0
+        for place, log in most.items():
+            z = (log - mean) / spread
+            hazard = _hazard(z)
+            logs[place] = mean - spread * hazard
+            unsure += max(1.0 - hazard * (z + hazard), 0.0)
+        spread = max(math.sqrt(statistics.pvariance(logs) + spread**2 * unsure / len(logs)), _SMALLEST_SPREAD)
+    return [math.exp(log) for log in logs]
+
+
+def _hazard(z: float) -> float:
+    """How far, in spreads, the mean of what lies below ``z`` is below that of the whole, if it is normal."""
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / _below(z) if z > -8 else -z
 
 
 _made = lru_cache(maxsize=512)(plan)

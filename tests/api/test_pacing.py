@@ -62,7 +62,9 @@ def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay
     ("before", "percent", "delay"),
     [
         (Progress(percent=50, seen_at=50.0), 75, 10.1),
-        (Progress(percent=50, seen_at=50.0), 60, 20.0),
+        (Progress(percent=50, seen_at=50.0), 70, 15.15),
+        (Progress(percent=50, seen_at=50.0), 66, 21.5),
+        (Progress(percent=50, seen_at=50.0), 60, 30.0),
         (Progress(percent=50, seen_at=50.0), 99, 10.0),
         (Progress(percent=75, seen_at=50.0), 75, 20.0),
         (Progress(percent=80, seen_at=50.0), 20, 20.0),
@@ -70,8 +72,8 @@ def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay
         (Progress(), 99, 20.0),
     ],
 )
-def test_progress_brings_a_question_forward_by_half_at_most(before: Progress, percent: int, delay: float) -> None:
-    """A progress that promises an earlier end is believed, with a limit; one that stands still or goes back is not."""
+def test_progress_moves_a_question_by_half_at_most(before: Progress, percent: int, delay: float) -> None:
+    """A progress that promises another end is believed, with a limit; one that stands still or goes back is not."""
     step = pacing.after_answer(WATCH, before, seen(progress=percent), PLAN, now=START + 60, chance=MIDDLE)
 
     assert ask(step).delay == pytest.approx(delay, abs=0.1)

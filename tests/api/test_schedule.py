@@ -87,6 +87,15 @@ def test_what_had_ended_at_the_first_question_took_less() -> None:
     assert memory.plan("m", None).ages[-1] < usual
 
 
+def test_what_had_ended_at_once_is_put_where_the_others_make_it_likely() -> None:
+    """If a third had ended at 100 s and the rest between 100 and 110 s, that third took nearly as long."""
+    memory = Durations()
+    for number in range(60):
+        memory.learn("m", Took(100.0, at_most=True) if number % 3 == 0 else Took(102.0 + number % 7))
+
+    assert memory.plan("m", None).ages[0] > 98
+
+
 def test_a_queue_that_stalls_is_asked_about_for_ever() -> None:
     """Far beyond all experience, questions go on, at most the longest silence apart."""
     made = plan(takes(60, 0.2)(50), None)
