@@ -47,31 +47,43 @@ def spent(ages: Sequence[float], durations: Sequence[float]) -> Spent:
     return Spent(sum(index + 1 for index in asked) / count, delays / count)
 
 
-def bound(durations: Sequence[float], price: float = PRICE) -> Spent:
+def bound(durations: Sequence[float], price: float = PRICE, floor: float = 0.0) -> Spent:
     """What the best plan costs for equally likely durations; a few hundred of them do for any distribution."""
-    return spent(best_ages(durations, price), durations)
+    return spent(best_ages(durations, price, floor), durations)
 
 
-def best_ages(durations: Sequence[float], price: float = PRICE) -> list[float]:
-    """The ages at which asking costs least: questions times price plus delay."""
+def best_ages(durations: Sequence[float], price: float = PRICE, floor: float = 0.0) -> list[float]:
+    """
+    The ages at which asking costs least: questions times price plus delay.
+
+    :param floor: seconds that must lie between two questions.
+    """
     ages = sorted(durations)
     count = len(ages)
     sums = [0.0, *itertools.accumulate(ages)]
     cost, following = [0.0] * (count + 1), [count] * (count + 1)
     # cost[k]: of all that is yet to come for the jobs from k on, when a question has just found them unfinished.
     for first in range(count - 1, -1, -1):
+        earliest = ages[first - 1] + floor if first else 0.0
         cost[first], following[first] = min(
             (
                 price * (count - first)
-                + ages[last] * (last + 1 - first)
+                + max(ages[last], earliest) * (last + 1 - first)
                 - (sums[last + 1] - sums[first])
                 + cost[last + 1],
                 last + 1,
             )
             for last in range(first, count)
+            if ages[last] >= earliest or last == count - 1
         )
-    chosen, first = [], 0
-    while first < count:
+    return _path(ages, following, floor)
+
+
+def _path(ages: Sequence[float], following: Sequence[int], floor: float) -> list[float]:
+    chosen: list[float] = []
+    first = 0
+    while first < len(ages):
+        earliest = chosen[-1] + floor if chosen else 0.0
         first = following[first]
-        chosen.append(ages[first - 1])
+        chosen.append(max(ages[first - 1], earliest))
     return chosen

@@ -17,13 +17,14 @@ import zlib
 from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.pacing import Watch
+from airflow_provider_evolink.api.schedule import FLOOR
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator import server
 from airflow_provider_evolink.emulator import settings as emulator_settings
 from airflow_provider_evolink.emulator.jobs import SPREAD
 from airflow_provider_evolink.poller import Poller
 from benchmarks.bound import bound
-from benchmarks.pacing import BEST, NEW, Paced, after, paced, table
+from benchmarks.pacing import BEST, BEST_WITH_FLOOR, NEW, Paced, after, paced, table
 from benchmarks.workloads import uniform
 
 MODEL, SECONDS = "gemini-3.1-flash-image-preview", 45.0
@@ -62,12 +63,17 @@ def duration_of(generation_id: str) -> float:
 async def both_waves(emulator: server.EmulatorHandle) -> list[Paced]:
     """Run the waves, and compare each with the best plan for the emulator's durations."""
     settings = Settings(base_url=emulator.url, files_url=emulator.url, api_key=emulator.api_key)
-    best = bound(uniform(TITLE, SECONDS * (1 - SPREAD), SECONDS * (1 + SPREAD)).stratified(_STRATA))
+    durations = uniform(TITLE, SECONDS * (1 - SPREAD), SECONDS * (1 + SPREAD)).stratified(_STRATA)
+    best, free = bound(durations, floor=FLOOR), bound(durations)
 
     async def lookup() -> Settings:
         return settings
 
-    poller, rows = Poller(lookup), [Paced(TITLE, BEST, best.requests, best.delay, 0.0, 1.0)]
+    rows = [
+        Paced(TITLE, BEST, free.requests, free.delay, 0.0, free.product / best.product),
+        Paced(TITLE, BEST_WITH_FLOOR, best.requests, best.delay, 0.0, 1.0),
+    ]
+    poller = Poller(lookup)
     async with EvoLinkClient(settings) as client:
         for title, count in zip((NEW, after(WAVES[0])), WAVES, strict=True):
             asked = _questions(emulator)

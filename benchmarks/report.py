@@ -133,4 +133,6 @@ Here a connection is looked up in the process itself; in a triggerer each look-u
 _PACING_EXPLAINED = """Simulated on random durations with the product's own decisions, and on the emulator with its own
 poller, where batches are refused so that each question is a request. The best plan knows the true durations and pays a
 question like a second of delay; it is computed apart from the product, by exhaustive search over the moments at which
-asking can be best. In the simulation EvoLink tells neither progress nor how long a finished one took."""
+asking can be best. In the simulation EvoLink tells neither progress nor how long a finished one took. The emulator's
+durations differ so little that the best plan asks several times within three seconds, which no caller should; there the
+measure is the best plan that keeps the pacing's floor."""

@@ -1,6 +1,6 @@
 """The bound that the pacing is measured against."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 
@@ -53,6 +53,18 @@ def test_a_dear_question_is_asked_once() -> None:
 def test_a_free_question_is_asked_at_every_end() -> None:
     """Where questions cost nothing, there is no delay."""
     assert best_ages([3.0, 1.0, 2.0], price=0.0) == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("durations", [[5.0], [1.0, 1.5, 4.0, 9.0, 9.5], [40.0, 41.0, 42.5, 43.0, 44.0, 46.0]])
+def test_a_floor_is_kept_and_costs_as_little_as_it_can(durations: list[float]) -> None:
+    """With seconds that must lie between questions, no plan at durations that keeps them is cheaper."""
+    *others, last = sorted(durations)
+    plans = [(*chosen, last) for size in range(len(others) + 1) for chosen in combinations(others, size)]
+    kept = [plan for plan in plans if all(later - age >= 3.0 for age, later in pairwise(plan))]
+    ages = best_ages(durations, 1.0, floor=3.0)
+
+    assert all(later - age >= 3.0 for age, later in pairwise(ages))
+    assert costs(bound(durations, 1.0, floor=3.0), 1.0) <= min(costs(spent(plan, durations), 1.0) for plan in kept)
 
 
 def test_a_workload_has_the_median_that_it_says() -> None:
