@@ -75,7 +75,7 @@ def running_cluster(home: Path, dags: Path, env: Mapping[str, str]) -> Iterator[
         celery = {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__CELERY__BROKER_URL": start_valkey(processes, home),
-            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database.replace('+psycopg2', '')}",
+            "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
         }
         stack = ClusterStack(home, SETTINGS | celery | dict(env), len(TRIGGERERS), processes, dag=DAG, dags=dags)
         with stack:
