@@ -59,8 +59,8 @@ bench: .venv/.bench ## Measure against the official peers, write docs/benchmarks
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, to a disk and to S3: 3 minutes
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing
 
-cluster: .venv/.cluster ## 500 generations on Celery with two of everything, one of each killed: about 17 minutes; TASKS=40
-	@echo "15 to 20 minutes, 30 at most. Needed: Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) come out of"
+cluster: .venv/.cluster ## 500 generations on Celery with two of everything, one of each killed: about 11 minutes; TASKS=40
+	@echo "10 to 20 minutes, 30 at most. Needed: Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) come out of"
 	@echo ".venv, all listen on 127.0.0.1 only, and all ends with this command. The figures come at the end."
 	@env -u EVOLINK_API_KEY CHAOS_TASKS="$(or $(TASKS),500)" \
 	  $(BIN)/python -m pytest -m cluster --log-cli-level=INFO --log-cli-format="%(message)s" tests/cluster
