@@ -12,7 +12,7 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_evolink.api.pacing import Stop, Watch
+from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
 from airflow_provider_evolink.compat import state_of_task
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.poller import shared_poller
@@ -64,6 +64,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.evolink_conn_id = evolink_conn_id
         self.credits_reserved = credits_reserved
+        self._has_ended = False
         self.watch = Watch(
             generation_id=generation_id,
             submitted_at=submitted_at,
@@ -93,12 +94,16 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
         stop = await poller.wait(self.watch, self._tell)
+        self._has_ended = stop.outcome is Outcome.FINAL
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
         yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Say in the task's log what goes on and costs, if its waiting was ended for good; nothing is cancelled."""
+        if self._has_ended:
+            # Nothing goes on; and if the task was cleared, its next try may have succeeded before Airflow answers.
+            return
         async with asyncio.timeout(_STATE_SECONDS):
             state = await state_of_task(self.task_instance)
         if state in _ENDED_STATES:

@@ -83,6 +83,22 @@ async def test_what_a_kill_says(
     assert ("30.7 credits reserved" in said) is is_over
 
 
+async def test_a_kill_after_the_end_says_nothing(
+    emulator: EmulatorHandle, made: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has ended does not go on; and a task that was cleared may have succeeded before Airflow tells its state."""
+
+    async def told(_: Any) -> str:
+        return "success"
+
+    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.state_of_task", told)
+    one = trigger(made)
+    assert [event.payload["outcome"] async for event in one.run()] == ["final"]
+    await one.on_kill()
+
+    assert "goes on" not in capsys.readouterr().out
+
+
 async def test_nothing_secret_is_kept(emulator: EmulatorHandle, made: str) -> None:
     """Neither its arguments nor its event hold a key, a prompt, a link or a host, before or after it ran."""
     one = trigger(made)
