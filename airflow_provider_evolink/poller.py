@@ -83,6 +83,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
+        # Whether the loop sleeps because enough is under way; where answers change the limit, that can't be told later.
         self._is_full = False
         self._rebuilt_at = float("-inf")
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay out a table; all columns but the first are figures, unless a head starts with ``<``."""
     rules = ["---" if number == 0 or head.startswith("<") else "---:" for number, head in enumerate(heads)]
     lines = [[head.removeprefix("<") for head in heads], rules, *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def number(value: float | None, digits: int = 2) -> str:

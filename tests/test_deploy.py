@@ -186,6 +186,13 @@ def test_airflow_knows_every_command() -> None:
         assert callable(get_parser().parse_args(words).func)
 
 
+def test_every_database_address_names_its_driver() -> None:
+    """A plain ``postgresql://`` means one driver to SQLAlchemy 2.0 and another to 2.1, and only one is in the image."""
+    addresses = re.findall(r"[\w+]*postgresql[\w+]*://", (DEPLOY / "docker-compose.yaml").read_text())
+
+    assert sorted(addresses) == ["db+postgresql+psycopg2://", "postgresql+psycopg2://"]
+
+
 @pytest.mark.parametrize("source", ["compose", "helm"])
 def test_the_pool_counts_what_waits(source: str) -> None:
     """The pool that the examples name is made by Airflow's own command, and counts deferred tasks."""

@@ -40,7 +40,9 @@ class AiohttpCarrier:
         self._session: aiohttp.ClientSession | None = None
 
     async def carry(self, call: Call) -> Answer:
-        """Send a call once and return the whole answer."""
+        """Send a read once and return the whole answer; anything else is refused."""
+        if call.is_paid or call.files is not None:
+            raise NeverLeftError("This carrier is for reads only.")
         try:
             response = await self._opened().request(
                 call.method,

@@ -138,7 +138,7 @@ def _settled(last: Sequence[Took]) -> list[float]:
 
 def _hazard(z: float) -> float:
     """How far, in spreads, the mean of what lies below ``z`` is below that of the whole, if it is normal."""
-    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / _below(z) if z > -8 else -z
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / _below(z)
 
 
 _made = lru_cache(maxsize=512)(plan)

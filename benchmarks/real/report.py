@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from benchmarks.real.fan_out import FannedOut
 from benchmarks.real.waiting import OURS, SLEEPING, WINDOW_SECONDS, Waited
+from benchmarks.tables import markdown
 
 TAKE_UP_GOAL = 1.1
 _HEAD = (
@@ -20,17 +21,11 @@ def report_waiting(cases: Sequence[Waited]) -> str:
     """Return what waiting has cost, and whether the goals are met."""
     return "\n\n".join(
         [
-            f"While all wait, in {WINDOW_SECONDS:.0f} s:\n\n" + table(_HEAD, map(_row, cases)),
-            "Goals:\n\n" + table(("goal", "measured", "met"), _goals(cases)),
+            f"While all wait, in {WINDOW_SECONDS:.0f} s:\n\n" + markdown(_HEAD, [_row(case) for case in cases]),
+            "Goals:\n\n" + markdown(("goal", "measured", "met"), _goals(cases)),
             "Messages until all had been taken up: " + "; ".join(_start(case) for case in cases),
         ]
     )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    rule = ["---", *("--:" for _ in head[1:])]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in (head, rule, *rows))
 
 
 def _row(case: Waited) -> tuple[object, ...]:
@@ -86,7 +81,7 @@ def report_fan_out(run: FannedOut) -> str:
         f"{len(run.delays)} generations fanned out beside them: {run.state} after {run.seconds:.0f} s, "
         f"at most {run.most} under way at once"
     )
-    return f"{head}\n\n" + table(("seconds", "median", "least", "most"), rows)
+    return f"{head}\n\n" + markdown(("seconds", "median", "least", "most"), rows)
 
 
 def _spread(values: Sequence[float]) -> tuple[str, str, str]:

@@ -14,8 +14,6 @@ from benchmarks.real.stage import staged
 from benchmarks.real.waiting import OURS, SLEEPING, Waited, wait
 from demo.interrupts import interrupts
 
-_LONG_ROUNDS = 1
-
 
 def main() -> None:
     """Measure, and print the tables."""
@@ -31,7 +29,7 @@ def main() -> None:
     ):
         cases: list[Waited] = []
         for place, count in enumerate(given.counts):
-            for _ in range(_LONG_ROUNDS if place else given.rounds):
+            for _ in range(1 if place else given.rounds):
                 for kind in (SLEEPING, OURS):
                     cases.append(wait(stage, kind, count, len(cases)))
                     print(f"{kind} {count}: taken up in {cases[-1].take_up:.1f} s", flush=True)

@@ -44,18 +44,11 @@ class Waiting(EvoLinkGenerationTrigger):
 
 
 class Sleeping(BaseTrigger):
-    """Sleeps for a day.
-
-    :param number: which; nobody asks.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.number = number
+    """Sleeps for a day."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what makes this trigger again."""
-        return "benchmarks.real.triggers.Sleeping", {"number": self.number}
+        return "benchmarks.real.triggers.Sleeping", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Sleep."""

@@ -31,7 +31,6 @@ class Waited:
 
     :param kind: ``provider`` or ``sleeping``.
     :param take_up: seconds from the first trigger's start to the last one's.
-    :param first: seconds from the triggerer's start to the first trigger's.
     :param cpu: percent of a core while all wait, by process.
     :param rss: MiB, by process.
     :param files: open file descriptors, by process.
@@ -45,7 +44,6 @@ class Waited:
     kind: str
     count: int
     take_up: float
-    first: float
     cpu: dict[str, float]
     rss: dict[str, float]
     files: dict[str, int]
@@ -65,7 +63,6 @@ def wait(stage: Stage, kind: str, count: int, number: int) -> Waited:
     stage.stack.stop("triggerer")
     stage.defer(run_id, count if kind == SLEEPING else 0, count if kind == OURS else 0)
     stage.messages.write_text("")
-    started = time.time()
     stage.stack.start("triggerer")
     folder = stage.stack.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}"
     stage.stack.wait_until(f"{count} triggers", lambda: len(_logs(folder)) >= count, _TAKE_UP_TIMEOUT)
@@ -78,7 +75,6 @@ def wait(stage: Stage, kind: str, count: int, number: int) -> Waited:
         kind=kind,
         count=len(starts),
         take_up=starts[-1] - starts[0],
-        first=starts[0] - started,
         cpu={name: (after.cpu[name] - used) / (after.at - before.at) * 100 for name, used in before.cpu.items()},
         rss=after.rss,
         files=after.files,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +42,19 @@ async def test_a_crowd_shares_connections(carrier: Any) -> None:
     assert [one.id for one in found] == ids
     assert (server.most_open, server.connections) == (carrier.most, carrier.most)
     assert server.open == 0
+
+
+async def test_what_costs_money_goes_over_httpx_only() -> None:
+    """Aiohttp's carrier sends reads, and neither a paid request nor a file."""
+    with serving(always(CREDITS)) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, carrier=AiohttpCarrier(settings)) as client:
+            with pytest.raises(errors.NotSentError, match="reads only"):
+                await submit(client)
+            with pytest.raises(errors.NotSentError, match="reads only"):
+                await client.upload(Path(__file__), "image/png")
+
+    assert server.connections == 0
 
 
 def test_few_where_money_is_spent_and_many_where_crowds_wait() -> None:
@@ -110,10 +124,20 @@ async def test_redirects_are_not_followed(status: int, carrier: Any) -> None:
         async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
             with pytest.raises(errors.MalformedAnswerError, match=str(status)):
                 await client.credits()
+
+    assert len(server.asked) == 1
+    assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_submission_is_not_sent_elsewhere(status: int) -> None:
+    """A redirect of a paid request is no acceptance, and nobody else gets the key or the order."""
+    with serving(always({})) as elsewhere, serving(always({}, status, Location=f"{elsewhere.url}/v1/x")) as server:
+        async with EvoLinkClient(settings_for(server)) as client:
             with pytest.raises(errors.MalformedAnswerError, match=str(status)):
                 await submit(client)
 
-    assert len(server.asked) == 2
+    assert len(server.asked) == 1
     assert elsewhere.connections == 0
 
 

@@ -96,6 +96,17 @@ def test_what_had_ended_at_once_is_put_where_the_others_make_it_likely() -> None
     assert memory.plan("m", None).ages[0] > 98
 
 
+@given(st.lists(st.tuples(st.floats(0.0, 100_000), st.booleans()), min_size=1, max_size=70))
+def test_whatever_is_learned_leads_to_a_plan(seen: list[tuple[float, bool]]) -> None:
+    """No history is too odd: the next question comes after the floor, and after no longer than the longest silence."""
+    memory = Durations()
+    for seconds, at_most in seen:
+        memory.learn("m", Took(seconds, at_most))
+    made = memory.plan("m", None)
+
+    assert FLOOR <= made.next_age(0.0) <= max(made.silence, FLOOR)
+
+
 def test_a_queue_that_stalls_is_asked_about_for_ever() -> None:
     """Far beyond all experience, questions go on, at most the longest silence apart."""
     made = plan(takes(60, 0.2)(50), None)

@@ -15,7 +15,6 @@ CASE = Waited(
     kind=SLEEPING,
     count=1000,
     take_up=10.0,
-    first=5.0,
     cpu=PARTS,
     rss=PARTS,
     files={"runner": 10, "supervisor": 1010, "postgres": 7},
