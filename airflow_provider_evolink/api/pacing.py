@@ -133,7 +133,8 @@ def after_answer(
         told_percent=percent if news and percent is not None else progress.told_percent,
         seen_at=age,
     )
-    delay = _explicit(watch) or _spread(_foreseen(plan.next_age(age) - age, progress, known), chance, _JITTER)
+    planned = plan.next_age(age) - age
+    delay = _explicit(watch) or _spread(_foreseen(planned, plan.silence, progress, known), chance, _JITTER)
     return Ask(_within(delay, watch, now), known, news, changed)
 
 
@@ -192,11 +193,12 @@ def _explicit(watch: Watch) -> float | None:
     return None if watch.poll_interval is None else max(watch.poll_interval, EXPLICIT_FLOOR)
 
 
-def _foreseen(planned: float, before: Progress, now: Progress) -> float:
+def _foreseen(planned: float, silence: float, before: Progress, now: Progress) -> float:
     """
     Ask when the progress says that it will be done, if that is near the planned moment.
 
-    Progress may lie or stand still, so it brings a question forward by half at the most, and puts it off by half.
+    Progress may lie or stand still, so it brings a question forward by half at the most, and puts it off by half, and
+    not beyond the longest silence.
     """
     if before.percent is None or now.percent is None or before.seen_at is None or now.seen_at is None:
         return planned
@@ -204,7 +206,7 @@ def _foreseen(planned: float, before: Progress, now: Progress) -> float:
     if gained <= 0 or now.percent >= _ALL:
         return planned
     left = passed * (_ALL - now.percent) / gained * (1.0 + _JITTER)
-    return max(min(left, planned * 1.5), planned / 2, FLOOR)
+    return max(min(left, planned * 1.5, silence), planned / 2, FLOOR)
 
 
 def _within(delay: float, watch: Watch, now: float) -> float:

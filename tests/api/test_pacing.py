@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import errors, pacing
@@ -197,6 +197,7 @@ def test_which_failures_end_the_wait(error: errors.EvoLinkError, age: float, out
 chances = st.floats(0, 1)
 
 
+@example(before=1, percent=2, chance=0.5, age=600.0, took=[600.0, 900.0, 1200.0] * 3, estimate=None)
 @given(
     st.one_of(st.none(), st.integers(-5, 105)),
     st.one_of(st.none(), st.integers(-5, 105)),

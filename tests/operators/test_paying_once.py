@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_evolink.api.errors import (
@@ -12,9 +14,17 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.ledger import KEY, LedgerError
 from tests.operators.orders import DyingStore, WorkerDied, made, operator
-from tests.stage import Stage
+from tests.stage import Stage, Store
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
+
+
+class SilentStore(Store):
+    """A store that can be written to and not read."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Fail."""
+        raise RuntimeError("the API server is down")
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -55,7 +65,7 @@ def test_answers_that_say_nothing_are_settled_too(emulator: EmulatorHandle, stag
 
 
 def test_an_unconfirmed_replay_is_said_loudly(
-    emulator: EmulatorHandle, stage: Stage, caplog: pytest.LogCaptureFixture
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the service does not recognise the key, log, ledger and record say that it may have been paid twice."""
     emulator.control.inject("lost_reply", on="submit")
@@ -66,6 +76,7 @@ def test_an_unconfirmed_replay_is_said_loudly(
     assert len(made(emulator)) == 2
     assert record["replay"] == "unconfirmed"
     assert stage.store.get(KEY)["replay"] == "unconfirmed"
+    assert "made, and charges, two generations" in capsys.readouterr().out
 
 
 def test_a_service_that_stays_silent_leaves_the_intent(emulator: EmulatorHandle, stage: Stage) -> None:
@@ -127,6 +138,16 @@ def test_a_known_rejection_withdraws_the_intent(emulator: EmulatorHandle, stage:
 def test_a_ledger_that_cannot_be_read_sends_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
     """Something unreadable in the store is never taken for an empty ledger."""
     stage.store.set(KEY, {"phase": "?"})
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        stage.play(operator())
+
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+def test_a_ledger_that_does_not_answer_sends_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A store that fails to answer may hold what was paid for, though it would take a new record."""
+    stage.store = SilentStore()
 
     with pytest.raises(LedgerError, match="nothing was sent"):
         stage.play(operator())
