@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from airflow_provider_evolink.api.settings import Settings
@@ -98,13 +100,13 @@ def always(value: Any, status: int = 200, **headers: str) -> Answer:
 
 
 @contextmanager
-def serving(answer: Answer, *, hangs_up: bool = False) -> Iterator[Loopback]:
-    """Run a server in a thread of its own, as long as the context lasts."""
+def serving(answer: Answer, *, hangs_up: bool = False, certificate: Path | None = None) -> Iterator[Loopback]:
+    """Run a server in a thread of its own, as long as the context lasts; over TLS if it has a certificate."""
     server = Loopback(answer, hangs_up)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="loopback", daemon=True)
     thread.start()
-    listener = asyncio.run_coroutine_threadsafe(_start(server), loop).result(5)
+    listener = asyncio.run_coroutine_threadsafe(_start(server, certificate), loop).result(5)
     try:
         yield server
     finally:
@@ -114,9 +116,13 @@ def serving(answer: Answer, *, hangs_up: bool = False) -> Iterator[Loopback]:
         loop.close()
 
 
-async def _start(server: Loopback) -> asyncio.Server:
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+async def _start(server: Loopback, certificate: Path | None) -> asyncio.Server:
+    tls = None
+    if certificate is not None:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20, ssl=tls)
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     return listener
 
 

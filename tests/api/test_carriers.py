@@ -15,6 +15,7 @@ from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier, is_reachab
 from airflow_provider_evolink.api.over_httpx import HttpxCarrier
 from airflow_provider_evolink.api.settings import Settings
 from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, submit
+from tests.certificates import certify
 from tests.loopback import Asked, Write, always, serving, settings_for, whole
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
@@ -73,6 +74,33 @@ async def test_a_proxy_of_the_environment_does_not_see_loopback(monkeypatch: pyt
             await client.credits()
 
     assert (len(server.asked), proxy.connections) == (1, 0)
+
+
+@CARRIERS
+@pytest.mark.parametrize("host", ["127.0.0.1", "api.example.com"])
+async def test_the_key_goes_to_no_server_that_cannot_prove_its_name(host: str, carrier: Any, tmp_path: Path) -> None:
+    """A certificate that nobody vouches for, or of another host, ends the call before a byte of it is sent."""
+    certificate = certify(host, tmp_path)
+    with serving(always(CREDITS), certificate=certificate) as server:
+        for verify in (True, str(certificate)):
+            settings = settings_for(server, verify=verify)
+            async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+                if host == "127.0.0.1" and verify is not True:
+                    assert (await client.credits()).account_remaining == 7
+                else:
+                    with pytest.raises(errors.NotSentError, match="never left"):
+                        await client.credits()
+
+    assert len(server.asked) == (host == "127.0.0.1")
+
+
+@CARRIERS
+async def test_who_wants_no_proof_gets_none(carrier: Any, tmp_path: Path) -> None:
+    """With ``verify: false`` any certificate will do."""
+    with serving(always(CREDITS), certificate=certify("api.example.com", tmp_path)) as server:
+        settings = settings_for(server, verify=False)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+            assert (await client.credits()).account_remaining == 7
 
 
 async def test_a_proxy_of_the_connection_is_used() -> None:
