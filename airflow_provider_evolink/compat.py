@@ -19,7 +19,8 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, T
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
+    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 __all__ = [
     "NEVER_EXPIRE",
@@ -33,8 +34,10 @@ __all__ = [
     "RetryPolicy",
     "TaskDeferralError",
     "TaskDeferralTimeout",
+    "asset_state_store",
     "conf",
     "get_async_connection",
+    "runs_inside",
     "state_of_task",
     "task_state_store",
 ]
@@ -50,6 +53,23 @@ async def state_of_task(ti: Any) -> str | None:
     return next(iter(states.get(ti.run_id, {}).values()), None)
 
 
+def runs_inside(operator: BaseOperator, context: Context) -> BaseOperator | MappedOperator | None:
+    """Return the task inside which an operator is executed by hand; ``None`` if it is the task itself."""
+    task = context.get("task")
+    if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
+        return None
+    return task
+
+
 def task_state_store(context: Context) -> Any | None:
     """Return the store that outlives a task's tries, or ``None`` where Airflow has none (before 3.3)."""
     return context.get("task_state_store")
+
+
+def asset_state_store(context: Context, asset: Asset) -> Any | None:
+    """Return an asset's state store; ``None`` where Airflow has none, or the task has not the asset as an inlet."""
+    stores = context.get("asset_state_store")
+    try:
+        return None if stores is None else stores[asset]
+    except KeyError:
+        return None

@@ -20,10 +20,11 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import CANCELLED, COMPLETED, Generation
 from airflow_provider_evolink.ledger import Phase, Record
 
-# How often, over all tries, and for how long a submission whose answer was lost is sent again. How long EvoLink keeps
-# a key is not documented, so not for ever.
-MAX_SENDINGS = 6
+# For how long a submission whose answer was lost is sent again, from the first sending that may have been accepted. How
+# long EvoLink keeps a key is not documented, so not for ever.
 REPLAY_SECONDS = 6 * 3600.0
+# What a record's ``replay`` says when EvoLink took the key for another request's.
+CONFLICT = "conflict"
 # Task error codes after which the same request may succeed (documented; the two doubtful ones, on which EvoLink's
 # own clients disagree, count as mendable since a failed generation is not charged).
 MENDABLE = frozenset(
@@ -103,7 +104,14 @@ Decision = Submit | Replay | Attach | Finish | Refuse
 
 
 def decide(
-    record: Record | None, fingerprint: str, said: Said, policy: Policy, *, cleared: bool, now: float
+    record: Record | None,
+    fingerprint: str,
+    said: Said,
+    policy: Policy,
+    *,
+    cleared: bool,
+    now: float,
+    account: str | None = None,
 ) -> Decision:
     """
     Decide what a try may do.
@@ -113,21 +121,23 @@ def decide(
     :param said: what EvoLink says of a record in phase ``submitted``.
     :param cleared: whether a user has cleared the task since the record's submission, or since its end.
     :param now: seconds since the epoch.
+    :param account: digest of the API key that this try would send the record's submission with.
     """
     if record is None:
         return Submit(1)
     record = as_said(record, said)
+    may_buy_again = cleared and policy.on_clear == "resubmit"
     if record.phase is Phase.WITHDRAWN:
         return Submit(record.ordinal, record.earlier)
-    if record.phase is Phase.FINISHED and cleared and policy.on_clear == "resubmit":
+    if may_buy_again and (record.phase is Phase.FINISHED or record.handed_over):
         return _anew(record)
     if record.phase is Phase.FAILED:
-        return _after_failure(record, fingerprint, cleared)
+        return _after_failure(record, fingerprint, policy, cleared)
     if record.fingerprint != fingerprint:
         return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
     if record.phase is Phase.INTENT:
-        return Replay(record) if _may_replay(record, policy, now) else Refuse(_unknown(record, policy))
-    return Finish(record) if record.phase is Phase.FINISHED else _going_on(record, said, policy, cleared)
+        return _of_intent(record, policy, may_buy_again, account, now)
+    return Finish(record) if record.phase is Phase.FINISHED else _going_on(record, said, may_buy_again)
 
 
 def as_said(record: Record, said: Said) -> Record:
@@ -164,28 +174,58 @@ def _anew(record: Record) -> Submit:
     return Submit(record.ordinal + 1, tuple(dict.fromkeys((*record.earlier, replaced))))
 
 
-def _going_on(record: Record, said: Said, policy: Policy, cleared: bool) -> Decision:
+def _of_intent(record: Record, policy: Policy, may_buy_again: bool, account: str | None, now: float) -> Decision:
+    """Send an open submission again under its key, or, where that may pay twice, leave it to a person."""
+    error = _why_not_replay(record, policy, account, now)
+    if error is None:
+        return Replay(replace(record, in_doubt_since=doubtful_since(record)))
+    return _anew(record) if may_buy_again else Refuse(error)
+
+
+def _why_not_replay(record: Record, policy: Policy, account: str | None, now: float) -> SubmissionAbandonedError | None:
+    if policy.on_unknown_submission == "fail":
+        why = 'on_unknown_submission="replay" would send the same key again, which EvoLink\'s own clients rely on.'
+        return _unknown(record, why)
+    if now - doubtful_since(record) >= REPLAY_SECONDS:
+        return _unknown(record, "It was first sent too long ago for EvoLink to be sure to know the key still.")
+    if record.replay == CONFLICT:
+        return _unknown(record, "EvoLink takes the key for another request's.")
+    if None not in (record.account, account) and record.account != account:
+        return _unknown(
+            record,
+            "The connection's API key is another one now: if that is another account's, the request would be paid for "
+            "there as well. Restore the key to settle it.",
+        )
+    return None
+
+
+def doubtful_since(record: Record) -> float:
+    """When the first sending of an open submission left that may have been accepted."""
+    return record.intent_at if record.in_doubt_since is None else record.in_doubt_since
+
+
+def _going_on(record: Record, said: Said, may_buy_again: bool) -> Decision:
     if isinstance(said, Gone):
-        may_buy = cleared and policy.on_clear == "resubmit"
-        return _anew(record) if may_buy else Refuse(_lost(record))
+        return _anew(record) if may_buy_again else Refuse(_lost(record))
     is_ready = said is not None and said.status == COMPLETED
     return Finish(record, said) if is_ready else Attach(record, said)
 
 
-def _may_replay(record: Record, policy: Policy, now: float) -> bool:
-    is_fresh = record.sendings < MAX_SENDINGS and now - record.intent_at < REPLAY_SECONDS
-    return policy.on_unknown_submission == "replay" and is_fresh
-
-
-def _after_failure(record: Record, fingerprint_: str, cleared: bool) -> Decision:
-    is_changed = record.fingerprint != fingerprint_
-    if (is_mendable(record.error_code) and not record.charged) or is_changed or cleared:
+def _after_failure(record: Record, fingerprint: str, policy: Policy, cleared: bool) -> Decision:
+    is_changed = record.fingerprint != fingerprint
+    if cleared or (not record.charged and (is_changed or is_mendable(record.error_code))):
         return _anew(record)
+    if is_changed:
+        return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
     why = ": ".join(" ".join(part.split()) for part in (record.error_code, record.error) if part)
+    reason = (
+        "EvoLink charged it, so nothing was sent: ask EvoLink for a refund, or clear the task to pay for a new one."
+        if record.charged
+        else "The same request would fail again, so nothing was sent: fix the request, then clear the task."
+    )
     return Refuse(
         PermanentGenerationFailedError(
-            f"Generation {record.generation_id} has failed with {why}. The same request would fail again, so nothing "
-            "was sent: mend the request, then clear the task.",
+            f"Generation {record.generation_id} has failed with {why or 'no reason given'}. {reason}",
             generation_id=record.generation_id or "unknown",
             code=record.error_code,
             detail=record.error,
@@ -217,12 +257,9 @@ def _stale(record: Record) -> StaleRequestError:
     )
 
 
-def _unknown(record: Record, policy: Policy) -> SubmissionAbandonedError:
-    if policy.on_unknown_submission == "replay":
-        why = f"It was sent {record.sendings} times, or too long ago, for another sending to be safe."
-    else:
-        why = 'on_unknown_submission="replay" would send the same key again, which EvoLink\'s own clients rely on.'
+def _unknown(record: Record, why: str) -> SubmissionAbandonedError:
     return SubmissionAbandonedError(
         f"An earlier try sent this request with idempotency key {record.key} and its answer was lost: it may have been "
-        f"charged. Nothing was sent now, and a retry sends nothing either: look for it in EvoLink's task list. {why}"
+        f"charged. Nothing was sent now, and a retry sends nothing either. {why} Look for the generation in EvoLink's "
+        'task list; if it is not there, set on_clear="resubmit" and clear the task to submit under a new key.'
     )

@@ -3,12 +3,13 @@
 The durable record of one task instance.
 
 A record is written before the paid request (*intent*), after its answer (*submitted*) and when the result has been
-handed on (*finished*) or can't come (*failed*). It lives in Airflow's task state store, which retries, crashes and,
-in Airflow 3.3, clears leave alone. These rules must not be relaxed:
+handed on (*finished*) or can't come (*failed*). It lives in Airflow's task state store, one entry for each try, so that
+a late try can't overwrite what a later one has written, whatever keeps the values; and, since Airflow 3.4 empties that
+store when a task is cleared, in a copy that clears leave alone. These rules must not be relaxed:
 
 * No request is paid for without an intent written before it.
 * An intent is withdrawn only when the request provably never left or EvoLink turned it down.
-* A record that can't be read is never taken for no record.
+* A record that can't be read is never taken for no record; one whose value is gone from where it was kept can't be.
 * An id, once known, is never dropped: what a new submission replaces stays in ``earlier``, and where its answer was
   lost, so that there is no id, its key does.
 """
@@ -16,6 +17,7 @@ in Airflow 3.3, clears leave alone. These rules must not be relaxed:
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +27,10 @@ from typing import Any, Protocol, cast
 from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import EvoLinkError
 
+log = logging.getLogger(__name__)
+
 KEY = "evolink"
+_ABSENT = object()
 _LARGEST, _LATEST = 1e15, 1e11
 
 
@@ -53,6 +58,12 @@ class Record:
     :param ordinal: the how-manieth submission of this task instance it is, from 1.
     :param try_number: of the try that submitted it.
     :param sendings: how often it was sent, over all tries.
+    :param sent_at: of the last sending.
+    :param in_doubt_since: of the first sending that may have been accepted, though no answer said so; ``None`` if each
+        came to nothing for certain.
+    :param account: digest of the API key that it was sent with.
+    :param missing_since: when EvoLink was first found not to know the generation, if it did not know it since.
+    :param handed_over: whether the task ended as a success without waiting for the generation.
     :param charged: whether EvoLink says that it was charged though it failed.
     :param max_tries: Airflow's figure at the submission, and again when it ended; a clear raises it.
     :param earlier: ids of the generations that this submission replaced; keys of those whose answer was lost.
@@ -72,6 +83,11 @@ class Record:
     replay: str | None = None
     try_number: int = 1
     sendings: int = 0
+    sent_at: float | None = None
+    in_doubt_since: float | None = None
+    account: str | None = None
+    missing_since: float | None = None
+    handed_over: bool = False
     charged: bool = False
     max_tries: int | None = None
     result: dict[str, Any] | None = None
@@ -91,6 +107,8 @@ class Record:
 
         :raises LedgerError: it is no record of ours.
         """
+        if stored is None:
+            raise _gone()
         if not isinstance(stored, Mapping):
             raise _unreadable(f"a {type(stored).__name__}")
         known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
@@ -127,8 +145,17 @@ def new_key() -> str:
     return f"airflow-{uuid.uuid4().hex}"
 
 
+def account_digest(key: str, api_key: str) -> str:
+    """
+    Tell accounts apart without keeping their API keys.
+
+    :param key: the submission's idempotency key, so that no two records hold the same digest.
+    """
+    return fingerprint(key, api_key)[:16]
+
+
 class Store(Protocol):
-    """The part of Airflow's task state store that is used."""
+    """Keeps JSON values by name, as Airflow's task state store does."""
 
     def get(self, key: str, default: Any = None) -> Any: ...  # noqa: D102
     def set(self, key: str, value: Any, *, retention: Any = None) -> None: ...  # noqa: D102
@@ -138,27 +165,48 @@ class Ledger:
     """
     Reads and writes the record of one task instance.
 
-    :param store: Airflow's task state store.
+    :param store: Airflow's task state store. It refuses the writes of a try whose place another has taken.
     :param retention: keeps the record for good; each write would shorten it to 30 days otherwise.
+    :param name: of the record; the entry of a try after the first has the try's number behind it.
+    :param try_number: of the try that reads and writes.
+    :param copy: a second store, which a clear does not empty; it is asked where the first has nothing to say of
+        earlier tries. A copy that can't be written stops nothing.
+    :param log: takes what a person should know of the copy.
     """
 
-    def __init__(self, store: Store, retention: Any) -> None:
+    def __init__(
+        self,
+        store: Store,
+        retention: Any,
+        *,
+        name: str = KEY,
+        try_number: int = 1,
+        copy: Store | None = None,
+        log: logging.Logger = log,
+    ) -> None:
         self._store = store
         self._retention = retention
+        self._name = name
+        self._try_number = try_number
+        self._copy = copy
+        self._log = log
 
     def read(self) -> Record | None:
         """
-        Return the record, or ``None`` if there never was one.
+        Return the newest record, or ``None`` if there never was one.
 
         :raises LedgerError: it could not be read. Nothing may be sent then.
         """
         try:
-            stored = self._store.get(KEY)
+            stored = self._newest(self._store)
+            # A first try with no record is a task that has never run, even if a deleted run of that name has.
+            if stored is None or (stored is _ABSENT and self._try_number > 1):
+                stored = self._from_copy(stored)
         except Exception as error:
             raise LedgerError(
                 f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
             ) from error
-        return None if stored is None else Record.from_json(stored)
+        return None if stored is _ABSENT else Record.from_json(stored)
 
     def write(self, record: Record) -> Record:
         """
@@ -166,13 +214,48 @@ class Ledger:
 
         :raises LedgerError: it could not be written, as when another try has taken this one's place.
         """
+        # The copy first: the write that another try's can refuse has to be the last before anything is sent.
+        self._write_copy(record)
         try:
-            self._store.set(KEY, record.to_json(), retention=self._retention)
+            self._store.set(self._entry(self._try_number), record.to_json(), retention=self._retention)
         except Exception as error:
             raise LedgerError(
                 f"The task's ledger could not be written ({error}). A retry goes on from what it holds."
             ) from error
         return record
+
+    def _entry(self, try_number: int) -> str:
+        return self._name if try_number <= 1 else f"{self._name}.{try_number}"
+
+    def _newest(self, store: Store) -> Any:
+        for try_number in range(max(self._try_number, 1), 0, -1):
+            stored = store.get(self._entry(try_number), _ABSENT)
+            if stored is not _ABSENT:
+                return stored
+        return _ABSENT
+
+    def _write_copy(self, record: Record) -> None:
+        if self._copy is None:
+            return
+        try:
+            self._copy.set(self._entry(self._try_number), record.to_json())
+        except Exception as error:
+            if record.phase is Phase.INTENT:
+                self._log.warning(
+                    "The ledger's copy could not be written (%s). Should Airflow empty this task's state store, as "
+                    "3.4 does when a task is cleared, nothing will be known of what this try pays.",
+                    error,
+                )
+
+    def _from_copy(self, stored: Any) -> Any:
+        kept = _ABSENT if self._copy is None else self._newest(self._copy)
+        if kept is _ABSENT or kept is None:
+            return stored
+        self._log.warning(
+            "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
+            "it. Going on with the ledger's copy."
+        )
+        return kept
 
 
 def _check_types(record: Record) -> None:
@@ -201,10 +284,11 @@ def _is_moment(value: object) -> bool:
 _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "phase": lambda value: isinstance(value, Phase),
     **dict.fromkeys(
-        ("fingerprint", "key", "model", "generation_id", "billing_rule", "replay", "error_code", "error"), _is_text
+        ("fingerprint", "key", "model", "generation_id", "billing_rule", "replay", "account", "error_code", "error"),
+        _is_text,
     ),
-    **dict.fromkeys(("intent_at", "submitted_at"), _is_moment),
-    "charged": lambda value: isinstance(value, bool),
+    **dict.fromkeys(("intent_at", "submitted_at", "sent_at", "in_doubt_since", "missing_since"), _is_moment),
+    **dict.fromkeys(("charged", "handed_over"), lambda value: isinstance(value, bool)),
     "result": lambda value: isinstance(value, dict),
     "earlier": lambda value: isinstance(value, tuple),
 }
@@ -224,6 +308,14 @@ def _sound(result: object) -> dict[str, Any] | None:
     used = usage.get("credits_used", "nothing") if isinstance(usage, dict) else "nothing"
     is_sound = isinstance(links, list) and all(map(_is_text, links)) and (used is None or _is_number(used))
     return result if is_sound and {"generation_id", "status", "expires_at"} <= result.keys() else None
+
+
+def _gone() -> LedgerError:
+    return LedgerError(
+        "The task's ledger has an entry whose value is gone from the storage that [workers] state_store_backend keeps "
+        "it in, so what was paid is not known and nothing was sent. Restore the object; or, to pay for a new one, "
+        f"delete the entry ({KEY!r}, or {KEY!r} and a number) in the task's state store and clear the task."
+    )
 
 
 def _unreadable(why: str) -> LedgerError:

@@ -11,17 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationNotFoundError,
+    IdempotencyConflictError,
     NotSentError,
     SubmissionAbandonedError,
 )
 from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE
 from airflow_provider_evolink.decision import (
+    CONFLICT,
     Attach,
     Decision,
     Finish,
@@ -34,14 +35,27 @@ from airflow_provider_evolink.decision import (
     as_said,
     decide,
 )
-from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, new_key
-from airflow_provider_evolink.sending import PAUSE_SECONDS, LeaveOpen, SendAgain, Withdraw, accepted, after_failure
+from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, account_digest, new_key
+from airflow_provider_evolink.sending import (
+    PAUSE_SECONDS,
+    LeaveOpen,
+    SendAgain,
+    Spent,
+    Withdraw,
+    about_to_send,
+    accepted,
+    after_failure,
+    came_to_nothing,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation, Submission
     from airflow_provider_evolink.api.request import Request
 
 _ID_WRITES = 3
+_STEP_SECONDS = 0.2
+# A generation is believed gone when EvoLink did not know it at two looks at least so far apart.
+GONE_SECONDS = 120.0
 
 Send = Callable[["Request", str], "Submission"]
 
@@ -81,16 +95,24 @@ class Submitter:
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def settle(
-        self, known: Record | None, request: Request, fingerprint: str, *, try_number: int, max_tries: int
+        self,
+        known: Record | None,
+        request: Request,
+        fingerprint: str,
+        *,
+        try_number: int,
+        max_tries: int,
+        api_key: str = "",
     ) -> Brought:
         """
         Do what the ledger allows: submit, submit again under the same key, or go on with what is there.
 
         :param known: what the ledger holds.
-        :param max_tries: Airflow's present figure; higher than the record's after a clear.
+        :param max_tries: Airflow's present figure; another one than the record's after a clear.
+        :param api_key: of the connection; only a digest of it is kept.
         :raises EvoLinkError: nothing may be sent, or EvoLink turned it down, or its answer was lost.
         """
-        match self._decide(known, fingerprint, max_tries):
+        match self._decide(known, fingerprint, max_tries, api_key):
             case Refuse(error):
                 raise error
             case Attach(record, seen) | Finish(record, seen):
@@ -101,14 +123,16 @@ class Submitter:
             case Submit(ordinal, earlier):
                 if earlier:
                     self.log.warning("Submitting anew; submitted before: %s", ", ".join(earlier))
+                key = new_key()
                 intent = Record(
                     Phase.INTENT,
                     fingerprint,
-                    new_key(),
+                    key,
                     ordinal,
                     request.model,
                     time.time(),
                     try_number=try_number,
+                    account=account_digest(key, api_key),
                     max_tries=max_tries,
                     earlier=earlier,
                 )
@@ -135,62 +159,83 @@ class Submitter:
             case _:
                 raise error
 
-    def _decide(self, known: Record | None, fingerprint: str, max_tries: int) -> Decision:
-        cleared = known is not None and known.max_tries is not None and max_tries > known.max_tries
-        said = self._asked(known)
-        return decide(known, fingerprint, said, self.policy, cleared=cleared, now=time.time())
+    def _decide(self, known: Record | None, fingerprint: str, max_tries: int, api_key: str | None = None) -> Decision:
+        # Only a clear changes Airflow's figure: to more, or to less where the DAG's ``retries`` were lowered before.
+        cleared = known is not None and known.max_tries is not None and max_tries != known.max_tries
+        said, known = self._asked(known)
+        account = None if known is None or api_key is None else account_digest(known.key, api_key)
+        return decide(known, fingerprint, said, self.policy, cleared=cleared, now=time.time(), account=account)
 
-    def _asked(self, known: Record | None) -> Said:
+    def _asked(self, known: Record | None) -> tuple[Said, Record | None]:
         """Ask for a generation that an earlier try has left; what has become of it is worth a free read."""
         if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
-            return None
+            return None, known
         try:
             seen = self.ask(known.generation_id)
-        except GenerationNotFoundError:
-            is_young = time.time() - (known.submitted_at or 0.0) < NOT_FOUND_GRACE
-            return None if is_young else Gone()
+        except GenerationNotFoundError as error:
+            self.log.warning("%s", error)
+            return self._not_found(known)
         except EvoLinkError as error:
             self.log.warning("%s", error)
-            return None
-        noted = as_said(known, seen)
-        if noted is not known:
+            return None, known
+        noted = as_said(replace(known, missing_since=None), seen)
+        if noted.phase is not known.phase:
             self.log.warning(
                 "Generation %s has ended as %s at EvoLink (%s).", seen.id, seen.status, noted.error_code or "no code"
             )
+        if noted != known:
             self.ledger.write(noted)
-        return seen
+        return seen, noted
+
+    def _not_found(self, known: Record) -> tuple[Said, Record]:
+        """One answer that there is no such generation may be a slip; two, minutes apart, are not."""
+        now = time.time()
+        if now - (known.submitted_at or 0.0) < NOT_FOUND_GRACE:
+            return None, known
+        if known.missing_since is None:
+            known = self.ledger.write(replace(known, missing_since=now))
+        is_gone = known.missing_since is not None and now - known.missing_since >= GONE_SECONDS
+        return (Gone() if is_gone else None), known
 
     def _submit(self, request: Request, intent: Record) -> Record:
-        for sent in count(1):
-            # Each sending has its own write: it counts, and a try whose place was taken gets no further.
-            intent = self.ledger.write(replace(intent, sendings=intent.sendings + 1))
+        spent = Spent()
+        while True:
+            # Each sending has its own write: a try whose place was taken gets no further.
+            sent = self.ledger.write(about_to_send(intent, now=time.time()))
             try:
-                submission = self._post(request, intent)
+                submission = self._post(request, sent)
             except EvoLinkError as error:
-                match after_failure(intent, error, self.policy, sent=sent, killed=self.is_killed()):
-                    case SendAgain(pause):
+                match after_failure(intent, error, self.policy, spent=spent, killed=self.is_killed()):
+                    case SendAgain(pause, spent):
                         self.log.warning("%s", error)
-                        self.sleep(pause)
+                        intent = _after(intent, sent, error)
+                        self._pause(pause)
                     case Withdraw():
-                        self._withdraw(intent)
+                        self._withdraw(sent)
                         raise
                     case LeaveOpen(doubt):
+                        self._leave(_after(intent, sent, error), sent)
                         raise doubt from error
             else:
-                return self._accepted(intent, submission)
-        raise AssertionError("unreachable")
+                return self._accepted(intent, sent, submission)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait in short steps, so that a kill is noticed at once."""
+        left = seconds
+        while left > 0 and not self.is_killed():
+            self.sleep(min(left, _STEP_SECONDS))
+            left -= _STEP_SECONDS
 
     def _post(self, request: Request, intent: Record) -> Submission:
-        if intent.sendings > 1:
-            self.log.warning(
-                "Sending the submission again under the same key %s: what became of it is not known.", intent.key
-            )
         if self.is_killed():
             raise NotSentError("The task was told to stop before the submission was sent; nothing was charged by it.")
+        if intent.sendings > 1:
+            self.log.warning("Sending the submission again under the same key %s.", intent.key)
         return self.send(request, intent.key)
 
-    def _accepted(self, intent: Record, submission: Submission) -> Record:
-        record = accepted(intent, submission, now=time.time())
+    def _accepted(self, intent: Record, sent: Record, submission: Submission) -> Record:
+        now = time.time() if sent.sent_at is None else sent.sent_at
+        record = replace(accepted(intent, submission, now=now), sendings=sent.sendings, sent_at=sent.sent_at)
         self._remember(record)
         self._announce(record, "submitted")
         if record.replay == "unconfirmed":
@@ -201,6 +246,15 @@ class Submitter:
                 record.generation_id,
             )
         return record
+
+    def _leave(self, known: Record, sent: Record) -> None:
+        """Note what is known of an open submission; where it can't be noted, the record says less than it might."""
+        if known == sent:
+            return
+        try:
+            self.ledger.write(known)
+        except LedgerError as error:
+            self.log.warning("%s", error)
 
     def _remember(self, record: Record) -> None:
         """The id is the only handle on the money, so losing the ledger now must not lose it."""
@@ -225,3 +279,10 @@ class Submitter:
         price = "" if record.credits_reserved is None else f", {record.credits_reserved:g} credits reserved"
         self.log.info("Generation %s: %s (%s%s).", record.generation_id, what, record.model, price)
         self.announce(record)
+
+
+def _after(intent: Record, sent: Record, error: EvoLinkError) -> Record:
+    """What is known after a sending has failed: it is in doubt only as far as that one, or an earlier one, is."""
+    since = intent.in_doubt_since if came_to_nothing(error) else sent.in_doubt_since
+    replay = CONFLICT if isinstance(error, IdempotencyConflictError) else sent.replay
+    return replace(sent, in_doubt_since=since, replay=replay)

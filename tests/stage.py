@@ -85,6 +85,12 @@ class Stage:
         """The context of this try."""
         return {"ti": self.ti, "task_instance": self.ti, "task_state_store": self.store, "outlet_events": {}}
 
+    @property
+    def record(self) -> Any:
+        """What the newest entry of the ledger holds."""
+        entries = [("evolink" if number < 2 else f"evolink.{number}") for number in range(self.ti.try_number, 0, -1)]
+        return next((self.store.get(entry) for entry in entries if entry in self.store.held), None)
+
     def play(self, operator: BaseOperator) -> Any:
         """Run a try to its end: execute, and if it defers, the trigger in a loop of its own, then the resume."""
         try:

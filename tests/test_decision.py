@@ -13,9 +13,9 @@ from airflow_provider_evolink.api.errors import (
     StaleRequestError,
     SubmissionAbandonedError,
 )
-from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.generation import Generation, Usage
 from airflow_provider_evolink.decision import (
-    MAX_SENDINGS,
+    CONFLICT,
     REPLAY_SECONDS,
     Attach,
     Finish,
@@ -29,16 +29,22 @@ from airflow_provider_evolink.decision import (
 )
 from airflow_provider_evolink.ledger import Phase, Record
 
-INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
-OFTEN = replace(INTENT, sendings=MAX_SENDINGS)
-OLD = replace(INTENT, intent_at=200.0 - REPLAY_SECONDS)
+NOW = 100_000.0
+INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", NOW - 99, sendings=1, in_doubt_since=NOW - 98)
+OFTEN = replace(INTENT, sendings=1000)
+OLD = replace(INTENT, in_doubt_since=NOW - REPLAY_SECONDS)
+# Written before a sending noted since when it is in doubt.
+PLAIN = replace(INTENT, in_doubt_since=None)
+CONFLICTING = replace(INTENT, replay=CONFLICT)
+OF_A = replace(INTENT, account="of key a")
 SUBMITTED = replace(
-    INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
+    INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=NOW - 90, credits_reserved=102.34
 )
 FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
 REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
 CHARGED = replace(FAILED, charged=True)
+HANDED_OVER = replace(SUBMITTED, handed_over=True)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
 
 RUNNING = Generation(id="task-unified-1", status="processing")
@@ -48,6 +54,7 @@ BROKEN = replace(RUNNING, status="failed", error_code="service_error")
 NUDE = replace(RUNNING, status="failed", error_code="content_policy_violation")
 CANCELLED = replace(RUNNING, status="cancelled")
 BILLED = replace(BROKEN, raw={"billing": {"charge_status": "charged"}})
+USED = replace(BROKEN, usage=Usage(credits_used=29.78))
 
 DEFAULT = Policy()
 NEVER_AGAIN = Policy(on_unknown_submission="fail")
@@ -67,8 +74,27 @@ NEXT = Submit(2, ("task-unified-1",))
         (INTENT, "fp", None, BUY_ON_CLEAR, True, Replay(INTENT)),
         (INTENT, "fp", None, NEVER_AGAIN, False, SubmissionAbandonedError),
         (INTENT, "fp", None, NEVER_AGAIN, True, SubmissionAbandonedError),
-        (OFTEN, "fp", None, DEFAULT, False, SubmissionAbandonedError),
-        (OLD, "fp", None, DEFAULT, False, SubmissionAbandonedError),
+        (INTENT, "fp", None, Policy("fail", "resubmit"), True, Submit(2, ("airflow-key",))),
+        (OFTEN, "fp", None, DEFAULT, False, Replay(OFTEN)),
+        (PLAIN, "fp", None, DEFAULT, False, Replay(replace(PLAIN, in_doubt_since=NOW - 99))),
+        *(
+            case
+            for stuck in (OLD, CONFLICTING, OF_A)
+            for case in (
+                (stuck, "fp", None, DEFAULT, False, SubmissionAbandonedError),
+                (stuck, "fp", None, DEFAULT, True, SubmissionAbandonedError),
+                (stuck, "fp", None, BUY_ON_CLEAR, False, SubmissionAbandonedError),
+                (stuck, "fp", None, BUY_ON_CLEAR, True, Submit(2, ("airflow-key",))),
+            )
+        ),
+        (HANDED_OVER, "fp", RUNNING, DEFAULT, True, Attach(HANDED_OVER, RUNNING)),
+        (HANDED_OVER, "fp", RUNNING, BUY_ON_CLEAR, False, Attach(HANDED_OVER, RUNNING)),
+        (HANDED_OVER, "fp", RUNNING, BUY_ON_CLEAR, True, NEXT),
+        (CHARGED, "other", None, DEFAULT, False, StaleRequestError),
+        (CHARGED, "other", None, BUY_ON_CHANGE, False, NEXT),
+        (CHARGED, "other", None, DEFAULT, True, NEXT),
+        (SUBMITTED, "fp", USED, DEFAULT, False, PermanentGenerationFailedError),
+        (SUBMITTED, "other", USED, DEFAULT, False, StaleRequestError),
         (INTENT, "other", None, DEFAULT, False, StaleRequestError),
         (INTENT, "other", None, BUY_ON_CHANGE, False, Submit(2, ("airflow-key",))),
         (SUBMITTED, "fp", None, DEFAULT, False, Attach(SUBMITTED)),
@@ -115,7 +141,7 @@ def test_each_cell(
     record: Record | None, request_: str, said: Said, policy: Policy, cleared: bool, decision: Any
 ) -> None:
     """Every combination of what is known, what is asked and what the author wants has its one answer."""
-    made = decide(record, request_, said, policy, cleared=cleared, now=200.0)
+    made = decide(record, request_, said, policy, cleared=cleared, now=NOW, account="of key b")
 
     if isinstance(decision, type):
         assert isinstance(made, Refuse)
@@ -127,7 +153,7 @@ def test_each_cell(
 
 def test_a_refusal_says_what_was_paid() -> None:
     """A changed request names the generation, its price, and both ways on."""
-    made = decide(SUBMITTED, "other", None, DEFAULT, cleared=False, now=200.0)
+    made = decide(SUBMITTED, "other", None, DEFAULT, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
     for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
@@ -136,7 +162,7 @@ def test_a_refusal_says_what_was_paid() -> None:
 
 def test_an_abandoned_submission_names_its_key() -> None:
     """Without another sending, the key is what a person can look for."""
-    made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=200.0)
+    made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
     assert "airflow-key" in str(made.error)
@@ -144,7 +170,7 @@ def test_an_abandoned_submission_names_its_key() -> None:
 
 def test_a_lost_generation_is_told_with_its_price() -> None:
     """What EvoLink has dropped is named with what it cost, and how to pay for a new one."""
-    made = decide(SUBMITTED, "fp", Gone(), DEFAULT, cleared=False, now=200.0)
+    made = decide(SUBMITTED, "fp", Gone(), DEFAULT, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
     for part in ("task-unified-1", "102.34 credits", "on_clear", "Nothing was sent"):

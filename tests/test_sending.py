@@ -9,52 +9,78 @@ import pytest
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import Generation, Submission
-from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
+from airflow_provider_evolink.decision import Policy
 from airflow_provider_evolink.ledger import Phase, Record
-from airflow_provider_evolink.sending import PAUSE_SECONDS, LeaveOpen, SendAgain, Withdraw, accepted, after_failure
+from airflow_provider_evolink.sending import (
+    DOUBTFUL_SENDINGS,
+    HARMLESS_SENDINGS,
+    PAUSE_SECONDS,
+    WORKED_ON_SECONDS,
+    LeaveOpen,
+    SendAgain,
+    Spent,
+    Withdraw,
+    about_to_send,
+    accepted,
+    after_failure,
+)
 
 REPLAY, FAIL = Policy(), Policy(on_unknown_submission="fail")
-FIRST = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, sendings=1)
-SECOND = replace(FIRST, sendings=2)
-LAST = replace(FIRST, sendings=MAX_SENDINGS)
+FRESH = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
+DOUBTED = replace(FRESH, sendings=1, sent_at=101.0, in_doubt_since=101.0)
+OFTEN = replace(DOUBTED, sendings=1000, sent_at=900.0)
 
 LOST = errors.ConnectionLostError("lost")
 PAGE = errors.MalformedAnswerError("a page")
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
-DOUBTED = errors.ServerError("409", status=409, code="paid_outcome_unknown")
+WORKED_ON = errors.ServerError("409", status=409, code="paid_outcome_unknown")
 NOT_SENT = errors.NotSentError("never left")
 POOR = errors.InsufficientCreditsError("402", status=402)
 SLOWER = errors.RateLimitedError("429", status=429, retry_after=3.0)
 CONFLICT = errors.IdempotencyConflictError("409", status=409, code="idempotency_conflict")
 UNKNOWN, ABANDONED = errors.SubmissionUnknownError, errors.SubmissionAbandonedError
 
+NONE = Spent()
+DOUBTS = Spent(doubtful=DOUBTFUL_SENDINGS - 1)
+TURNED_AWAY = Spent(harmless=HARMLESS_SENDINGS - 1)
+WAITED = Spent(worked_on=WORKED_ON_SECONDS)
+ALL = Spent(DOUBTFUL_SENDINGS - 1, HARMLESS_SENDINGS - 1, WORKED_ON_SECONDS)
+
 
 @pytest.mark.parametrize(
-    ("intent", "error", "policy", "sent", "killed", "ending"),
+    ("intent", "error", "policy", "spent", "killed", "ending"),
     [
-        # Nothing of it can have been accepted.
-        *((FIRST, error, REPLAY, 1, False, Withdraw()) for error in (NOT_SENT, POOR, SLOWER, CONFLICT)),
-        *((FIRST, error, FAIL, 1, False, Withdraw()) for error in (NOT_SENT, POOR, SLOWER, CONFLICT)),
-        (FIRST, NOT_SENT, REPLAY, 1, True, Withdraw()),
+        # Nothing of it can have been accepted: again within the try, then the intent goes.
+        *((FRESH, POOR, policy, NONE, False, Withdraw()) for policy in (REPLAY, FAIL)),
+        *((FRESH, CONFLICT, policy, NONE, False, Withdraw()) for policy in (REPLAY, FAIL)),
+        *((FRESH, SLOWER, policy, NONE, False, SendAgain(3.0, Spent(harmless=1))) for policy in (REPLAY, FAIL)),
+        (FRESH, NOT_SENT, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, Spent(harmless=1))),
+        (FRESH, NOT_SENT, REPLAY, Spent(harmless=1), False, SendAgain(2 * PAUSE_SECONDS, Spent(harmless=2))),
+        *((FRESH, error, REPLAY, TURNED_AWAY, False, Withdraw()) for error in (NOT_SENT, SLOWER)),
+        *((FRESH, error, REPLAY, NONE, True, Withdraw()) for error in (NOT_SENT, SLOWER, POOR)),
         # It may have been, and the key tells.
-        *((FIRST, error, REPLAY, 1, False, SendAgain(PAUSE_SECONDS)) for error in (LOST, PAGE, DOUBTED)),
-        (FIRST, BUSY, REPLAY, 1, False, SendAgain(7.0)),
+        *((FRESH, error, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, Spent(doubtful=1))) for error in (LOST, PAGE)),
+        *((OFTEN, error, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, Spent(doubtful=1))) for error in (LOST, PAGE)),
+        (FRESH, BUSY, REPLAY, NONE, False, SendAgain(7.0, Spent(doubtful=1))),
+        (DOUBTED, SLOWER, REPLAY, DOUBTS, False, SendAgain(3.0, replace(DOUBTS, harmless=1))),
+        # EvoLink has the key and is not done: asked more and more slowly, whatever else the try has used up.
+        (DOUBTED, WORKED_ON, REPLAY, DOUBTS, False, SendAgain(1.0, replace(DOUBTS, worked_on=1.0))),
+        (DOUBTED, WORKED_ON, REPLAY, Spent(worked_on=4.0), False, SendAgain(4.0, Spent(worked_on=8.0))),
+        (DOUBTED, WORKED_ON, REPLAY, Spent(worked_on=60.0), False, SendAgain(15.0, Spent(worked_on=75.0))),
+        (DOUBTED, WORKED_ON, REPLAY, WAITED, False, UNKNOWN),
         # It may have been, and this try can't tell.
-        *((FIRST, error, REPLAY, 1, True, UNKNOWN) for error in (LOST, PAGE, BUSY, DOUBTED)),
-        *((FIRST, error, FAIL, 1, False, ABANDONED) for error in (LOST, PAGE, BUSY, DOUBTED)),
-        *((SECOND, error, REPLAY, 2, False, UNKNOWN) for error in (LOST, PAGE, BUSY, DOUBTED, NOT_SENT, SLOWER)),
-        *((SECOND, error, REPLAY, 2, False, ABANDONED) for error in (POOR, CONFLICT)),
-        *((LAST, error, REPLAY, 1, False, ABANDONED) for error in (LOST, BUSY, NOT_SENT, POOR)),
-        # The first sending of a later try is a repeated one too.
-        (SECOND, LOST, REPLAY, 1, False, SendAgain(PAUSE_SECONDS)),
-        (SECOND, POOR, REPLAY, 1, False, ABANDONED),
+        *((FRESH, error, REPLAY, NONE, True, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON)),
+        *((FRESH, error, FAIL, NONE, False, ABANDONED) for error in (LOST, PAGE, BUSY, WORKED_ON)),
+        *((FRESH, error, REPLAY, ALL, False, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON)),
+        *((OFTEN, error, REPLAY, ALL, False, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON, NOT_SENT, SLOWER)),
+        *((DOUBTED, error, REPLAY, NONE, False, ABANDONED) for error in (POOR, CONFLICT)),
     ],
 )
 def test_each_cell(
-    intent: Record, error: errors.EvoLinkError, policy: Policy, sent: int, killed: bool, ending: Any
+    intent: Record, error: errors.EvoLinkError, policy: Policy, spent: Spent, killed: bool, ending: Any
 ) -> None:
     """Every end of a sending has its one meaning, and only what was surely not accepted lets the intent go."""
-    made = after_failure(intent, error, policy, sent=sent, killed=killed)
+    made = after_failure(intent, error, policy, spent=spent, killed=killed)
 
     if isinstance(ending, type):
         assert isinstance(made, LeaveOpen)
@@ -64,17 +90,63 @@ def test_each_cell(
         assert made == ending
 
 
-@pytest.mark.parametrize(
-    ("intent", "replayed", "replay", "submitted_at"),
-    [(FIRST, False, None, 150.0), (SECOND, True, "confirmed", 100.0), (SECOND, False, "unconfirmed", 100.0)],
-)
-def test_what_is_remembered_of_an_acceptance(
-    intent: Record, replayed: bool, replay: str | None, submitted_at: float
-) -> None:
-    """The deadline counts from the first sending, and whether EvoLink knew the key is kept."""
-    made = Generation(id="task-unified-1", status="pending", estimated_time=60.0)
+@pytest.mark.parametrize("error", [LOST, NOT_SENT, SLOWER, WORKED_ON])
+def test_a_try_ends(error: errors.EvoLinkError) -> None:
+    """Whatever comes back, a try stops sending, well before Airflow loses patience."""
+    spent, sent, waited = Spent(), 0, 0.0
+    while isinstance(made := after_failure(DOUBTED, error, REPLAY, spent=spent, killed=False), SendAgain):
+        spent, sent, waited = made.spent, sent + 1, waited + made.pause
 
-    record = accepted(intent, Submission(made, replayed), now=150.0)
+    assert 0 < sent < 20
+    assert waited <= WORKED_ON_SECONDS
+
+
+def test_the_servers_wish_reaches_the_retry_policy() -> None:
+    """What a 503 says about when to come back is in the error that the try ends with."""
+    made = after_failure(DOUBTED, replace_retry(BUSY, 120.0), REPLAY, spent=ALL, killed=False)
+
+    assert isinstance(made, LeaveOpen)
+    assert made.error.retry_after == 120.0
+
+
+def replace_retry(error: errors.ServerError, seconds: float) -> errors.ServerError:
+    """The same error with another wish."""
+    return errors.ServerError(str(error), status=error.status, retry_after=seconds)
+
+
+def test_a_sending_is_in_doubt_until_it_is_answered() -> None:
+    """Should the worker die now, the record says since when the submission may have been accepted."""
+    first = about_to_send(FRESH, now=150.0)
+    second = about_to_send(first, now=160.0)
+
+    assert (first.sendings, first.sent_at, first.in_doubt_since) == (1, 150.0, 150.0)
+    assert (second.sendings, second.sent_at, second.in_doubt_since) == (2, 160.0, 150.0)
+
+
+@pytest.mark.parametrize(
+    ("intent", "replayed", "created", "replay", "submitted_at"),
+    [
+        # The first sending, or one after others that surely came to nothing, however long ago those were.
+        (FRESH, False, None, None, 5000.0),
+        (replace(FRESH, sendings=3, sent_at=4000.0), False, 17.0, None, 5000.0),
+        # A replay that EvoLink does not confirm is a new generation, as far as anybody can tell.
+        (DOUBTED, False, None, "unconfirmed", 5000.0),
+        (DOUBTED, False, 101.0, "unconfirmed", 5000.0),
+        # One that it confirms was accepted at an earlier sending: EvoLink's word for when, if it can be true.
+        (DOUBTED, True, None, "confirmed", 101.0),
+        (OFTEN, True, None, "confirmed", 900.0),
+        (OFTEN, True, 500.0, "confirmed", 500.0),
+        (OFTEN, True, 17.0, "confirmed", 101.0),
+        (OFTEN, True, 9000.0, "confirmed", 5000.0),
+    ],
+)
+def test_the_clock_starts_at_the_sending_that_was_accepted(
+    intent: Record, replayed: bool, created: float | None, replay: str | None, submitted_at: float
+) -> None:
+    """The deadline counts from there, and whether EvoLink knew the key is kept."""
+    made = Generation(id="task-unified-1", status="pending", estimated_time=60.0, created=created)
+
+    record = accepted(intent, Submission(made, replayed), now=5000.0)
 
     assert (record.phase, record.generation_id, record.replay) == (Phase.SUBMITTED, "task-unified-1", replay)
     assert (record.submitted_at, record.estimated_time) == (submitted_at, 60.0)
@@ -82,7 +154,8 @@ def test_what_is_remembered_of_an_acceptance(
 
 def test_a_conflict_says_that_sending_again_is_no_use() -> None:
     """Where another request owns the key, the advice is to look, not to send."""
-    made = after_failure(SECOND, CONFLICT, REPLAY, sent=1, killed=False)
+    made = after_failure(DOUBTED, CONFLICT, REPLAY, spent=NONE, killed=False)
 
     assert isinstance(made, LeaveOpen)
     assert "sending it again settles nothing" in str(made.error)
+    assert 'on_clear="resubmit"' in str(made.error)

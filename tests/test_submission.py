@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,10 @@ from hypothesis import given, settings
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import Generation, Submission, Usage, parse_generation
 from airflow_provider_evolink.api.request import Request
-from airflow_provider_evolink.decision import MAX_SENDINGS, Policy
+from airflow_provider_evolink.decision import Policy
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.result import Origin, record_of
-from airflow_provider_evolink.submission import Brought, Submitter
+from airflow_provider_evolink.submission import GONE_SECONDS, Brought, Submitter
 from tests import hostile
 from tests.stage import FailingStore, Store
 
@@ -31,6 +30,7 @@ TURNED_DOWN = errors.InsufficientCreditsError("402", status=402)
 PAGE = errors.MalformedAnswerError("403 from a firewall")
 SLOWER = errors.RateLimitedError("429", status=429)
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
+WORKED_ON = errors.ServerError("409", status=409, code="paid_outcome_unknown")
 
 
 class Desk:
@@ -59,6 +59,11 @@ class Desk:
         return [entry[1] for entry in self.done if entry[0] == "sent"]
 
     @property
+    def slept(self) -> float:
+        """Seconds of all pauses."""
+        return sum(entry[1] for entry in self.done if entry[0] == "slept")
+
+    @property
     def phase(self) -> str:
         """What the ledger holds."""
         return str(self.store.get(KEY)["phase"])
@@ -77,14 +82,19 @@ class Desk:
             raise self.said
         return self.said
 
+    def killed(self, seconds: float) -> None:
+        """Be told to stop while sleeping."""
+        self.done.append(("slept", seconds))
+        self.killed_after = 0
+
     def settle(self) -> Record:
         """Run a try."""
         return self.bring().record
 
-    def bring(self, *, max_tries: int = 0) -> Brought:
+    def bring(self, *, max_tries: int = 0, api_key: str = "sk-test") -> Brought:
         """Run a try, and return what EvoLink said of the generation too."""
         known = self.submitter.ledger.read()
-        return self.submitter.settle(known, REQUEST, "fp", try_number=1, max_tries=max_tries)
+        return self.submitter.settle(known, REQUEST, "fp", try_number=1, max_tries=max_tries, api_key=api_key)
 
 
 def test_the_id_is_written_before_it_is_announced() -> None:
@@ -103,14 +113,15 @@ def test_the_id_is_written_before_it_is_announced() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "kind", "phase", "sendings"),
     [
-        ([NOT_SENT], errors.NotSentError, "withdrawn", 1),
+        ([NOT_SENT] * 4, errors.NotSentError, "withdrawn", 4),
+        ([SLOWER] * 4, errors.RateLimitedError, "withdrawn", 4),
         ([TURNED_DOWN], errors.InsufficientCreditsError, "withdrawn", 1),
         ([PAGE] * 2, errors.SubmissionUnknownError, "intent", 2),
         ([LOST] * 2, errors.SubmissionUnknownError, "intent", 2),
         ([BUSY] * 2, errors.SubmissionUnknownError, "intent", 2),
         ([LOST, TURNED_DOWN], errors.SubmissionAbandonedError, "intent", 2),
-        ([LOST, SLOWER], errors.SubmissionUnknownError, "intent", 2),
-        ([LOST, NOT_SENT], errors.SubmissionUnknownError, "intent", 2),
+        ([LOST, *[SLOWER] * 4], errors.SubmissionUnknownError, "intent", 5),
+        ([LOST, *[NOT_SENT] * 4], errors.SubmissionUnknownError, "intent", 5),
     ],
 )
 def test_what_a_failure_leaves_behind(
@@ -135,24 +146,71 @@ def test_a_lost_answer_is_asked_for_again(answer: Submission, replay: str) -> No
 
     assert desk.settle().replay == replay
     assert len(set(desk.keys)) == 1
-    assert [entry for entry in desk.done if entry[0] == "slept"] == [("slept", 7.0)]
+    assert desk.slept == pytest.approx(7.0)
 
 
-def test_sendings_are_counted_over_all_tries() -> None:
-    """Each sending has its write before it, and after six of them nothing is sent any more."""
+def test_an_outage_ends_with_one_submission() -> None:
+    """However many tries an outage takes, the same key is sent until EvoLink is back, each time after a write."""
     store = Store()
     keys: set[str] = set()
-    for _ in range(MAX_SENDINGS // 2):
-        desk = Desk(LOST, LOST, store=store)
-        with pytest.raises(errors.SubmissionUnknownError):
+    for lost in (BUSY, LOST, PAGE) * 5:
+        desk = Desk(lost, lost, store=store)
+        with pytest.raises(errors.SubmissionUnknownError) as caught:
             desk.settle()
+        assert not caught.value.permanent
         keys |= set(desk.keys)
 
-    last = Desk(store=store)
-    with pytest.raises(errors.SubmissionAbandonedError, match="was sent 6 times"):
-        last.settle()
-    assert len(keys) == 1
-    assert [one["sendings"] for one in store.writes] == [1, 2, 3, 4, 5, 6]
+    last = Desk(ACCEPTED, store=store)
+    assert last.settle().generation_id == "task-unified-1"
+    assert keys == set(last.keys)
+    sent = [write["sendings"] for write in store.writes if write["phase"] == "intent"]
+    assert sent == [*range(1, 32)]
+
+
+def test_what_evolink_still_works_on_is_waited_for() -> None:
+    """That the first sending has not come to its end uses up nothing: the key is sent until it has."""
+    desk = Desk(LOST, *[WORKED_ON] * 10, RECOGNISED)
+
+    record = desk.settle()
+
+    assert (record.replay, record.sendings, len(set(desk.keys))) == ("confirmed", 12, 1)
+    assert 10 < desk.slept < 120
+
+
+def test_a_submission_that_was_turned_away_is_not_in_doubt() -> None:
+    """After 429s alone the acceptance is the first: nothing is said of a replay."""
+    record = Desk(SLOWER, SLOWER, ACCEPTED).settle()
+
+    assert (record.replay, record.sendings, record.in_doubt_since) == (None, 3, None)
+
+
+def test_what_a_lost_answer_leaves_in_doubt_stays_so() -> None:
+    """A later refusal of the same key does not say that the earlier sending came to nothing."""
+    desk = Desk(LOST, TURNED_DOWN)
+
+    with pytest.raises(errors.SubmissionAbandonedError):
+        desk.settle()
+
+    record = desk.submitter.ledger.read()
+    assert record is not None
+    assert record.in_doubt_since is not None
+    assert Desk(RECOGNISED, store=desk.store).settle().replay == "confirmed"
+
+
+def test_another_key_of_the_connection_is_not_replayed_with() -> None:
+    """The account may be another one: the request would be paid for there as well."""
+    desk = Desk(LOST, LOST)
+    with pytest.raises(errors.SubmissionUnknownError):
+        desk.bring(api_key="sk-of-one-account")
+
+    other = Desk(ACCEPTED, store=desk.store)
+    with pytest.raises(errors.SubmissionAbandonedError, match="API key is another one now"):
+        other.bring(api_key="sk-of-another")
+    assert other.keys == []
+    assert "sk-of" not in str(desk.store.held)
+
+    same = Desk(RECOGNISED, store=desk.store)
+    assert same.bring(api_key="sk-of-one-account").record.replay == "confirmed"
 
 
 def test_a_try_whose_place_was_taken_sends_nothing_more() -> None:
@@ -202,12 +260,22 @@ def test_a_kill_stops_the_sending(sendings: int) -> None:
 def test_a_kill_during_the_pause() -> None:
     """A kill that comes while a lost answer is waited out does not claim that nothing was charged either."""
     desk = Desk(LOST, ACCEPTED)
-    pause: Callable[[float], None] = lambda _: setattr(desk, "killed_after", 0)  # noqa: E731 - the shortest form
-    desk.submitter.sleep = pause
+    desk.submitter.sleep = desk.killed
 
     with pytest.raises(errors.SubmissionUnknownError, match=r"the task was stopped.* may have been accepted"):
         desk.settle()
     assert (desk.phase, len(desk.keys)) == ("intent", 1)
+
+
+def test_a_kill_while_waiting_for_a_turn() -> None:
+    """A kill that comes while a 429 is waited out is noticed at once: nothing is sent, and nothing is in doubt."""
+    desk = Desk(errors.RateLimitedError("429", status=429, retry_after=60.0), ACCEPTED)
+    desk.submitter.sleep = desk.killed
+
+    with pytest.raises(errors.NotSentError, match="nothing was charged"):
+        desk.settle()
+    assert (desk.phase, len(desk.keys)) == ("withdrawn", 1)
+    assert desk.slept <= 0.2
 
 
 def test_no_intent_no_sending() -> None:
@@ -290,14 +358,14 @@ def test_a_failure_for_good_is_noted_and_told() -> None:
     ("said", "seconds_ago", "cleared", "ending"),
     [
         (NOT_THERE, 5, False, "submitted"),
-        (NOT_THERE, 3600, False, errors.GenerationLostError),
-        (NOT_THERE, 3600, True, errors.GenerationLostError),
+        (NOT_THERE, 3600, False, "submitted"),
+        (NOT_THERE, 3600, True, "submitted"),
         (errors.ConnectionLostError("reset"), 3600, False, "submitted"),
         (errors.AuthenticationError("401", status=401), 3600, False, "submitted"),
     ],
 )
 def test_an_answer_that_says_little(said: Exception, seconds_ago: float, cleared: bool, ending: Any) -> None:
-    """Only a generation that is unknown long after its submission is believed gone; else it is waited for."""
+    """No single answer makes a paid generation be given up: it is waited for."""
     desk = Desk(store=submitted(seconds_ago))
     desk.said = said
 
@@ -307,6 +375,32 @@ def test_an_answer_that_says_little(said: Exception, seconds_ago: float, cleared
         with pytest.raises(ending):
             desk.bring(max_tries=int(cleared))
     assert desk.keys == []
+
+
+def test_two_answers_minutes_apart_make_it_gone() -> None:
+    """That EvoLink does not know a generation is believed at the second look, two minutes after the first."""
+    store = submitted(3600)
+    desk = Desk(store=store)
+    desk.said = NOT_THERE
+
+    first = desk.settle()
+    assert desk.settle().phase == Phase.SUBMITTED
+    Ledger(store, None).write(replace(first, missing_since=(first.missing_since or 0) - GONE_SECONDS))
+
+    with pytest.raises(errors.GenerationLostError):
+        desk.settle()
+
+
+def test_what_turns_up_again_was_never_gone() -> None:
+    """A generation that EvoLink knows after all starts with a clean slate."""
+    store = submitted(3600)
+    desk = Desk(store=store)
+    desk.said = NOT_THERE
+    desk.settle()
+
+    desk.said = MADE
+    assert desk.settle().missing_since is None
+    assert store.get(KEY).get("missing_since") is None
 
 
 @settings(max_examples=200)

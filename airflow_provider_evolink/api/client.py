@@ -41,8 +41,13 @@ _UPLOAD_SECONDS = 120.0
 _BACK_OFF = tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 0.5)
 _UNPAID = "Asking costs nothing."
 _STILL_THERE = "The generation goes on at EvoLink, and asking costs nothing."
-_HARMLESS: tuple[type[EvoLinkError], ...] = (NotSentError, RateLimitedError)
-_PASSING = (*_HARMLESS, ServerError, ConnectionLostError, MalformedAnswerError)
+_PASSING: tuple[type[EvoLinkError], ...] = (
+    NotSentError,
+    RateLimitedError,
+    ServerError,
+    ConnectionLostError,
+    MalformedAnswerError,
+)
 
 
 class EvoLinkClient:
@@ -50,8 +55,8 @@ class EvoLinkClient:
     Speaks to one EvoLink account; use it as an async context manager.
 
     :param settings: where, with which key, and how patiently.
-    :param attempts: how often a request that failed in passing is sent, all in all. A submission is only repeated
-        when it never left or was turned away with 429; every other repetition is the caller's decision.
+    :param attempts: how often a read that failed in passing is sent, all in all. A submission is sent once: whether it
+        is repeated is the decision of who keeps the record of it.
     :param carrier: takes calls to the account; httpx unless given.
     """
 
@@ -164,11 +169,11 @@ class EvoLinkClient:
         return Call("GET", self.settings.base_url + path, question, seconds=self.settings.timeout)
 
     async def _exchange(self, call: Call) -> tuple[Answer, Any]:
-        if self._attempts == 1:
+        if self._attempts == 1 or call.is_paid:
             return await self._attempt(call)
         repeated = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._attempts),
-            retry=tenacity.retry_if_exception_type(_HARMLESS if call.is_paid else _PASSING),
+            retry=tenacity.retry_if_exception_type(_PASSING),
             wait=_pause,
             reraise=True,
         )

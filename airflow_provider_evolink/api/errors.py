@@ -60,13 +60,15 @@ class EvoLinkError(Exception):
 
     :param message: what happened, what it cost and what a retry will do.
     :param generation_id: the generation concerned, if there is one.
+    :param retry_after: seconds after which the server asks to try again, if it does.
     """
 
     permanent: ClassVar[bool] = False
 
-    def __init__(self, message: str, *, generation_id: str | None = None) -> None:
+    def __init__(self, message: str, *, generation_id: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.generation_id = generation_id
+        self.retry_after = retry_after
 
 
 class InvalidInputError(EvoLinkError):
@@ -121,13 +123,12 @@ class ApiError(EvoLinkError):
         retry_after: float | None = None,
         generation_id: str | None = None,
     ) -> None:
-        super().__init__(message, generation_id=generation_id)
+        super().__init__(message, generation_id=generation_id, retry_after=retry_after)
         self.status = status
         self.code = code
         self.type = error_type
         self.detail = detail
         self.request_id = request_id
-        self.retry_after = retry_after
 
 
 class BadRequestError(ApiError):
@@ -191,7 +192,7 @@ class SubmissionUnknownError(EvoLinkError):
 
 
 class SubmissionAbandonedError(SubmissionUnknownError):
-    """A paid request was sent, its answer lost, and the author forbade to send it again."""
+    """A paid request was sent, its answer lost, and it may not be sent again before a person has decided."""
 
     permanent = True
 

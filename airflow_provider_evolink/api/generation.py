@@ -65,10 +65,20 @@ class Generation:
 
     @property
     def was_charged(self) -> bool:
-        """Whether EvoLink says that it took credits and does not give them back (undocumented; from its clients)."""
+        """
+        Whether anything says that EvoLink took credits for it and does not give them back.
+
+        ``usage.credits_used`` and ``usage.cost`` are documented for completed generations, ``billing`` is known from
+        EvoLink's clients only.
+        """
         billing = _mapping(self.raw.get("billing"))
-        is_refunded = _text(billing.get("refund_status")) in {"pending", "completed"}
-        return billing.get("charge_status") == "charged" and not is_refunded
+        cost = _mapping(_mapping(self.raw.get("usage")).get("cost"))
+        charged = _number(billing.get("charged_credits"))
+        amounts = (self.usage.credits_used, charged, *map(_number, cost.values()))
+        is_charged = _text(billing.get("charge_status")) == "charged" or any(
+            amount and amount > 0 for amount in amounts
+        )
+        return is_charged and not _is_refunded(billing, charged)
 
     @property
     def is_final(self) -> bool:
@@ -192,6 +202,12 @@ def parse_upload(answer: object) -> str:
     if body.get("success") is False or not isinstance(url, str) or not _is_link(url):
         raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
     return url
+
+
+def _is_refunded(billing: Mapping[str, Any], charged: float | None) -> bool:
+    refunded = _number(billing.get("refunded_credits"))
+    is_whole = charged is None or refunded is None or refunded >= charged
+    return _text(billing.get("refund_status")) in {"pending", "completed"} and is_whole
 
 
 def _status(status: str) -> str:

@@ -36,8 +36,7 @@ class EvoLinkHook(BaseHook):
     ``https://api.evolink.ai``; password = API key; extras ``timeout`` and ``submit_timeout`` (seconds), ``verify``
     (``false`` or the path of a CA bundle) and ``proxy``. Any other extra is ignored and never sent.
 
-    Reading is repeated up to four times when it fails in passing. A submission is never sent twice, unless it never
-    left or was turned away with 429.
+    Reading is repeated up to four times when it fails in passing. A submission is sent once, whatever comes of it.
 
     :param evolink_conn_id: the connection's id.
     """

@@ -17,12 +17,13 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
 from airflow_provider_evolink.api.media import image_reference
-from airflow_provider_evolink.compat import NEVER_EXPIRE, conf, task_state_store
+from airflow_provider_evolink.compat import conf, task_state_store
 from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
-from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, fingerprint
+from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
+from airflow_provider_evolink.operators.task_ledger import ledger_name, open_ledger, with_ledger_asset
 from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
@@ -85,7 +86,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         on_changed_input: Literal["fail", "resubmit"] = "fail",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "inlets": with_ledger_asset(kwargs.get("inlets"))})
         self.model: Any = model
         self.parameters = parameters
         self.media_type = media_type
@@ -96,9 +97,16 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         self.on_changed_input = on_changed_input
         self._was_killed = False
         self._paid: Record | None = None
+        self._ledger_name = KEY
+
+    @classmethod
+    def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
+        """Prepare a mapped task; it gets the asset that keeps the ledger's copies, too."""
+        return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
+        self._ledger_name = ledger_name(self, context)
         with airflow_errors():
             brought = self._brought(context, self._known(context))
             record, seen = brought.record, brought.seen
@@ -109,6 +117,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
                 return self._conclude(context, waited, seen)
             if self.wait_for_completion:
                 return self._await(context, waited)
+            self._hand_over(context, record)
             pending = seen or Generation(id=waited.generation_id, status="pending")
             return record_of(pending, waited.origin, now=time.time())
 
@@ -143,7 +152,12 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             self.log.warning("%s", warning)
         self._check_waiting()
         return self._submitter(context).settle(
-            known, request, self._fingerprint(request), try_number=ti.try_number, max_tries=ti.max_tries
+            known,
+            request,
+            self._fingerprint(request),
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            api_key=self._hook.settings.api_key,
         )
 
     def _with_facts(self, error: InvalidInputError, known: Record | None) -> EvoLinkError:
@@ -199,13 +213,14 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         context["ti"].xcom_push(key=GENERATION_ID_KEY, value=record.generation_id)
 
     def _ledger(self, context: Context) -> Ledger:
-        store = task_state_store(context)
-        if store is None:
-            raise ConfigurationError(
-                "Airflow offers this task no state store, so nothing would be known of a payment after a crash. "
-                "Nothing was sent. Airflow 3.3 or later is needed."
-            )
-        return Ledger(store, NEVER_EXPIRE)
+        return open_ledger(context, self._ledger_name, self.log)
+
+    def _hand_over(self, context: Context, record: Record) -> None:
+        """Note that the task succeeds without waiting: a clear is one of a finished task then."""
+        try:
+            self._ledger(context).write(replace(record, handed_over=True, max_tries=context["ti"].max_tries))
+        except LedgerError as error:
+            self.log.warning('%s A clear with on_clear="resubmit" will go on with this generation.', error)
 
     def _recorded(self, context: Context, generation_id: str | None) -> Record:
         """The record of a generation that is there; what the ledger failed to note of it is added."""

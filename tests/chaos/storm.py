@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from tests.chaos.strikes import Killer
 from tests.chaos.verdict import Facts, Video
 from tests.chaos.wishes import wishes
 from tests.crash.stack import CrashStack
+from tests.ledgers import ledger_of
 
 DAG = "chaos"
 GROUP = "video"
@@ -117,26 +117,19 @@ class Storm:
         self, number: int, prompt: str, generations: list[dict[str, Any]], tasks: Mapping[str, Mapping[str, Any]]
     ) -> Video:
         logs = self.stack.home / "logs" / f"dag_id={DAG}"
+        task = f"dags/{DAG}/dagRuns/{quote(self.run_id, safe='')}/taskInstances/{GROUP}.generate"
         return Video(
             prompt=prompt,
             generations=generations,
             states={name: tasks.get(name, {}).get("state") for name in ("generate", "land")},
             tries={name: task["try_number"] for name, task in tasks.items()},
-            ledger=self._ledger(number),
+            ledger=ledger_of(self.stack.api, task, map_index=number),
             log="\n".join(
                 path.read_text(errors="replace")
                 for path in logs.glob(f"*/task_id={GROUP}.generate/map_index={number}/*")
             ),
             told=self.stack.api.xcom(DAG, self.run_id, f"{GROUP}.land", map_index=number) or [],
         )
-
-    def _ledger(self, number: int) -> dict[str, Any]:
-        task = f"dags/{DAG}/dagRuns/{quote(self.run_id, safe='')}/taskInstances/{GROUP}.generate"
-        try:
-            kept: Any = self.stack.api.get(f"{task}/state-store/evolink", map_index=number)["value"]
-        except httpx.HTTPStatusError:
-            return {}
-        return json.loads(kept) if isinstance(kept, str) else kept
 
     def _film(self, link: str) -> str:
         """What EvoLink delivers under a link; nothing if nobody has ever fetched it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,6 +20,7 @@ from tests.crash.marks import Caught, Marks
 from tests.crash.noise import noise
 from tests.crash.points import Point
 from tests.crash.verdict import OVER, Facts
+from tests.ledgers import ledger_of
 from tests.s3 import BUCKET, S3
 
 DAG = "crash"
@@ -151,7 +151,7 @@ class Run:
             tasks=self.tasks(),
             log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries("generate")),
             xcom={key: self.api.xcom(DAG, self.run_id, "generate", key) for key in ("generation_id", "return_value")},
-            ledger=self._ledger(),
+            ledger=ledger_of(self.api, f"{self._path}/taskInstances/generate"),
             returned=self.api.xcom(DAG, self.run_id, "land") or [],
             files=self._files(),
             uploads=self._uploads(),
@@ -178,13 +178,6 @@ class Run:
     @property
     def _prefix(self) -> str:
         return f"{self.folder.parent.name}/{self.folder.name}"
-
-    def _ledger(self) -> dict[str, Any]:
-        try:
-            kept: Any = self.api.get(f"{self._path}/taskInstances/generate/state-store/evolink")["value"]
-        except httpx.HTTPStatusError:
-            return {}
-        return json.loads(kept) if isinstance(kept, str) else kept
 
     @property
     def _path(self) -> str:

@@ -2,25 +2,30 @@
 A task instance under an Airflow and an EvoLink in memory, both of which can be told to fail at any step.
 
 Real are the operator, the ledger, the decision, the client, and the emulator that answers it; the network between the
-two is a call in this process, and Airflow's state store is a dictionary.
+two is a call in this process, Airflow's stores are dictionaries, and the time is the world's own.
 """
 
 from __future__ import annotations
 
 import functools
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
+from airflow_provider_evolink import submission, waiting
 from airflow_provider_evolink.api import client
 from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.faults import Faults
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
+from airflow_provider_evolink.operators import evolink as operators
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.operators.task_ledger import LEDGER_ASSET
 from tests.operators.orders import WorkerDied
 from tests.stage import Stage, Store
 
@@ -66,6 +71,20 @@ class FaultyStore(Store):
             raise WorkerDied
 
 
+class MovingTime:
+    """The time module of a world in which hours pass between two lines."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + self.ahead
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+
 class FaultyWire(httpx.AsyncBaseTransport):
     """The network to an emulator, whose next submissions go as planned; with ``is_down`` no read comes through."""
 
@@ -73,6 +92,9 @@ class FaultyWire(httpx.AsyncBaseTransport):
         self._inner = httpx.ASGITransport(emulator.application())
         self.plan: list[str] = []
         self.sent: Counter[str] = Counter()
+        self.sent_after_kill = 0
+        self.kill: Callable[[], None] | None = None
+        self.is_killed = False
         self.is_down = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -80,6 +102,12 @@ class FaultyWire(httpx.AsyncBaseTransport):
         if request.method == "GET" and self.is_down:
             raise httpx.ReadError("down", request=request)
         fate = self.plan.pop(0) if request.method == "POST" and self.plan else "ok"
+        if request.method == "POST":
+            self.sent_after_kill += self.is_killed
+        if fate.startswith("killed at ") and self.kill is not None:
+            self.is_killed = True
+            self.kill()
+        fate = fate.removeprefix("killed at ")
         # A 429 turns the request away, and what can't connect never leaves.
         if request.method == "POST" and fate not in {"429", "unreachable"}:
             self.sent[request.headers["idempotency-key"]] += 1
@@ -99,37 +127,67 @@ def _come(end: httpx.Response | BaseException) -> httpx.Response:
 class World:
     """One task instance, and what it has come to."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, **policies: str) -> None:
+    def __init__(
+        self, patch: pytest.MonkeyPatch, *, calls: int = 1, empties_on_clear: bool = False, **policies: Any
+    ) -> None:
+        """
+        Begin with an empty ledger.
+
+        :param calls: how many operators the task executes; more than one are executed by hand inside another task.
+        :param empties_on_clear: whether a clear empties the task's state store, as in Airflow 3.4.
+        """
         self.emulator = Emulator(Settings())
         self.wire = FaultyWire(self.emulator)
         self.stage = Stage(store=FaultyStore())
+        self.copies = Store()
+        self.time = MovingTime()
+        self.calls, self.empties_on_clear = calls, empties_on_clear
         self.policies = policies
         self.prompt = "A lighthouse"
         self.is_deferred = False
-        self.delivered: dict[str, Any] | None = None
+        self.delivered: list[dict[str, Any]] | None = None
         self.errors: list[str] = []
         connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_KEY}"}}'
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
         patch.setattr(client, "HttpxCarrier", functools.partial(client.HttpxCarrier, transport=self.wire))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
-        for room in ("sending", "submission"):
-            patch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
+        for room in (submission, waiting, operators):
+            patch.setattr(room, "time", self.time)
+        patch.setattr("airflow_provider_evolink.sending.PAUSE_SECONDS", 0.0)
+        patch.setattr("airflow_provider_evolink.submission.PAUSE_SECONDS", 0.0)
+
+    @property
+    def context(self) -> Any:
+        """The context of this try."""
+        inside = {"task": BaseOperator(task_id="outer")} if self.calls > 1 else {}
+        return {**self.stage.context, "asset_state_store": {LEDGER_ASSET: self.copies}, **inside}
 
     def attempt(self, *, cleared: bool, writes: Iterable[str] = (), sendings: Iterable[str] = ()) -> None:
         """Run the next try up to its deferral or its end."""
         self.stage.ti.try_number += 1
         self.stage.ti.xcoms.clear()
-        operator = self._operator()
         if cleared:
-            self.stage.ti.max_tries = self.stage.ti.try_number + operator.retries
-        self._run(lambda: operator.execute(self.stage.context), writes, sendings)
+            self.stage.ti.max_tries = self.stage.ti.try_number
+            if self.empties_on_clear:
+                self.stage.store.held.clear()
+
+        def stint() -> list[dict[str, Any]]:
+            context = self.context
+            return [self._operator(call).execute(context) for call in range(self.calls)]
+
+        self._run(stint, writes, sendings)
 
     def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:
         """Let the deferral end: by the trigger's event, or because it took too long."""
         event = {"event": {**FINAL_EVENT, "generation_id": self.stage.ti.xcoms.get("generation_id")}}
         way = ("__fail__", {"error": "Trigger timeout"}) if timed_out else ("execute_complete", event)
-        operator = self._operator()
-        self._run(lambda: operator.resume_execution(*way, self.stage.context), writes, ())
+        operator = self._operator(0)
+        self._run(lambda: [operator.resume_execution(*way, self.context)], writes, ())
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass, here and at EvoLink."""
+        self.time.ahead += seconds
+        self.emulator.world.clock.advance(seconds)
 
     def settle_down(self) -> None:
         """End every disturbance, and let EvoLink finish what it has begun."""
@@ -144,19 +202,21 @@ class World:
 
     def is_findable(self, generation_id: str) -> bool:
         """Whether the ledger leads to a generation, by its id or by the key it was sent under."""
-        kept = str(self.stage.store.get("evolink"))
+        kept = str([self.stage.store.held, self.copies.held])
         return generation_id in kept or str(self.emulator.world.jobs[generation_id].order.idempotency_key) in kept
 
-    def _operator(self) -> EvoLinkGenerateOperator:
-        parameters = {"prompt": self.prompt, "duration": 3}
-        policies: Any = self.policies
-        return EvoLinkGenerateOperator(
-            task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **policies
+    def _operator(self, call: int) -> EvoLinkGenerateOperator:
+        parameters = {"prompt": f"{self.prompt}, scene {call}", "duration": 3}
+        operator = EvoLinkGenerateOperator(
+            task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **self.policies
         )
+        # What is executed by hand is not told of a kill: Airflow tells the task around it.
+        self.wire.kill = operator.on_kill if self.calls == 1 else None
+        return operator
 
     def _run(self, stint: Any, writes: Iterable[str], sendings: Iterable[str]) -> None:
         store: Any = self.stage.store
-        store.plan, self.wire.plan = list(writes), list(sendings)
+        store.plan, self.wire.plan, self.wire.is_killed = list(writes), list(sendings), False
         self.is_deferred, self.delivered = False, None
         try:
             self.delivered = stint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def test_a_failed_generation_may_be_made_anew(emulator: EmulatorHandle, stage: S
     assert (first["status"], second["status"]) == ("failed", "completed")
     assert first["idempotency_key"] != second["idempotency_key"]
     assert (first["charged"], record["generation_id"]) == (0, second["id"])
-    assert stage.store.get(KEY)["earlier"] == [first["id"]]
+    assert stage.record["earlier"] == [first["id"]]
 
 
 def test_moderation_ends_the_task(emulator: EmulatorHandle, stage: Stage) -> None:
@@ -80,7 +81,7 @@ def test_a_changed_prompt_is_never_answered_with_the_old_video(emulator: Emulato
     second = stage.clear(operator("A harbour", on_changed_input="resubmit"))
 
     assert second["generation_id"] != first["generation_id"]
-    assert stage.store.get(KEY)["earlier"] == [first["generation_id"]]
+    assert stage.record["earlier"] == [first["generation_id"]]
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_a_ledger_that_never_got_the_id_loses_nothing(emulator: EmulatorHandle, 
     record = stage.play(operator())
 
     assert record["status"] == "completed"
-    assert stage.store.get(KEY)["phase"] == "finished"
+    assert stage.record["phase"] == "finished"
     assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
 
 
@@ -153,7 +154,7 @@ def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle
     again = stage.clear(operator(wait_for_completion=False))
 
     assert again["generation_id"] != first["generation_id"]
-    assert stage.store.get(KEY)["earlier"] == [first["generation_id"]]
+    assert stage.record["earlier"] == [first["generation_id"]]
     assert stage.clear(operator())["generation_id"] == again["generation_id"]
 
 
@@ -169,9 +170,11 @@ def test_a_retry_that_finds_the_video_ready_takes_it(emulator: EmulatorHandle, s
 
 
 def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: EmulatorHandle, stage: Stage) -> None:
-    """A generation that EvoLink does not know any more is told; a clear with ``resubmit`` pays for a new one."""
+    """A generation that EvoLink does not know any more is reported; a clear with ``resubmit`` pays for a new one."""
     lost = stage.play(operator(wait_for_completion=False))["generation_id"]
-    stage.store.set(KEY, {**stage.store.get(KEY), "submitted_at": 1000.0})
+    # Looked for in vain an hour ago, too.
+    long_ago = {"submitted_at": time.time() - 7200, "missing_since": time.time() - 3600, "handed_over": False}
+    stage.store.set(KEY, {**stage.record, **long_ago})
     emulator.control.inject("vanished", on="read", times=3)
     with pytest.raises(EvoLinkFailException, match=rf"{lost}.*30\.7 credits.*not known to EvoLink any more"):
         stage.retry(operator(on_clear="resubmit"))
@@ -181,7 +184,46 @@ def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: Emulato
     record = stage.clear(operator(on_clear="resubmit"))
 
     assert record["status"] == "completed"
-    assert stage.store.get(KEY)["earlier"] == [lost]
+    assert stage.record["earlier"] == [lost]
+
+
+def test_a_clear_buys_again_what_was_not_waited_for(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A task that succeeds at the submission is finished by it: the first clear with ``resubmit`` buys a new one."""
+    first = stage.play(operator(wait_for_completion=False, on_clear="resubmit"))
+    emulator.control.advance(1000)
+
+    again = stage.retry(operator(wait_for_completion=False, on_clear="resubmit"))
+    cleared = stage.clear(operator(wait_for_completion=False, on_clear="resubmit"))
+
+    assert again["generation_id"] == first["generation_id"]
+    assert cleared["generation_id"] != first["generation_id"]
+    assert len(made(emulator)) == 2
+
+
+def test_lowered_retries_do_not_hide_a_clear(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Any change of Airflow's figure for the last try is a clear, and so is one to less, after lower ``retries``."""
+    stage.ti.max_tries = 5
+    first = stage.play(operator(retries=5, on_clear="resubmit"))
+
+    record = stage.clear(operator(retries=1, on_clear="resubmit"))
+
+    assert stage.ti.max_tries == 2
+    assert record["generation_id"] != first["generation_id"]
+    assert len(made(emulator)) == 2
+
+
+def test_a_failure_that_was_charged_is_not_bought_again_for_a_changed_request(
+    emulator: EmulatorHandle, stage: Stage
+) -> None:
+    """What ``on_changed_input`` says of a paid generation holds for one that failed and was charged."""
+    first = stage.play(operator(wait_for_completion=False))
+    stage.store.set(KEY, {**stage.record, "phase": "failed", "charged": True, "error_code": "service_error"})
+
+    with pytest.raises(EvoLinkFailException, match=rf"has changed.*{first['generation_id']}"):
+        stage.retry(operator("A harbour"))
+    assert len(made(emulator)) == 1
+    assert stage.retry(operator("A harbour", on_changed_input="resubmit"))["status"] == "completed"
+    assert len(made(emulator)) == 2
 
 
 def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
@@ -189,7 +231,7 @@ def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
 ) -> None:
     """A clear after a day gives the same record, and says that its links are dead and how to pay for a new one."""
     result = stage.play(operator())
-    kept = stage.store.get(KEY)
+    kept = stage.record
     stage.store.set(KEY, {**kept, "result": {**result, "expires_at": "2026-01-01T00:00:00+00:00"}})
 
     assert stage.clear(operator())["generation_id"] == result["generation_id"]

@@ -47,7 +47,7 @@ class HaltingStore:
 
     def set(self, key: str, value: Any, **options: Any) -> None:
         """Write, between two points."""
-        before, after = AROUND.get((key, value.get("phase")), (None, None))
+        before, after = AROUND.get((key.partition(".")[0], value.get("phase")), (None, None))
         if before:
             self._marks.reach(before)
         self._store.set(key, value, **options)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds the ledger of the task instance that is running: its entry in Airflow's stores, and the copy of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset
+
+from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, runs_inside, task_state_store
+from airflow_provider_evolink.ledger import KEY, Ledger
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+
+# Its state store keeps the copies. Airflow keeps nothing for an asset that no task names, so every task that pays does.
+# A URI with a scheme would make Airflow load the handlers of all providers at each parse.
+LEDGER_ASSET = Asset(name="evolink_ledger")
+
+# By the identity of each task instance that this process has run; it is held, so that no other gets its address.
+_calls: dict[int, tuple[Any, Counter[tuple[int, str]]]] = {}
+
+
+def with_ledger_asset(inlets: object) -> list[Any]:
+    """Return a task's inlets with the asset that keeps the copies among them, once."""
+    given = list(inlets) if isinstance(inlets, Iterable) and not isinstance(inlets, str) else [inlets]
+    return [*(inlet for inlet in given if inlet is not None and inlet != LEDGER_ASSET), LEDGER_ASSET]
+
+
+def ledger_name(operator: BaseOperator, context: Context) -> str:
+    """
+    Name the record of a call of ``execute``.
+
+    A task has one. An operator that is executed by hand inside another task has one for each call, counted within the
+    try: a later try that makes the same calls in the same order finds what the earlier one has paid for.
+    """
+    if runs_inside(operator, context) is None:
+        return KEY
+    ti = context["ti"]
+    _, calls = _calls.setdefault(id(ti), (ti, Counter()))
+    calls[ti.try_number, operator.task_id] += 1
+    return f"{KEY}-{operator.task_id}-{calls[ti.try_number, operator.task_id]}"
+
+
+def open_ledger(context: Context, name: str, log: Any) -> Ledger:
+    """
+    Open a record of this task instance.
+
+    :raises ConfigurationError: Airflow has no store for it.
+    """
+    store = task_state_store(context)
+    if store is None:
+        raise ConfigurationError(
+            "Airflow offers this task no state store, so nothing would be known of a payment after a crash. "
+            "Nothing was sent. Airflow 3.3 or later is needed."
+        )
+    return Ledger(store, NEVER_EXPIRE, name=name, try_number=context["ti"].try_number, copy=_copy_of(context), log=log)
+
+
+@dataclass(frozen=True, slots=True)
+class _AssetCopy:
+    """The part of an asset's state store that belongs to one task instance."""
+
+    store: Any
+    owner: str
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.store.get(f"{self.owner}.{key}", default)
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:  # noqa: ARG002 - it never expires there
+        self.store.set(f"{self.owner}.{key}", value)
+
+
+def _copy_of(context: Context) -> _AssetCopy | None:
+    store = asset_state_store(context, LEDGER_ASSET)
+    return None if store is None else _AssetCopy(store, hashlib.sha256(repr(_identity(context)).encode()).hexdigest())
+
+
+def _identity(context: Context) -> tuple[Any, ...]:
+    ti = context["ti"]
+    return ti.dag_id, ti.run_id, ti.task_id, ti.map_index

@@ -1,0 +1,39 @@
+"""Reads a task instance's ledger through Airflow's REST API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx
+
+from demo.rest import AirflowApi
+
+
+def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, Any]:
+    """Return a task instance's newest record, or nothing.
+
+    :param task_instance: its path below the API's, as ``dags/…/taskInstances/generate``.
+    :param params: such as ``map_index``.
+    """
+    try:
+        entries = api.get(f"{task_instance}/state-store", limit=100, **params)["task_state_store"]
+    except httpx.HTTPStatusError:
+        return {}
+    return newest(entries)
+
+
+def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Pick the record of the latest try out of a task's state store."""
+    records = {_try_of(entry["key"]): entry["value"] for entry in entries if _is_record(entry["key"])}
+    kept = records[max(records)] if records else {}
+    return json.loads(kept) if isinstance(kept, str) else dict(kept)
+
+
+def _is_record(key: str) -> bool:
+    return key.partition(".")[0] == "evolink"
+
+
+def _try_of(key: str) -> int:
+    return int(key.partition(".")[2] or 1)

@@ -1,0 +1,282 @@
+"""The ledger on stores that are not what one would like: values in objects, clears that empty them, several callers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, BaseOperator
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.operators.task_ledger import LEDGER_ASSET
+from tests.operators.orders import made, operator
+from tests.stage import Stage, Store, TaskInstance
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
+INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
+
+
+class ObjectStore(Store):
+    """
+    Values in objects, rows that point to them, as Airflow's object-storage backend keeps them.
+
+    The object is written first; the row is refused to a try whose place another has taken. An object that is gone reads
+    as ``None``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects: dict[str, str] = {}
+        self.is_fenced = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what the row's object holds now."""
+        if key not in self.held:
+            return default
+        return json.loads(self.objects.get(key, "null"))
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Write the object, then the row."""
+        self.objects[key] = json.dumps(value)
+        if self.is_fenced:
+            raise RuntimeError("404 Not Found")
+        super().set(key, value, retention=retention)
+
+
+class Assets(dict[str, Any]):
+    """The asset state stores of a task, by asset."""
+
+    def __getitem__(self, asset: Asset) -> Store:  # type: ignore[override]
+        store: Store = super().__getitem__(asset.name)
+        return store
+
+
+class LedgerStage(Stage):
+    """A task instance whose Airflow has asset state stores, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies = Store()
+
+    @property
+    def context(self) -> Any:
+        """The context of this try."""
+        return {**super().context, "asset_state_store": Assets({LEDGER_ASSET.name: self.copies})}
+
+    def empty(self) -> None:
+        """Empty the task's state store, as a clear in Airflow 3.4 does."""
+        self.store.held.clear()
+
+
+@pytest.fixture
+def cleared() -> LedgerStage:
+    """A task instance under Airflow 3.4."""
+    return LedgerStage()
+
+
+def test_a_late_try_overwrites_nothing() -> None:
+    """A write that Airflow refuses has replaced an object all the same, and not the one of the try that pays."""
+    store = ObjectStore()
+    late, paying = Ledger(store, None, try_number=1), Ledger(store, None, try_number=2)
+    paying.write(INTENT)
+    store.is_fenced = True
+    with pytest.raises(LedgerError):
+        late.write(Record(Phase.INTENT, "fp", "airflow-nobody-knows", 1, "some-model", 100.0))
+    store.is_fenced = False
+
+    found = Ledger(store, None, try_number=3).read()
+
+    assert found == INTENT
+
+
+def test_a_late_first_write_is_not_seen_at_all() -> None:
+    """A try that wakes up before any other has written leaves an object without a row, which counts for nothing."""
+    store = ObjectStore()
+    store.is_fenced = True
+    with pytest.raises(LedgerError):
+        Ledger(store, None).write(INTENT)
+    store.is_fenced = False
+
+    assert Ledger(store, None, try_number=2).read() is None
+
+
+def test_a_record_whose_object_is_gone_is_not_none(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A lifecycle rule has removed what the row points to: nothing is sent, and it is said where to look."""
+    store = stage.store = ObjectStore()
+    stage.play(operator(wait_for_completion=False))
+    store.objects.clear()
+
+    for again in (stage.retry, stage.clear):
+        with pytest.raises(LedgerError, match="state_store_backend"):
+            again(operator())
+    assert len(made(emulator)) == 1
+
+
+def test_the_newest_entry_counts() -> None:
+    """Whatever order tries write in, the last try's word is read, and what the first version wrote is still found."""
+    store = Store()
+    Ledger(store, None, try_number=1).write(INTENT)
+    assert Ledger(store, None, try_number=4).read() == INTENT
+
+    newer = Record(Phase.INTENT, "fp", "airflow-newer", 2, "some-model", 200.0)
+    Ledger(store, None, try_number=3).write(newer)
+
+    assert Ledger(store, None, try_number=3).read() == newer
+    assert Ledger(store, None, try_number=9).read() == newer
+    assert Ledger(store, None, try_number=2).read() == INTENT
+
+
+@pytest.mark.parametrize("policy", [{}, {"wait_for_completion": False}])
+def test_a_clear_that_empties_the_store_gives_the_same_result(
+    emulator: EmulatorHandle, cleared: LedgerStage, policy: dict[str, Any]
+) -> None:
+    """With ``on_clear="reuse"`` every clear hands the result on, whatever it did to the task's store."""
+    first = cleared.play(operator(**policy))
+
+    for _ in range(3):
+        cleared.empty()
+        assert cleared.clear(operator(**policy))["generation_id"] == first["generation_id"]
+    assert len(made(emulator)) == 1
+
+
+def test_a_clear_that_empties_the_store_still_buys_when_told(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """``on_clear="resubmit"`` pays once for each clear, and what it replaces stays known."""
+    first = cleared.play(operator(on_clear="resubmit"))
+    cleared.empty()
+
+    second = cleared.clear(operator(on_clear="resubmit"))
+
+    assert second["generation_id"] != first["generation_id"]
+    assert cleared.record["earlier"] == [first["generation_id"]]
+    assert len(made(emulator)) == 2
+
+
+def test_a_waiting_task_that_is_cleared_goes_on(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """A clear while the task is deferred leaves no orphan."""
+    first = cleared.play(operator(wait_for_completion=False))
+    cleared.copies.held = {
+        key: value.replace('"handed_over": true', '"handed_over": false') for key, value in cleared.copies.held.items()
+    }
+    cleared.empty()
+
+    record = cleared.clear(operator())
+
+    assert record["generation_id"] == first["generation_id"]
+    assert [one["id"] for one in made(emulator)] == [first["generation_id"]]
+
+
+def test_a_lost_answer_survives_a_clear_that_empties_the_store(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """The key of a submission in doubt is found in the copy, and sent again."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(Exception, match="may have been accepted"):
+        cleared.play(operator())
+    cleared.empty()
+
+    record = cleared.clear(operator())
+
+    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+
+
+def test_an_empty_ledger_is_cross_checked(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """A gateway's 404 looks like an empty store: a later try asks the copy before it pays."""
+    cleared.play(operator(wait_for_completion=False))
+    held = dict(cleared.store.held)
+    cleared.empty()
+
+    cleared.retry(operator(wait_for_completion=False))
+
+    assert held
+    assert len(made(emulator)) == 1
+
+
+def test_a_run_made_anew_asks_for_something_new(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """A deleted run's copy is not taken for the first try of another run of that name."""
+    first = cleared.play(operator(wait_for_completion=False))
+    again = LedgerStage()
+    again.copies = cleared.copies
+
+    second = again.play(operator(wait_for_completion=False))
+
+    assert second["generation_id"] != first["generation_id"]
+
+
+def test_a_copy_that_fails_stops_nothing(
+    emulator: EmulatorHandle, cleared: LedgerStage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no DAG has the asset yet the copy can't be written: that is said, and the task goes on."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no such asset")
+
+    monkeypatch.setattr(cleared.copies, "set", refuse)
+
+    assert cleared.play(operator())["status"] == "completed"
+    assert capsys.readouterr().out.count("copy could not be written (no such asset)") == 1
+
+
+def test_a_copy_that_cannot_be_read_is_not_taken_for_none(
+    emulator: EmulatorHandle, cleared: LedgerStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later try with an empty store and a copy that does not answer sends nothing."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the API server is down")
+
+    monkeypatch.setattr(cleared.copies, "get", refuse)
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        cleared.retry(operator())
+    assert made(emulator) == []
+
+
+def test_every_paying_task_has_the_asset() -> None:
+    """Mapped and plain, once, beside the inlets of its own."""
+    own = Asset(name="own")
+    plain = operator(inlets=[own])
+    mapped = EvoLinkGenerateOperator.partial(task_id="mapped", model="m", inlets=own).expand(parameters=[{}, {}])
+
+    assert plain.inlets == [own, LEDGER_ASSET]
+    assert mapped.partial_kwargs["inlets"] == [own, LEDGER_ASSET]
+    assert operator().inlets == [LEDGER_ASSET]
+
+
+def inside(stage: Stage, *prompts: str, **kwargs: Any) -> list[dict[str, Any]]:
+    """Execute an operator by hand for each prompt, inside another task."""
+    stage.ti = stage.ti or TaskInstance()
+    context = {**stage.context, "task": BaseOperator(task_id="outer")}
+    return [operator(prompt, deferrable=False, **kwargs).execute(context) for prompt in prompts]
+
+
+def test_each_call_inside_another_task_pays_for_its_own(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Equal requests are several wishes, other requests are no change of an earlier one, and a retry pays nothing."""
+    first = inside(stage, "A lighthouse", "A lighthouse", "A harbour")
+    stage.ti.try_number += 1
+    again = inside(stage, "A lighthouse", "A lighthouse", "A harbour")
+
+    ids = [record["generation_id"] for record in first]
+    assert len(set(ids)) == 3
+    assert [record["generation_id"] for record in again] == ids
+    assert len(made(emulator)) == 3
+
+
+def test_advice_to_resubmit_does_not_multiply_the_charges(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Two calls with two prompts and ``on_changed_input="resubmit"`` stay two charges over all tries."""
+    for _ in range(3):
+        inside(stage, "A lighthouse", "A harbour", on_changed_input="resubmit")
+        stage.ti.try_number += 1
+
+    assert len(made(emulator)) == 2
+
+
+def test_the_way_out_of_an_unreadable_ledger_is_named(stage: Stage, emulator: EmulatorHandle) -> None:
+    """What is no record of ours is not overwritten, and the error names the entry that stands in the way."""
+    stage.store.set("evolink", ["not", "a", "record"])
+
+    with pytest.raises((LedgerError, EvoLinkFailException), match="'evolink'"):
+        stage.play(operator())
+    assert made(emulator) == []
