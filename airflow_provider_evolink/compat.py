@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.connection import get_async_connection
@@ -67,9 +68,16 @@ def task_state_store(context: Context) -> Any | None:
 
 
 def asset_state_store(context: Context, asset: Asset) -> Any | None:
-    """Return an asset's state store; ``None`` where Airflow has none, or the task has not the asset as an inlet."""
-    stores = context.get("asset_state_store")
-    try:
-        return None if stores is None else stores[asset]
-    except KeyError:
-        return None
+    """
+    Return an asset's state store, or ``None`` where Airflow has none.
+
+    A task that does not name the asset gets it too, since Airflow serves it to every task: an operator that is executed
+    by hand inside another task can't change what that one names.
+    """
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessor, TaskStateStoreAccessor
+
+    stores: Any = context.get("asset_state_store")
+    with suppress(KeyError, TypeError):
+        return stores[asset]
+    is_real = isinstance(task_state_store(context), TaskStateStoreAccessor)
+    return AssetStateStoreAccessor(name=asset.name) if is_real else None

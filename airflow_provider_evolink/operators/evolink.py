@@ -17,7 +17,7 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
 from airflow_provider_evolink.api.media import image_reference
-from airflow_provider_evolink.compat import conf, task_state_store
+from airflow_provider_evolink.compat import task_state_store
 from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
@@ -44,9 +44,10 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     """
     Submit a generation of any EvoLink model, wait for it, and return its record. One task instance pays once.
 
-    The submission is written to Airflow's task state store before and after it is sent, so a retry, a crash or a
-    clear goes on with the generation that is paid for. A retry never submits again, unless EvoLink turned the
-    submission down or failed to make the generation.
+    The submission is written to Airflow's task state store before and after it is sent, and to a copy that no clear
+    empties, so a retry, a crash or a clear goes on with the generation that is paid for. A retry never submits again,
+    unless EvoLink turned the submission down or failed to make the generation. Executed by hand inside another task, it
+    waits on the worker, and each call pays for a generation of its own.
 
     :param model: EvoLink's model id. A model this package does not know passes with a warning.
     :param parameters: the model's parameters as EvoLink documents them, such as ``prompt`` and ``duration``.
@@ -58,7 +59,9 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     :param on_unknown_submission: what a try does when an earlier submission's answer was lost. ``replay`` sends the
         same key and body again, which makes nothing new where EvoLink honours the key (undocumented; its own clients
         rely on it). ``fail`` never sends again.
-    :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one.
+    :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one. A task that
+        does not wait is finished by its submission. With ``resubmit`` a clear also submits under a new key where an
+        earlier answer was lost and its key may not be sent again.
     :param on_changed_input: what a try does when the request differs from the one already submitted: ``fail`` with
         the facts, or ``resubmit`` and pay for the new one.
     :return: ``{generation_id, model, status, results[], result_data, expires_at, submitted_at, finished_at,
@@ -194,10 +197,6 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         return fingerprint(self.evolink_conn_id, self._hook.settings.base_url, request.endpoint, request.body)
 
     def _submitter(self, context: Context) -> Submitter:
-        if conf.getboolean("state_store", "clear_on_success", fallback=False):
-            self.log.warning(
-                "[state_store] clear_on_success is on: a clear of this task will pay for a new generation."
-            )
         return Submitter(
             ledger=self._ledger(context),
             send=self._hook.submit,
