@@ -59,9 +59,9 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     :param on_unknown_submission: what a try does when an earlier submission's answer was lost. ``replay`` sends the
         same key and body again, which makes nothing new where EvoLink honours the key (undocumented; its own clients
         rely on it). ``fail`` never sends again.
-    :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one. A task that
-        does not wait is finished by its submission. With ``resubmit`` a clear also submits under a new key where an
-        earlier answer was lost and its key may not be sent again.
+    :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one. A task
+        that does not wait is finished by its submission. With ``resubmit`` a clear also submits under a new key where
+        an earlier answer was lost and its key may not be sent again.
     :param on_changed_input: what a try does when the request differs from the one already submitted: ``fail`` with
         the facts, or ``resubmit`` and pay for the new one.
     :return: ``{generation_id, model, status, results[], result_data, expires_at, submitted_at, finished_at,
