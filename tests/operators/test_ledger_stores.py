@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
@@ -23,29 +23,38 @@ INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
 
 class ObjectStore(Store):
     """
-    Values in objects, rows that point to them, as Airflow's object-storage backend keeps them.
+    Values in objects, rows that point to them: Airflow's own object-storage backend, on a folder.
 
-    The object is written first; the row is refused to a try whose place another has taken. An object that is gone reads
-    as ``None``.
+    As in Airflow the object is written first, and the row is refused to a try whose place another has taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Any, scope: Any) -> None:
         super().__init__()
-        self.objects: dict[str, str] = {}
+        self.backend, self.scope = backend, scope
         self.is_fenced = False
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what the row's object holds now."""
-        if key not in self.held:
-            return default
-        return json.loads(self.objects.get(key, "null"))
+        """Return what the row's object holds now; nothing, if it is gone."""
+        reference = super().get(key)
+        return default if reference is None else self.backend.deserialize_task_state_store_from_ref(reference)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         """Write the object, then the row."""
-        self.objects[key] = json.dumps(value)
+        reference = self.backend.serialize_task_state_store_to_ref(value=value, key=key, scope=self.scope)
         if self.is_fenced:
             raise RuntimeError("404 Not Found")
-        super().set(key, value, retention=retention)
+        super().set(key, reference, retention=retention)
+
+
+@pytest.fixture
+def objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """A store whose values are in files below ``tmp_path``."""
+    state = pytest.importorskip("airflow.sdk.state", reason="this Airflow keeps state in its database only")
+    room = pytest.importorskip(
+        "airflow.providers.common.io.state_store.backend", reason="this common.io provider keeps no state"
+    )
+    monkeypatch.setattr(room, "_get_base_path", lambda: ObjectStoragePath(f"file://{tmp_path}"))
+    return ObjectStore(room.StateStoreObjectStorageBackend(), state.TaskScope("dag", "run", "task"))
 
 
 class Assets(dict[str, Any]):
@@ -79,9 +88,9 @@ def cleared() -> LedgerStage:
     return LedgerStage()
 
 
-def test_a_late_try_overwrites_nothing() -> None:
+def test_a_late_try_overwrites_nothing(objects: ObjectStore) -> None:
     """A write that Airflow refuses has replaced an object all the same, and not the one of the try that pays."""
-    store = ObjectStore()
+    store = objects
     late, paying = Ledger(store, None, try_number=1), Ledger(store, None, try_number=2)
     paying.write(INTENT)
     store.is_fenced = True
@@ -94,9 +103,9 @@ def test_a_late_try_overwrites_nothing() -> None:
     assert found == INTENT
 
 
-def test_a_late_first_write_is_not_seen_at_all() -> None:
+def test_a_late_first_write_is_not_read_at_all(objects: ObjectStore) -> None:
     """A try that wakes up before any other has written leaves an object without a row, which counts for nothing."""
-    store = ObjectStore()
+    store = objects
     store.is_fenced = True
     with pytest.raises(LedgerError):
         Ledger(store, None).write(INTENT)
@@ -105,11 +114,14 @@ def test_a_late_first_write_is_not_seen_at_all() -> None:
     assert Ledger(store, None, try_number=2).read() is None
 
 
-def test_a_record_whose_object_is_gone_is_not_none(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_record_whose_object_is_gone_is_not_none(
+    emulator: EmulatorHandle, stage: Stage, objects: ObjectStore, tmp_path: Path
+) -> None:
     """A lifecycle rule has removed what the row points to: nothing is sent, and it is said where to look."""
-    store = stage.store = ObjectStore()
+    stage.store = objects
     stage.play(operator(wait_for_completion=False))
-    store.objects.clear()
+    removed = [path.unlink() for path in tmp_path.rglob("evolink*") if path.is_file()]
+    assert removed
 
     for again in (stage.retry, stage.clear):
         with pytest.raises(LedgerError, match="state_store_backend"):
