@@ -69,12 +69,12 @@ def _connection_type() -> dict[str, Any]:
             },
             "verify": {
                 "label": "Verify TLS",
-                "description": "Path of a CA bundle, or false to trust any certificate. Default true.",
+                "description": "Path of a CA bundle or folder, or false to trust any certificate. Default true.",
                 "schema": {"type": ["string", "null"]},
             },
             "proxy": {
                 "label": "Proxy",
-                "description": "URL of an HTTP proxy for the API.",
+                "description": "URL of an HTTP proxy for the API and the hosts of results.",
                 "schema": {"type": ["string", "null"], "format": "password"},
             },
         },

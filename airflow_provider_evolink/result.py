@@ -21,6 +21,7 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
+from airflow_provider_evolink.api.result_links import RESULT
 from airflow_provider_evolink.decision import is_mendable
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
@@ -46,8 +47,10 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     ``finished_at`` is when the end was read, which may be a while after it. ``expires_at`` is reckoned from the
     earliest moment at which the links can have come to life, so that they never die before it: 24 hours after the
     submission for most models (documented). ``credits_reserved`` comes from the create answer, since the final one
-    lacks it. ``replay`` is only there when the submission was sent more than once: ``confirmed`` if EvoLink recognised
-    the key, ``unconfirmed`` if it did not say so.
+    lacks it. ``roles`` is only there when the ``results`` are not all of a kind: it says of each whether it is a
+    ``result``, a ``cover`` (of a song or a video) or a ``preview``.
+    ``replay`` is only there when the submission was sent more than once: ``confirmed`` if EvoLink recognised the key,
+    ``unconfirmed`` if it did not say so.
     """
     model = seen.model or origin.model
     is_final = seen.status in FINAL
@@ -69,6 +72,8 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
         "reattached": origin.reattached,
         "try_number": origin.try_number,
     }
+    if len({*seen.roles, RESULT}) > 1:
+        record["roles"] = list(seen.roles)
     return record if origin.replay is None else {**record, "replay": origin.replay}
 
 

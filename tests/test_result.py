@@ -46,6 +46,21 @@ def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body
 
 
 @pytest.mark.parametrize(
+    ("song", "more"),
+    [
+        ({"audio_url": "https://x.test/a.mp3", "image_url": "https://x.test/a.jpeg"}, {"roles": ["result", "cover"]}),
+        ({"audio_url": "https://x.test/a.mp3"}, {}),
+    ],
+)
+def test_a_record_tells_covers_from_songs(song: dict[str, str], more: dict[str, list[str]]) -> None:
+    """Results keep their order and form; where they are not all of a kind, their roles stand beside them."""
+    answer = {**hostile.COMPLETED, "results": [song["audio_url"]], "result_data": [song]}
+    record = record_of(parse_generation(answer), Origin(submitted_at=NOW), now=NOW)
+    assert record["results"] == list(song.values())
+    assert {name: record[name] for name in record if name == "roles"} == more
+
+
+@pytest.mark.parametrize(
     ("expires_at", "is_dead"),
     [
         ("2026-01-01T00:00:00+00:00", True),

@@ -68,6 +68,11 @@ def is_public(address: str | Address) -> bool:
     return ip in _GLOBAL_UNICAST and ip.is_global
 
 
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host, as it stands in a URL, is this machine by its very text; it is not resolved."""
+    return host.lower().removesuffix(".") == "localhost" or _is_loopback(host)
+
+
 def check_public_url(
     url: object, *, parameter: str, schemes: Sequence[str] = ("https",), max_length: int | None = None
 ) -> None:

@@ -9,12 +9,13 @@ wrong type is treated like a missing one unless the answer is useless without it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import MalformedAnswerError
+from airflow_provider_evolink.api.result_links import collect, is_link
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
@@ -25,8 +26,6 @@ MAX_BATCH = 50
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
 _TIME_IN_ID = re.compile(r"task-unified-(\d{10})-")
 _LATEST = 1e11
-_MAX_DEPTH = 4
-_LINK_KEYS = ("url", "video_url", "audio_url", "image_url")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ class Generation:
     One generation as EvoLink last described it.
 
     ``status`` is one of pending, processing, completed, failed, cancelled, or a word EvoLink has not documented,
-    which counts as unfinished. ``links`` are ``results`` followed by the URLs found in ``result_data``, each once;
-    a completed generation may have none.
+    which counts as unfinished. ``links`` are ``results`` followed by the links of files found in ``result_data``, each
+    once; a completed generation may have none. ``roles`` says of each what it is: ``result``, ``cover`` or ``preview``.
     """
 
     id: str
@@ -54,6 +53,7 @@ class Generation:
     kind: str | None = None
     progress: int | None = None
     links: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
     result_data: Any = None
     error_code: str | None = None
     error_message: str | None = None
@@ -138,13 +138,15 @@ def parse_generation(
     if status is None:
         raise MalformedAnswerError(f"EvoLink answered without a status for generation {identity}.")
     error = _mapping(answer.get("error"))
+    files = collect(answer.get("results"), answer.get("result_data"))
     return Generation(
         id=identity,
         status=_status(status),
         model=_text(answer.get("model")),
         kind=_text(answer.get("type")),
         progress=_progress(answer.get("progress")),
-        links=_links(answer.get("results"), answer.get("result_data")),
+        links=tuple(file.url for file in files),
+        roles=tuple(file.role for file in files),
         result_data=answer.get("result_data"),
         error_code=_text(error.get("code")),
         error_message=_text(error.get("message")),
@@ -199,7 +201,7 @@ def parse_upload(answer: object) -> str:
     """
     body = _mapping(answer)
     url = _mapping(body.get("data")).get("file_url")
-    if body.get("success") is False or not isinstance(url, str) or not _is_link(url):
+    if body.get("success") is False or not isinstance(url, str) or not is_link(url):
         raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
     return url
 
@@ -253,29 +255,3 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         credits_used=_number(usage.get("credits_used")),
         billing_rule=_text(usage.get("billing_rule")),
     )
-
-
-def _links(results: object, result_data: object) -> tuple[str, ...]:
-    plain = results if isinstance(results, list) else [results]
-    found = [link.strip() for link in plain if isinstance(link, str)]
-    found += [link.strip() for value in (plain, result_data) for link in _named_links(value)]
-    return tuple(dict.fromkeys(filter(_is_link, found)))
-
-
-def _is_link(text: str) -> bool:
-    return text.lower().startswith("http") and text.isprintable()
-
-
-def _named_links(value: object, depth: int = 0) -> Iterator[str]:
-    """Links under the names that EvoLink has for them, in objects and lists of objects."""
-    if depth > _MAX_DEPTH:
-        return
-    if isinstance(value, list):
-        for item in value:
-            yield from _named_links(item, depth + 1)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if key in _LINK_KEYS and isinstance(item, str):
-                yield item
-            else:
-                yield from _named_links(item, depth + 1)

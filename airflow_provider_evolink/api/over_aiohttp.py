@@ -8,11 +8,12 @@ every case whether a request has left, which is what one that costs money has to
 
 from __future__ import annotations
 
-import urllib.request
+from urllib.request import getproxies
 
 import aiohttp
 
 from airflow_provider_evolink.api.answers import Answer
+from airflow_provider_evolink.api.proxies import proxy_for
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transport import (
     CONNECT_SECONDS,
@@ -82,7 +83,9 @@ class AiohttpCarrier:
 
 
 def is_reachable_without_proxy(settings: Settings) -> bool:
-    """Whether requests go straight to the account's host."""
-    if settings.proxy:
-        return False
-    return settings.is_loopback or not {"http", "https", "all"} & urllib.request.getproxies().keys()
+    """
+    Whether requests go straight to the account's host.
+
+    :raises ConfigurationError: they go through a proxy that can't be used.
+    """
+    return proxy_for(settings.base_url, settings.proxy, getproxies()) is None

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
+from urllib.request import getproxies
 
 import httpx
 
 from airflow_provider_evolink.api.answers import Answer
 from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.api.proxies import proxy_for
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transport import (
     CONNECT_SECONDS,
@@ -80,9 +83,9 @@ def _client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> h
         return httpx.AsyncClient(
             headers=standing_headers(settings),
             verify=False if is_plain else tls_context(settings.verify),
-            proxy=settings.proxy,
-            # A proxy of the environment must not see plain requests meant for this machine.
-            trust_env=not is_plain,
+            **_through(settings),
+            # httpx's own reading of the environment differs from that of the landing.
+            trust_env=False,
             transport=transport,
             follow_redirects=False,
             # Answers set no cookies: they would pile up in a triggerer, and go out again with every question.
@@ -97,6 +100,18 @@ def _client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> h
         raise ConfigurationError(
             f"The connection's host, verify or proxy setting can't be used ({type(error).__name__}). Nothing was sent."
         ) from None
+
+
+def _through(settings: Settings) -> dict[str, Any]:
+    """Return httpx's settings for the proxy before the account's hosts, which may stand before one of them only."""
+    environment = getproxies()
+    hosts = {url: proxy_for(url, settings.proxy, environment) for url in (settings.base_url, settings.files_url)}
+    proxy = next(filter(None, hosts.values()), None)
+    if proxy is None:
+        return {}
+    tls = tls_context(settings.verify) if proxy.lower().startswith("https:") else None
+    direct = {url: None for url, through in hosts.items() if through is None}
+    return {"proxy": httpx.Proxy(proxy, ssl_context=tls), "mounts": direct}
 
 
 def _check_name(url: str) -> None:

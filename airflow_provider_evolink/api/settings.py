@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
 
-from airflow_provider_evolink.api.addresses import literal_address
+from airflow_provider_evolink.api.addresses import is_this_machine
 from airflow_provider_evolink.api.errors import ConfigurationError, shown
+from airflow_provider_evolink.api.proxies import is_usable, proxy_for
 
 DEFAULT_HOST = "https://api.evolink.ai"
 # Documented: files live on a host of their own, under the same key.
 _DEFAULT_FILES_HOST = "https://files-api.evolink.ai"
+# Undocumented: where the links of results lead that were seen so far.
+_RESULTS_HOST = "https://files.evolink.ai"
 
 _EXTRAS = ("timeout", "submit_timeout", "verify", "proxy")
 _HOSTNAME = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)
@@ -31,8 +35,8 @@ class Settings:
     :param files_url: scheme, host and port of the files API.
     :param timeout: seconds to wait for bytes of an answer to a read.
     :param submit_timeout: the same for a submission.
-    :param verify: whether to verify TLS, or the path of a CA bundle.
-    :param proxy: URL of an HTTP proxy for the API.
+    :param verify: whether to verify TLS, or the path of a CA bundle or of a folder of CA certificates.
+    :param proxy: URL of an HTTP proxy for the API and for the hosts of results; ``None`` = what the environment says.
     """
 
     base_url: str = DEFAULT_HOST
@@ -46,9 +50,7 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether the API's own host is this machine, as it is with the emulator."""
-        host = urlsplit(self.base_url).hostname or ""
-        address = literal_address(host)
-        return host == "localhost" or (address is not None and address.is_loopback)
+        return is_this_machine(urlsplit(self.base_url).hostname or "")
 
 
 def read_settings(
@@ -82,7 +84,15 @@ def read_settings(
         raise ConfigurationError(
             f"Connection {conn_id!r} would send the API key over plain http to {base_url}: use https. Nothing was sent."
         )
+    _check_proxies(settings, getproxies())
     return settings
+
+
+def _check_proxies(settings: Settings, environment: Mapping[str, str]) -> None:
+    """Refuse a proxy that can't be used before anything is paid for that would have to come through it."""
+    results = (_RESULTS_HOST,) if settings.base_url == DEFAULT_HOST else ()
+    for url in (settings.base_url, settings.files_url, *results):
+        proxy_for(url, settings.proxy, environment)
 
 
 def _base_url(conn_id: str, host: str | None, schema: str | None, port: int | None) -> str:
@@ -125,21 +135,13 @@ def _extras(conn_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
         if name in given:
             given[name] = _seconds(conn_id, name, given[name])
     if not isinstance(given.get("verify", True), bool | str):
-        raise _refused(conn_id, "verify", given["verify"], "true, false or the path of a CA bundle")
-    if "proxy" in given and not _is_proxy(given["proxy"]):
+        raise _refused(conn_id, "verify", given["verify"], "true, false or the path of a CA bundle or folder")
+    if "proxy" in given and not is_usable(given["proxy"]):
         # Not shown: it may hold a password.
         raise _refused(conn_id, "proxy", "***", "a URL such as http://proxy.example.com:3128")
     if isinstance(given.get("verify"), str) and given["verify"].lower() in {"true", "false"}:
         given["verify"] = given["verify"].lower() == "true"
     return given
-
-
-def _is_proxy(value: object) -> bool:
-    try:
-        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _seconds(conn_id: str, name: str, value: object) -> float:

@@ -34,7 +34,8 @@ class EvoLinkHook(BaseHook):
 
     The connection is of type ``evolink`` (``http`` is accepted too): host = base URL of the API, by default
     ``https://api.evolink.ai``; password = API key; extras ``timeout`` and ``submit_timeout`` (seconds), ``verify``
-    (``false`` or the path of a CA bundle) and ``proxy``. Any other extra is ignored and never sent.
+    (``false``, or the path of a CA bundle or of a folder of CA certificates) and ``proxy`` (``http://`` or ``https://``).
+    Any other extra is ignored and never sent.
 
     Reading is repeated up to four times when it fails in passing. A submission is sent once, whatever comes of it.
 

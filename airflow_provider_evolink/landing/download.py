@@ -3,15 +3,18 @@
 Fetches one link into a file until it is whole, in constant memory.
 
 Whole means: as many bytes as the server promised, of a kind that is media. A server that promises no number
-has to send the same bytes twice, since a cut connection then looks like the end of the file.
+has to send the same bytes twice, since a cut connection then looks like the end of the file. What is sent compressed,
+though it was asked not to be, is promised, cut and resumed as it is sent, and kept as it is meant.
 """
 
 from __future__ import annotations
 
 import http.client
-import random
+import logging
 import time
-from collections.abc import Callable, Iterator
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,12 +23,17 @@ from typing import BinaryIO
 from airflow_provider_evolink.api import answers
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError, ResultExpiredError
 from airflow_provider_evolink.landing import kinds, resume
+from airflow_provider_evolink.landing.coding import Decoder, codings_in, decoder_for
 from airflow_provider_evolink.landing.kinds import Kind
+from airflow_provider_evolink.landing.patience import InterruptedDownloadError, Patience
+from airflow_provider_evolink.landing.response import Response
 from airflow_provider_evolink.landing.resume import Position, Verdict
 from airflow_provider_evolink.landing.sink import Sink
-from airflow_provider_evolink.landing.source import Network, Response, open_link
+from airflow_provider_evolink.landing.source import Network, open_link
 
-_DICE = random.SystemRandom()
+log = logging.getLogger(__name__)
+
+_CODED_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Limits:
     :param tries: failures in a row after which a download is given up; moving on by ``progress`` bytes starts
         the count again.
     :param slowest: bytes a second, over ``window`` seconds, below which an answer counts as cut.
+    :param seconds: for one file, all tries and waits together; a server may be slow, but not for ever.
     """
 
     max_bytes: int = 5 * 1024**3
@@ -44,6 +53,7 @@ class Limits:
     progress: int = 1024 * 1024
     slowest: float = 1024.0
     window: float = 60.0
+    seconds: float = 3600.0
 
 
 LIMITS = Limits()
@@ -58,14 +68,6 @@ class Download:
     kind: Kind
 
 
-class _InterruptedError(Exception):
-    """This try has failed, another may not."""
-
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
-
-
 def download(
     link: str,
     spool: BinaryIO,
@@ -73,6 +75,7 @@ def download(
     limits: Limits = LIMITS,
     *,
     sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Download:
     """
     Fetch a link into an empty file.
@@ -81,88 +84,73 @@ def download(
 
     :param spool: open for reading and writing; holds the whole file afterwards.
     :param sleep: waits between tries.
+    :param clock: tells the seconds; anything that runs evenly will do.
     :raises ResultExpiredError: the link is dead.
     :raises ResultRefusedError: the link leads where this package must not follow.
     :raises ResultCorruptError: what came is no media, or more than was promised or allowed.
     :raises LandingError: it did not come whole within the bounds.
     """
     with Sink(spool) as sink:
-        copy, patience = _Copy(sink, limits), _Patience(limits)
+        patience = Patience(limits, clock)
+        copy, failures = _Copy(sink, limits, patience), Counter[str]()
         while True:
             try:
-                with open_link(link, resume.request_headers(copy.position), network) as response:
+                with open_link(link, resume.request_headers(copy.position), network, failures) as response:
                     return copy.receive(response)
-            except (_InterruptedError, OSError, http.client.HTTPException) as error:
-                wait = patience.after(error, copy.position.have)
+            except (InterruptedDownloadError, OSError, http.client.HTTPException) as error:
+                wait = patience.after(error, copy.position.have, link)
             sleep(wait)
-
-
-class _Patience:
-    """Counts failures, as long as nothing more comes."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._failures = 0
-        self._furthest = 0
-
-    def after(self, error: Exception, have: int) -> float:
-        """Return the seconds to wait after a failure with so many bytes there, or give up."""
-        moved = have >= self._furthest + self._limits.progress
-        self._furthest = max(self._furthest, have)
-        self._failures = 1 if moved else self._failures + 1
-        if self._failures >= self._limits.tries:
-            tries = f"{self._failures} tries in a row"
-            raise LandingError(f"It did not come whole in {tries}: {_reason(error)}.") from error
-        told = error.retry_after if isinstance(error, _InterruptedError) else None
-        return resume.pause(self._failures, told, chance=_DICE.random())
 
 
 class _Copy:
     """A file on its way: what has come so far, and what is known about the rest."""
 
-    def __init__(self, sink: Sink, limits: Limits) -> None:
+    def __init__(self, sink: Sink, limits: Limits, patience: Patience) -> None:
         self._sink = sink
         self._limits = limits
+        self._patience = patience
         self._have = 0
+        self._size = 0
         self._total: int | None = None
         self._validator: str | None = None
+        self._coding: Sequence[str] = ()
+        self._decoder: Decoder | None = None
         self._head = b""
         self._kind: Kind | None = None
         self._unconfirmed: str | None = None
 
     @property
     def position(self) -> Position:
-        """How far it is."""
+        """How far it is, in bytes as they are sent."""
         return Position(self._have, self._total, self._validator)
 
     def receive(self, response: Response) -> Download:
         """Take an answer; what it means for the file follows from what is there already."""
         headers = {name.lower(): value for name, value in response.headers.items()}
-        verdict = resume.judge(response.status, headers, self.position)
-        match verdict:
+        coding = codings_in(response.headers.get_all("Content-Encoding", []))
+        match resume.judge(response.status, headers, self.position):
             case Verdict.WHOLE:
-                self._begin(response.length, resume.validator_of(headers))
-            case Verdict.REST:
+                self._begin(response.length, resume.validator_of(headers), coding)
+            case Verdict.REST if coding == self._coding:
                 self._expect(resume.total_of(headers))
-            case Verdict.UNFIT:
+            case Verdict.UNFIT | Verdict.REST:
                 self._begin()
-                raise _InterruptedError(f"the server answered a wish for the rest with HTTP {response.status}")
+                raise InterruptedDownloadError(f"the server answered a wish for the rest with HTTP {response.status}")
             case Verdict.LATER:
                 wait = answers.retry_after(headers, datetime.now(UTC))
-                raise _InterruptedError(f"the server answered HTTP {response.status}", wait)
+                raise InterruptedDownloadError(f"the server answered HTTP {response.status}", wait)
             case Verdict.GONE:
                 raise ResultExpiredError(f"Its link answers HTTP {response.status}.")
             case Verdict.REFUSED:
                 raise ResultCorruptError(f"Its link answers HTTP {response.status}, which is no file.")
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise ResultCorruptError("The server sent it compressed, though it was asked not to.")
         self._pump(response, headers.get("content-type"))
         return self._finish(proven=response.chunked or self._total is not None)
 
-    def _begin(self, total: int | None = None, validator: str | None = None) -> None:
+    def _begin(self, total: int | None = None, validator: str | None = None, coding: Sequence[str] = ()) -> None:
+        self._coding, self._decoder = coding, decoder_for(coding)
         with self._spooling():
             self._sink.restart()
-        self._have, self._validator = 0, validator
+        self._have, self._size, self._validator = 0, 0, validator
         self._head, self._kind = b"", None
         self._expect(total)
 
@@ -175,15 +163,12 @@ class _Copy:
             raise ResultCorruptError(f"It has {size} bytes or more; {self._limits.max_bytes} are allowed.")
 
     def _pump(self, response: Response, stated: str | None) -> None:
+        self._patience.begin_answer(self._have)
         try:
-            since, mark = time.monotonic(), self._have
             while self._take(response):
-                if self._kind is None and self._have >= kinds.HEAD_BYTES:
+                if self._kind is None and len(self._head) >= kinds.HEAD_BYTES:
                     self._kind = self._look(stated)
-                if (now := time.monotonic()) - since >= self._limits.window:
-                    if self._have - mark < self._limits.slowest * self._limits.window:
-                        raise _InterruptedError("it came too slowly")
-                    since, mark = now, self._have
+                self._patience.check_pace(self._have)
         finally:
             with self._spooling():
                 self._sink.settle()
@@ -191,29 +176,60 @@ class _Copy:
         self._kind = self._kind or self._look(stated)
 
     def _take(self, response: Response) -> int:
-        free = self._sink.free
-        count = response.read_some(free)
+        if self._decoder is None:
+            count = response.read_some(self._sink.free)
+            self._grow(count)
+        else:
+            coded = memoryview(bytearray(_CODED_BYTES))
+            count = response.read_some(coded)
+            self._decode(self._decoder, bytes(coded[:count]))
+        self._have += count
+        return count
+
+    def _decode(self, decoder: Decoder, coded: bytes) -> None:
+        try:
+            for piece in decoder.decode(coded):
+                self._put(piece)
+        except zlib.error:
+            self._begin()
+            raise InterruptedDownloadError("what it is compressed with is broken") from None
+
+    def _put(self, piece: bytes) -> None:
+        while piece:
+            count = min(len(piece), len(self._sink.free))
+            self._sink.free[:count] = piece[:count]
+            self._grow(count)
+            piece = piece[count:]
+
+    def _grow(self, count: int) -> None:
+        """Take over what lies at the front of the sink's free memory."""
         if len(self._head) < kinds.HEAD_BYTES:
-            self._head += free[: min(count, kinds.HEAD_BYTES - len(self._head))]
+            self._head += self._sink.free[: min(count, kinds.HEAD_BYTES - len(self._head))]
         with self._spooling():
             self._sink.took(count)
-        self._have += count
-        self._check_bound(self._have)
-        return count
+        self._size += count
+        self._check_bound(self._size)
 
     def _check_size(self) -> None:
         have, total = self._have, self._total
         if total is not None and have < total:
-            raise _InterruptedError(f"the connection ended after {have} of {total} bytes")
+            raise InterruptedDownloadError(f"the connection ended after {have} of {total} bytes")
         if total is not None and have > total:
             self._begin()
-            raise _InterruptedError(f"{have} bytes came where {total} were promised")
+            raise InterruptedDownloadError(f"{have} bytes came where {total} were promised")
+        if self._decoder is not None and not self._decoder.is_complete:
+            self._begin()
+            raise InterruptedDownloadError(f"what it is compressed with ends early, after {have} bytes")
 
     def _look(self, stated: str | None) -> Kind:
         kind = kinds.identify(self._head, stated)
-        if kind is None:
-            said = answers.clean(stated, "") or "no content type"
-            raise ResultCorruptError(f"It is no media: the server says {said}, and it begins with {self._head[:24]!r}.")
+        word = answers.clean(stated, "") or "no content type"
+        if kind is None or (self._decoder is not None and not kind.is_certain):
+            raise ResultCorruptError(f"It is no media: the server says {word}, and it begins with {self._head[:24]!r}.")
+        if not kind.is_certain:
+            log.warning(
+                "Its bytes %r are of no kind known here; it is taken as the server says: %s.", self._head[:24], word
+            )
         return kind
 
     def _finish(self, *, proven: bool) -> Download:
@@ -221,8 +237,8 @@ class _Copy:
             digest = self._sink.finish()
         if not proven and digest != self._unconfirmed:
             self._unconfirmed = digest
-            raise _InterruptedError("the server does not say how long it is, and has not sent the same twice")
-        return Download(self._have, digest, self._kind or kinds.BINARY)
+            raise InterruptedDownloadError("the server does not say how long it is, and has not sent the same twice")
+        return Download(self._size, digest, self._kind or kinds.BINARY)
 
     @contextmanager
     def _spooling(self) -> Iterator[None]:
@@ -230,12 +246,4 @@ class _Copy:
         try:
             yield
         except OSError as error:
-            raise LandingError(f"This machine can't hold it after {self._have} bytes: {error.strerror}.") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, _InterruptedError):
-        return str(error)
-    if isinstance(error, TimeoutError):
-        return "the server fell silent"
-    return f"{type(error).__name__} {answers.clean(str(error), '') or ''}".strip()
+            raise LandingError(f"This machine can't hold it after {self._size} bytes: {error.strerror}.") from error

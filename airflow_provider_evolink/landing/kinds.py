@@ -3,24 +3,32 @@
 Tells what a file is by its first bytes.
 
 A server's word is not enough: an error page may come as ``video/mp4``, a video as ``application/octet-stream``. The
-content types of EvoLink's links are undocumented; its own client judges by the first bytes, too.
+content types of EvoLink's links are undocumented; its own client judges by the first bytes, too. The server's word
+decides where the bytes leave it open: in a container that holds sound or pictures, and for what has no signature.
 """
 
 from __future__ import annotations
 
-import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from airflow_provider_evolink.landing import containers
+from airflow_provider_evolink.landing.text import is_text
 
 HEAD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file: its usual name ending, without the dot, and its content type."""
+    """
+    A kind of file: its usual name ending, without the dot, and its content type.
+
+    ``is_certain`` is false where only the server says so.
+    """
 
     extension: str
     content_type: str
+    is_certain: bool = field(default=True, compare=False)
 
     @property
     def family(self) -> str:
@@ -29,6 +37,9 @@ class Kind:
 
 
 BINARY = Kind("bin", "application/octet-stream")
+_MP3 = Kind("mp3", "audio/mpeg")
+_FLAC = Kind("flac", "audio/flac")
+_LATM = Kind("latm", "audio/mp4a-latm")
 
 # The first that matches at the start of a file names it.
 _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
@@ -36,30 +47,66 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
     (rb"\xff\xd8\xff", Kind("jpg", "image/jpeg")),
     (rb"RIFF.{4}WEBP", Kind("webp", "image/webp")),
     (rb"GIF8[79]a", Kind("gif", "image/gif")),
-    (rb".{4}ftypavi[fs]", Kind("avif", "image/avif")),
-    (rb".{4}ftyp(hei[cx]|mif1|msf1)", Kind("heic", "image/heic")),
-    (rb"II\*\x00|MM\x00\*", Kind("tiff", "image/tiff")),
+    (rb"II[*+]\x00|MM\x00[*+]", Kind("tiff", "image/tiff")),
     (rb"BM.{4}\x00{4}", Kind("bmp", "image/bmp")),
-    (rb".{4}ftypM4[AB] ", Kind("m4a", "audio/mp4")),
-    (rb"ID3|\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]", Kind("mp3", "audio/mpeg")),
-    (rb"\xff[\xf0\xf1\xf8\xf9]", Kind("aac", "audio/aac")),
-    (rb"RIFF.{4}WAVE", Kind("wav", "audio/wav")),
-    (rb"OggS", Kind("ogg", "audio/ogg")),
-    (rb"fLaC", Kind("flac", "audio/flac")),
+    (rb"\x00{3}\x0cJXL \r\n\x87\n", Kind("jxl", "image/jxl")),
+    (rb"8BPS\x00[\x01\x02]", Kind("psd", "image/vnd.adobe.photoshop")),
+    (rb"(RIFF|RF64|BW64).{4}WAVE", Kind("wav", "audio/wav")),
+    (rb"fLaC", _FLAC),
     (rb"FORM.{4}AIF[FC]", Kind("aiff", "audio/aiff")),
-    (rb".{4}(ftypqt  |moov|mdat|wide)", Kind("mov", "video/quicktime")),
-    (rb".{4}ftyp", Kind("mp4", "video/mp4")),
-    (rb"\x1a\x45\xdf\xa3.{0,60}webm", Kind("webm", "video/webm")),
-    (rb"\x1a\x45\xdf\xa3", Kind("mkv", "video/x-matroska")),
+    (rb"caff\x00\x01", Kind("caf", "audio/x-caf")),
     (rb"RIFF.{4}AVI ", Kind("avi", "video/x-msvideo")),
     (rb"FLV\x01", Kind("flv", "video/x-flv")),
+    (rb"\x00\x00\x01\xba[\x21-\x7f]", Kind("mpg", "video/mpeg")),
     (rb"G.{187}G.{187}G", Kind("ts", "video/mp2t")),
     (rb"glTF", Kind("glb", "model/gltf-binary")),
 )
-_KINDS = tuple((re.compile(signature, re.DOTALL), kind) for signature, kind in _SIGNATURES)
-_KNOWN_TYPES = frozenset(kind.content_type for _, kind in _SIGNATURES)
+# Two or three bytes, which may be sound without a header just as well. MPEG audio may begin with silence.
+_FRAMES: tuple[tuple[bytes, Kind], ...] = (
+    (rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]", _MP3),
+    (rb"\x00+(\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd])[\x10-\xeb].{20,1500}?\1[\x10-\xeb]", _MP3),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", Kind("aac", "audio/aac")),
+)
+_ID3 = re.compile(rb"ID3[\x02-\x04].{2}([\x00-\x7f]{4})", re.DOTALL)
+_LATM_SYNC = re.compile(rb"V[\xe0-\xff]")
+_FOREIGN = re.compile(
+    rb"PK(\x03\x04|\x05\x06|\x07\x08)|\x1f\x8b\x08|BZh[1-9]1AY|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|"
+    rb"\x28\xb5\x2f\xfd|%PDF-|\x7fELF|.{257}ustar",
+    re.DOTALL,
+)
+_PCM_TYPES = frozenset({"audio/pcm", "audio/x-pcm", "audio/l8", "audio/l16", "audio/l20", "audio/l24", "audio/raw"})
+_PARAMETERS = re.compile(r";\s*((?:rate|channels)=[0-9]{1,9})(?=\s*(?:;|$))")
 _OPEN_TYPES = frozenset({"", "application/octet-stream", "binary/octet-stream"})
-_MEDIA_TYPE = re.compile(r"(video|audio|image)/[a-z0-9][a-z0-9.+-]{0,60}")
+_MEDIA_TYPE = re.compile(r"(video|audio|image|model|font|application)/[a-z0-9][a-z0-9.+-]{0,60}")
+_TEXT_TYPE = re.compile(r"text/.*|.*[/+](json|xml|javascript|xhtml\+xml|zip|gzip|x-gzip|x-tar|pdf)")
+# What else servers call a kind that is known here.
+_ALIASES = {
+    "audio/mp3": "audio/mpeg",
+    "audio/x-mpeg": "audio/mpeg",
+    "audio/m4a": "audio/mp4",
+    "audio/x-m4a": "audio/mp4",
+    "audio/wave": "audio/wav",
+    "audio/x-wav": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "audio/x-flac": "audio/flac",
+    "audio/x-aac": "audio/aac",
+    "audio/aacp": "audio/aac",
+    "audio/opus": "audio/ogg",
+    "audio/x-aiff": "audio/aiff",
+    "image/jpg": "image/jpeg",
+    "video/x-m4v": "video/mp4",
+    "video/avi": "video/x-msvideo",
+}
+
+
+def _compiled(signatures: tuple[tuple[bytes, Kind], ...]) -> tuple[tuple[re.Pattern[bytes], Kind], ...]:
+    return tuple((re.compile(signature, re.DOTALL), kind) for signature, kind in signatures)
+
+
+_COMPILED_SIGNATURES, _COMPILED_FRAMES = _compiled(_SIGNATURES), _compiled(_FRAMES)
+_BY_TYPE = {kind.content_type: kind for _, kind in _SIGNATURES + _FRAMES} | {
+    content_type: Kind(extension, content_type) for extension, content_type in containers.KINDS
+}
 
 
 def identify(head: bytes, stated: str | None) -> Kind | None:
@@ -68,31 +115,54 @@ def identify(head: bytes, stated: str | None) -> Kind | None:
 
     :param head: its first bytes; ``HEAD_BYTES`` of them are enough.
     :param stated: the server's ``Content-Type``.
-    :return: the kind; ``None`` if this is no media: text of any sort (HTML, JSON, XML), nothing at all, or bytes that
-        are not what the server says. Unknown bytes pass if the server calls them media of a kind not known here, or
-        leaves open what they are.
+    :return: the kind; ``None`` if this is no media: text of any sort (HTML in any charset, JSON, XML), an archive, a
+        document, nothing at all. Unknown bytes pass as what the server says, which is not certain then; sound without a
+        header keeps the rate and the channels that are stated.
     """
-    if _is_text(head):
-        return None
-    signed = (kind for signature, kind in _KINDS if signature.match(head))
-    return next(signed, None) or _by_word(stated)
-
-
-def _by_word(stated: str | None) -> Kind | None:
     content_type = (stated or "").partition(";")[0].strip().lower()
-    if content_type in _OPEN_TYPES:
-        return BINARY
-    if content_type in _KNOWN_TYPES or not _MEDIA_TYPE.fullmatch(content_type):
+    if is_text(head):
         return None
-    return Kind(BINARY.extension, content_type)
+    return _by_bytes(head, content_type) or (None if _FOREIGN.match(head) else _by_word(content_type, stated or ""))
 
 
-def _is_text(head: bytes) -> bool:
-    """Nothing, or UTF-8 or UTF-16 without control characters; a character cut off at the end does not matter."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return all(char.isprintable() or char in "\t\n\r\f" for char in text)
+def _by_bytes(head: bytes, content_type: str) -> Kind | None:
+    found = containers.kind_of(head, content_type)
+    if found is not None:
+        return Kind(*found)
+    tag = _ID3.match(head)
+    if tag:
+        return _behind_id3(head, tag[1], content_type)
+    signed = _first(_COMPILED_SIGNATURES, head)
+    if signed or content_type in _PCM_TYPES:
+        return signed
+    return _first(_COMPILED_FRAMES, head) or (_LATM if _is_latm(head) else None)
+
+
+def _first(signatures: tuple[tuple[re.Pattern[bytes], Kind], ...], head: bytes) -> Kind | None:
+    return next((kind for signature, kind in signatures if signature.match(head)), None)
+
+
+def _is_latm(head: bytes) -> bool:
+    """Whether a frame begins here, and where it says that it ends there is the next one or nothing."""
+    end = 3 + (int.from_bytes(head[1:3]) & 0x1FFF)
+    return len(head) >= end and all(_LATM_SYNC.match(head, at) for at in {0, end} - {len(head)})
+
+
+def _behind_id3(head: bytes, size: bytes, content_type: str) -> Kind:
+    """Look behind a tag, which may stand before any sound; with a picture, it is longer than what is seen here."""
+    behind = head[10 + sum(byte << 7 * place for place, byte in enumerate(reversed(size))) :]
+    found = _first(_COMPILED_SIGNATURES + _COMPILED_FRAMES, behind)
+    if found is None and not behind and _ALIASES.get(content_type, content_type) == _FLAC.content_type:
+        return _FLAC
+    return found or _MP3
+
+
+def _by_word(content_type: str, stated: str) -> Kind | None:
+    if content_type in _PCM_TYPES:
+        return Kind("pcm", ";".join([content_type, *_PARAMETERS.findall(stated.lower())[:2]]))
+    if _TEXT_TYPE.fullmatch(content_type):
+        return None
+    if content_type in _OPEN_TYPES or not _MEDIA_TYPE.fullmatch(content_type):
+        return BINARY
+    known = _BY_TYPE.get(_ALIASES.get(content_type, content_type), Kind(BINARY.extension, content_type))
+    return Kind(known.extension, known.content_type, is_certain=False)

@@ -17,7 +17,7 @@ from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.landing.kinds import Kind
 
 DEFAULT_PATTERN = "{generation_id}/{index}.{ext}"
-FIELDS = ("generation_id", "index", "ext", "model", "kind")
+FIELDS = ("generation_id", "index", "ext", "model", "kind", "role")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NUMBER_FORMAT = re.compile(r"(0?[1-9]?[0-9]d?)?")
@@ -36,6 +36,7 @@ class Result:
     :param link: where it is now.
     :param model: who made it, if known.
     :param expires_at: when the link dies, ISO 8601 in UTC, if known.
+    :param role: ``result``, ``cover`` (of a song or a video) or ``preview``.
     """
 
     generation_id: str
@@ -43,6 +44,7 @@ class Result:
     link: str
     model: str | None = None
     expires_at: str | None = None
+    role: str = "result"
 
     def __str__(self) -> str:
         """Name it for a message."""
@@ -53,8 +55,9 @@ def render(pattern: str, result: Result, kind: Kind) -> str:
     """
     Name a file.
 
-    :param pattern: may hold ``{generation_id}``, ``{index}`` (also ``{index:03d}``), ``{ext}``, ``{model}``
-        and ``{kind}`` (``video``, ``audio``, ``image``), and ``/`` for folders.
+    :param pattern: may hold ``{generation_id}``, ``{index}`` (also ``{index:03d}``), ``{ext}``, ``{model}``,
+        ``{kind}`` (``video``, ``audio``, ``image``) and ``{role}`` (``result``, ``cover``, ``preview``), and ``/`` for
+        folders.
     :return: a relative path.
     :raises InvalidInputError: an unknown field, or a name that leaves the destination or is too long.
     """
@@ -64,6 +67,7 @@ def render(pattern: str, result: Result, kind: Kind) -> str:
         "ext": kind.extension,
         "model": _plain(result.model or "unknown"),
         "kind": kind.family,
+        "role": result.role,
     }
     name = "".join(_parts(pattern, values))
     problem = _problem(name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
-_SERVER_ERRORS = range(500, 600)
+_CLIENT_ERRORS, _SERVER_ERRORS = range(400, 500), range(500, 600)
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 
@@ -74,12 +74,13 @@ def judge(status: int, headers: Mapping[str, str], position: Position) -> Verdic
             return Verdict.WHOLE
         case 206:
             return Verdict.REST if position.can_resume and _fits(headers, position) else Verdict.UNFIT
-        case 416:
+        case 416 if position.can_resume:
             return Verdict.UNFIT
-        case 401 | 403 | 404 | 410:
-            return Verdict.GONE
-        case 408 | 425 | 429:
+        case 202 | 204 | 408 | 425 | 429:
             return Verdict.LATER
+        case _ if status in _CLIENT_ERRORS:
+            # Stores have many words for a link that has died: 400 ExpiredToken, 401, 403, 404, 410.
+            return Verdict.GONE
         case _:
             return Verdict.LATER if status in _SERVER_ERRORS else Verdict.REFUSED
 

@@ -2,29 +2,33 @@
 """
 Opens a media link: the one place where this package connects to a host that somebody else named.
 
-A link must lead over https to a public address, and so must every redirect. A host is resolved once, and the
-address that was judged is the address that is dialled. The API key is not known here; no cookie is kept.
+A link must lead to a public address, and so must every redirect. It is followed over https, also where it says http:
+a page of EvoLink's documents shows such links, and what comes over plain http may be anybody's. A host is resolved once
+for each try, and the address that was judged is the address that is dialled. The API key is not known here; no cookie
+is kept.
 """
 
 from __future__ import annotations
 
 import functools
 import http.client
-import io
 import socket
 import ssl
-import time
-from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any, cast
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies
 
 from airflow_provider_evolink import __version__
-from airflow_provider_evolink.api.addresses import literal_address, url_problem, vetted_addresses
-from airflow_provider_evolink.api.errors import ResultRefusedError
+from airflow_provider_evolink.api.addresses import is_this_machine, url_problem, vetted_addresses
+from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultRefusedError
+from airflow_provider_evolink.api.proxies import proxy_for
+from airflow_provider_evolink.landing import links, tunnel
+from airflow_provider_evolink.landing.response import Response
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -35,9 +39,8 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
+# How many addresses are dialled in one try.
 _MAX_ADDRESSES = 4
-# Nobody has to wait longer for what has come.
-_MOMENT = 0.1
 
 Resolver = Callable[..., Sequence[tuple[Any, ...]]]
 
@@ -49,11 +52,11 @@ class Network:
 
     :param allow_loopback: let links lead to this machine, over http too; for the emulator.
     :param tls: makes the TLS context; called for the first https link only, since that is slow.
-    :param proxy: URL of an HTTP proxy; ``None`` = what the environment says (``HTTPS_PROXY``, ``NO_PROXY``).
+    :param proxy: URL of an HTTP proxy; ``None`` = what the environment says, see :func:`proxies.proxy_for`.
     :param connect_timeout: seconds for each address.
     :param read_timeout: seconds of silence after which an answer counts as cut.
     :param resolve: has the signature of :func:`socket.getaddrinfo`.
-    :param dial: has the signature of :func:`socket.create_connection`; is given judged addresses only.
+    :param dial: has the signature of :func:`socket.create_connection`; is given judged addresses and the proxy only.
     """
 
     allow_loopback: bool = False
@@ -66,202 +69,138 @@ class Network:
 
 
 @contextmanager
-def open_link(link: str, headers: Mapping[str, str], network: Network) -> Iterator[Response]:
+def open_link(
+    link: str, headers: Mapping[str, str], network: Network, failures: Counter[str] | None = None
+) -> Iterator[Response]:
     """
     Ask for a link, follow its redirects, and hand out the answer with its body unread; closed at the end.
 
     :param headers: sent along; what names us is added.
+    :param failures: by address, over the tries of a download: counted here; where there were fewest is dialled first.
     :raises ResultRefusedError: the link, or a redirect, leads where this package must not follow. Lasting.
     :raises ConfigurationError: the TLS context can't be made.
+    :raises LandingError: the proxy is of a kind that can't be used.
     :raises OSError, http.client.HTTPException: the network failed. A retry may pass.
     """
+    failures = Counter() if failures is None else failures
     for _ in range(MAX_REDIRECTS + 1):
         with ExitStack() as stack:
-            connection = stack.enter_context(closing(_connection(link, network)))
+            connection = stack.enter_context(closing(_connection(link, network, failures)))
+            stack.enter_context(_blaming(connection, failures))
             connection.response_class = functools.partial(Response, seconds=network.read_timeout)  # type: ignore[assignment]
-            connection.request("GET", _target(link), headers={**_HEADERS, **headers})
+            connection.request("GET", links.target(links.parse(link)), headers={**_HEADERS, **headers})
             response = stack.enter_context(closing(cast(Response, connection.getresponse())))
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 yield response
                 return
-            link = _next(link, location)
+            link = links.redirected(link, location)
     raise ResultRefusedError(f"The link was redirected more than {MAX_REDIRECTS} times.")
 
 
-class _Clocked(io.RawIOBase):
-    """The bytes of a connection, until its time is up: http.client reads on for as long as anything comes."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What to dial: the addresses of the host, or a proxy."""
 
-    def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._seconds = seconds
-        self.restart()
-
-    def restart(self) -> None:
-        self._end = time.monotonic() + self._seconds
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        if time.monotonic() > self._end:
-            raise TimeoutError
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class Response(http.client.HTTPResponse):
-    """An answer of which the head, and each piece of the body, comes in time or not at all."""
-
-    def __init__(self, sock: socket.socket, *args: Any, seconds: float, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._socket = sock
-        self._clocked = _Clocked(self.fp.detach(), seconds)
-        self.fp = io.BufferedReader(self._clocked)
-        self._is_begun = False
-        self._failure: OSError | None = None
-
-    def read_some(self, memory: memoryview) -> int:
-        """
-        Put there what comes until it is full, the body ends, or a moment has passed; return how much came.
-
-        A failure never takes bytes with it that came before: it is raised by the next call then.
-
-        :return: 0 at the end only.
-        """
-        if self._failure is not None:
-            raise self._failure
-        self._clocked.restart()
-        if self.chunked:
-            piece = self.read1(len(memory))
-            memory[: len(piece)] = piece
-            return len(piece)
-        if self.length is None:
-            return self._fill(memory)
-        count = self._fill(memory[: self.length])
-        self.length -= count
-        return count
-
-    def _fill(self, memory: memoryview) -> int:
-        """Read past all layers but TLS, once the bytes that came with the head are taken: the body is the rest."""
-        count, end = 0, time.monotonic() + _MOMENT
-        if not self._is_begun:
-            self._is_begun = True
-            count = self.fp.readinto1(memory)
-            if not count:
-                return 0
-        receive = self._socket.recv_into
-        try:
-            while count < len(memory) and time.monotonic() < end:
-                more = receive(memory[count:])
-                if not more:
-                    break
-                count += more
-        except OSError as error:
-            if not count:
-                raise
-            self._failure = error
-        return count
+    addresses: Sequence[str]
+    port: int
+    proxy: SplitResult | None = None
 
 
 class _Connection(http.client.HTTPConnection):
-    """Dials the addresses it was given, whatever the host's name resolves to by then."""
+    """Goes the way it was given, whatever the host's name resolves to by then."""
 
-    def __init__(self, host: str, port: int, addresses: Sequence[str], network: Network, *, secure: bool) -> None:
-        super().__init__(host, port)
-        self._addresses = addresses
+    def __init__(self, parts: SplitResult, way: _Way, network: Network, failures: Counter[str]) -> None:
+        is_secure = parts.scheme == "https"
+        super().__init__(parts.hostname or "", parts.port or (443 if is_secure else 80))
+        self._way = way
         self._network = network
-        self._tls = network.tls() if secure else None
+        self._failures = failures
+        self._tls = network.tls() if is_secure else None
         # An instance's attribute on purpose: the Host header names the port only if it is not this one.
-        self.default_port = 443 if secure else 80
+        self.default_port = 443 if is_secure else 80
+        self.address: str | None = None
 
     def connect(self) -> None:
         sock = self._dial()
         try:
+            if self._way.proxy is not None:
+                sock = self._through(self._way.proxy, sock)
             if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_hostname=self.host)
+                sock = tunnel.secure(sock, self.host, self._tls)
             sock.settimeout(self._network.read_timeout)
         except BaseException:
             sock.close()
             raise
         self.sock = sock
 
+    def _through(self, proxy: SplitResult, sock: socket.socket) -> socket.socket:
+        if proxy.scheme == "https":
+            sock = tunnel.secure(sock, proxy.hostname or "", self._network.tls())
+        # It has to reach the host first.
+        sock.settimeout(self._network.read_timeout)
+        tunnel.ask(sock, proxy, self.host, self.port)
+        return sock
+
     def _dial(self) -> socket.socket:
         failure: OSError | None = None
-        for address in self._addresses[:_MAX_ADDRESSES]:
+        for address in sorted(self._way.addresses, key=self._failures.__getitem__)[:_MAX_ADDRESSES]:
+            self.address = address
             try:
-                return self._network.dial((address, self.port), self._network.connect_timeout)
+                return self._network.dial((address, self._way.port), self._network.connect_timeout)
             except OSError as error:
-                failure = error
+                self._failures[address] += 1
+                self.address, failure = None, error
         raise failure or OSError("no address")
 
 
-def _connection(link: str, network: Network) -> http.client.HTTPConnection:
-    parts = _checked(link)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    proxy = _proxy_for(host, network) if secure else None
-    if proxy:
-        return _tunnel(proxy, link, parts, network)
-    port = parts.port or (443 if secure else 80)
-    addresses = vetted_addresses(host, port, allow_loopback=network.allow_loopback, resolve=network.resolve)
-    if not secure and not all(map(_is_loopback, addresses)):
-        raise ResultRefusedError(f"The link leads to {host[:255]!r} over plain http; only https is followed.")
-    return _Connection(host, port, addresses, network, secure=secure)
-
-
-def _checked(link: str) -> SplitResult:
+@contextmanager
+def _blaming(connection: _Connection, failures: Counter[str]) -> Iterator[None]:
+    """Count a failure that comes after an address was reached."""
     try:
-        parts = urlsplit(link)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or "@" in parts.netloc:
-        raise ResultRefusedError("The link is no https link to a host, or carries a password.")
-    return parts
+        yield
+    except Exception:
+        if connection.address is not None:
+            failures[connection.address] += 1
+        raise
 
 
-def _tunnel(proxy: str, link: str, parts: SplitResult, network: Network) -> http.client.HTTPConnection:
+def _connection(link: str, network: Network, failures: Counter[str]) -> _Connection:
+    parts = links.parse(link)
+    if parts.scheme == "http" and network.allow_loopback:
+        way = _straight(parts, network)
+        if all(map(is_this_machine, way.addresses)):
+            return _Connection(parts, way, network, failures)
+    parts = links.secured(parts)
+    return _Connection(parts, _way(parts, network), network, failures)
+
+
+def _way(parts: SplitResult, network: Network) -> _Way:
+    try:
+        proxy = proxy_for(parts.geturl(), network.proxy, getproxies())
+    except ConfigurationError as error:
+        # The connection's own hosts may be reached without it, so this can come to light here only.
+        raise LandingError(f"Its host {parts.hostname} can't be reached: {error}") from error
+    return _tunnelled(parts, urlsplit(proxy)) if proxy else _straight(parts, network)
+
+
+def _straight(parts: SplitResult, network: Network) -> _Way:
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    found = vetted_addresses(host, port, allow_loopback=network.allow_loopback, resolve=network.resolve)
+    return _Way(alternating(found), port)
+
+
+def _tunnelled(parts: SplitResult, proxy: SplitResult) -> _Way:
     """Through a proxy the names are resolved by it, so the link is judged by its text only."""
-    problem = url_problem(link)
+    problem = url_problem(f"https://{parts.netloc}/")
     if problem:
         raise ResultRefusedError(f"The link is refused: {problem}.")
-    through = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if through.scheme != "http" or not through.hostname:
-        raise ResultRefusedError("The proxy is not supported for media: only http:// proxies are.")
-    connection = http.client.HTTPSConnection(
-        through.hostname, through.port or 80, timeout=network.read_timeout, context=network.tls()
-    )
-    headers = {}
-    if through.username:
-        secret = f"{unquote(through.username)}:{unquote(through.password or '')}"
-        headers["Proxy-Authorization"] = f"Basic {b64encode(secret.encode()).decode()}"
-    connection.set_tunnel(parts.hostname or "", parts.port or 443, headers)
-    return connection
+    host, port = tunnel.address_of(proxy)
+    return _Way([host], port, proxy)
 
 
-def _proxy_for(host: str, network: Network) -> str | None:
-    if _is_loopback(host) or proxy_bypass(host):
-        return None
-    return network.proxy or getproxies().get("https")
-
-
-def _is_loopback(address: str) -> bool:
-    ip = literal_address(address)
-    return ip is not None and ip.is_loopback
-
-
-def _target(link: str) -> str:
-    parts = urlsplit(link)
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
-    return f"{path}?{quote(parts.query, safe='/%:@!$&()*+,;=~?')}" if parts.query else path
-
-
-def _next(link: str, location: str) -> str:
-    try:
-        return urljoin(link, location)
-    except ValueError:
-        raise ResultRefusedError("The link is redirected to something that is no link.") from None
+def alternating(addresses: Sequence[str]) -> list[str]:
+    """Let IPv6 and IPv4 take turns, beginning with the resolver's choice (RFC 8305): one family may lead nowhere."""
+    chosen = [address for address in addresses if (":" in address) == (":" in addresses[0])]
+    others = [address for address in addresses if address not in chosen]
+    return [address for pair in zip_longest(chosen, others) for address in pair if address is not None]

@@ -55,7 +55,8 @@ def results_of(record: Mapping[str, Any]) -> list[Result] | None:
         )
     expires_at = record.get("expires_at")
     life = expires_at if isinstance(expires_at, str) else None
-    return [Result(generation_id, index, link, seen.model, life) for index, link in enumerate(seen.links)]
+    files = enumerate(zip(seen.links, seen.roles, strict=True))
+    return [Result(generation_id, index, link, seen.model, life, role) for index, (link, role) in files]
 
 
 def check_finished(generation_id: str, status: str) -> None:

@@ -32,6 +32,10 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     only when it is whole. A file that is already there and the same is left alone, and a retry does not even fetch
     it again. Nothing is ever generated again. The API key is not sent to the hosts of the results.
 
+    A file that has not come whole within an hour, all tries and waits together, ends the try with an error. Bytes of no
+    known kind land as what the server says they are, with a warning; pages, other text and archives are refused. A link
+    over plain http is followed over https.
+
     A dead link is renewed once through the API (EvoLink's own client advises that; undocumented). Most links live
     for 24 hours (documented).
 
@@ -43,8 +47,8 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     :param destination: the folder: a path, a URI such as ``s3://conn_id@bucket/videos``, or an
         ``ObjectStoragePath``. Folders are made; a bucket is not.
     :param filename_pattern: what files are called in there: ``{generation_id}``, ``{index}`` (from 0; also
-        ``{index:03d}``), ``{ext}``, ``{kind}`` (video, audio, image) and ``{model}``, in single braces, and ``/`` for
-        folders.
+        ``{index:03d}``), ``{ext}``, ``{kind}`` (video, audio, image), ``{role}`` (result; cover, of a song or a video;
+        preview) and ``{model}``, in single braces, and ``/`` for folders.
     :param evolink_conn_id: connection of type ``evolink``. Results may lie on this machine only if its host does;
         its ``verify`` and ``proxy`` are used for the results' hosts too.
     :return: ``[{uri, bytes, sha256, content_type, generation_id}]`` in the order of the results; empty if the

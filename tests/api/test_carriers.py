@@ -16,10 +16,19 @@ from airflow_provider_evolink.api.over_httpx import HttpxCarrier
 from airflow_provider_evolink.api.settings import Settings
 from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, submit
 from tests.certificates import certify
+from tests.connect_proxy import connect_proxy
 from tests.loopback import Asked, Write, always, serving, settings_for, whole
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+KEY = "sk-planted-key-4711"
 CARRIERS = pytest.mark.parametrize("carrier", [HttpxCarrier, AiohttpCarrier], ids=["httpx", "aiohttp"])
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxies of whoever runs the tests are none of theirs."""
+    for name in (*PROXIES, "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @CARRIERS
@@ -103,14 +112,56 @@ async def test_who_wants_no_proof_gets_none(carrier: Any, tmp_path: Path) -> Non
             assert (await client.credits()).account_remaining == 7
 
 
-async def test_a_proxy_of_the_connection_is_used() -> None:
-    """A proxy that the connection names is asked for the API's address."""
-    with serving(always(CREDITS)) as proxy:
-        settings = Settings(base_url="http://localhost:9", api_key="sk-planted-key-4711", proxy=proxy.url)
-        async with EvoLinkClient(settings) as client:
+@CARRIERS
+async def test_loopback_is_reached_without_the_connections_proxy(carrier: Any) -> None:
+    """The emulator is asked straight, whatever proxy the connection names."""
+    with serving(always({})) as proxy, serving(always(CREDITS)) as server:
+        settings = settings_for(server, proxy=proxy.url)
+        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
             await client.credits()
 
-    assert proxy.asked[0].target == "http://localhost:9/v1/credits"
+    assert (len(server.asked), proxy.connections) == (1, 0)
+
+
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("variable", ["", "HTTPS_PROXY", "ALL_PROXY"])
+async def test_a_proxy_is_used(
+    variable: str, is_secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
+) -> None:
+    """The connection's proxy, or the environment's, leads to the API, whichever way it is spoken to."""
+    certificate, bundle = certify("api.example.com", tmp_path), tmp_path / "bundle.pem"
+    proxy_certificate = certify("localhost", tmp_path)
+    bundle.write_bytes(certificate.read_bytes() + proxy_certificate.read_bytes())
+    with serving(always(CREDITS), certificate=certificate) as server:
+        port = int(server.url.rpartition(":")[2])
+        with connect_proxy(port, certificate=proxy_certificate if is_secure else None) as proxy:
+            through = proxy.url.replace("://", "://me:p%40ss@")
+            if variable:
+                monkeypatch.setenv(variable, through)
+            settings = Settings("https://api.example.com", KEY, proxy=None if variable else through, verify=str(bundle))
+            async with EvoLinkClient(settings) as client:
+                assert (await client.credits()).account_remaining == 7
+    assert proxy.asked == [("api.example.com:443", "Basic bWU6cEBzcw==")]
+    assert "proxy-authorization" not in server.asked[0].headers
+
+
+async def test_a_host_that_is_exempt_is_reached_without_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
+) -> None:
+    """NO_PROXY may name the API and leave the files' host to the proxy."""
+    certificate = certify("files.example.com", tmp_path)
+    with serving(always({"data": {"file_url": "https://x.test/a"}}), certificate=certificate) as server:
+        port = int(server.url.rpartition(":")[2])
+        with connect_proxy(port) as proxy:
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            monkeypatch.setenv("NO_PROXY", "api.invalid")
+            settings = Settings("https://api.invalid", KEY, "https://files.example.com", verify=str(certificate))
+            assert is_reachable_without_proxy(settings)
+            async with EvoLinkClient(settings) as client:
+                assert await client.upload(Path(__file__), "image/png") == "https://x.test/a"
+                with pytest.raises(errors.NotSentError):
+                    await client.credits()
+    assert [host for host, _ in proxy.asked] == ["files.example.com:443"]
 
 
 @pytest.mark.parametrize(
@@ -128,17 +179,18 @@ def test_settings_that_cannot_be_used(changes: dict[str, Any]) -> None:
     [
         ({}, False),
         ({"base_url": "http://127.0.0.1:9"}, True),
-        ({"base_url": "http://127.0.0.1:9", "proxy": "http://127.0.0.1:8"}, False),
+        ({"base_url": "http://127.0.0.1:9", "proxy": "http://127.0.0.1:8"}, True),
+        ({"base_url": "https://localhost:9"}, True),
+        ({"base_url": "https://gateway.example.com"}, True),
     ],
 )
 def test_what_needs_a_proxy_is_left_to_httpx(
-    monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], is_straight: bool
+    monkeypatch: pytest.MonkeyPatch, no_proxies: None, changes: dict[str, Any], is_straight: bool
 ) -> None:
-    """A proxy of the connection, or of the environment unless the API is on this machine, is in the way of aiohttp."""
-    for name in PROXIES:
-        monkeypatch.delenv(name, raising=False)
+    """A proxy is in the way of aiohttp, unless the API is on this machine or named in NO_PROXY."""
     assert is_reachable_without_proxy(Settings()) is True
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
+    monkeypatch.setenv("NO_PROXY", "gateway.example.com")
 
     assert is_reachable_without_proxy(Settings(**changes)) is is_straight
 

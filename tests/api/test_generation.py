@@ -65,6 +65,73 @@ def test_links(answer: dict[str, object], links: tuple[str, ...]) -> None:
     assert generation.parse_generation({**CREATED, "status": "completed", **answer}).links == links
 
 
+A, B, C, D = (f"https://a.test/{name}" for name in "abcd")
+SONGS = [
+    {"title": name, "audio_url": f"https://a.test/{name}.mp3", "image_url": f"https://a.test/{name}.jpeg"}
+    for name in "ab"
+]
+
+
+@pytest.mark.parametrize(
+    ("result_data", "links"),
+    [
+        ({"voice": "v-1", "preview_audio_url": A, "sample_rate": 24000}, (A,)),
+        ({"audio": A}, (A,)),
+        ({"audio": {"url": A}}, (A,)),
+        ({"images": [A, B]}, (A, B)),
+        ({"images": [{"url": A}, {"imageUrl": B}]}, (A, B)),
+        ({"results": [A, {"videos": [B]}]}, (A, B)),
+        ({"data": {"task_result": {"videos": [{"id": "1", "url": A}]}}}, (A,)),
+        ({"output_url": A, "hd_video_url": B, "result_urls": [C], "downloadUrl": D}, (A, B, C, D)),
+        ([A, B], (A, B)),
+        (A, (A,)),
+        ({"callback_url": A, "docs_url": A, "help": {"url": A}, "share_url": A, "status_url": A}, ()),
+        ({"image_urls": [A], "input": {"image_url": A}, "params": {"url": A}, "source_url": A, "mask_url": A}, ()),
+        ({"image_start": A, "prompt": A, "description": f"see {A}", "title": A, "link": A}, ()),
+        ({"audio": "mp3", "audio_url": "", "images": [None, 5, "x"], "url": ["ftp://a.test/x"]}, ()),
+        ({"audio_url": A, "stream_audio_url": B}, (A,)),
+        ({"stream_audio_url": B}, (B,)),
+        ({"video_url": A, "image_urls": [B]}, (A,)),
+    ],
+)
+def test_links_in_result_data(result_data: object, links: tuple[str, ...]) -> None:
+    """Files are found under whatever name they have; what was given to the model, and links for people, are none."""
+    answer = {**CREATED, "status": "completed", "result_data": result_data}
+    assert generation.parse_generation(answer).links == links
+    assert generation.parse_generation({**answer, "results": [D]}).links == tuple(dict.fromkeys((D, *links)))
+
+
+@pytest.mark.parametrize(
+    ("results", "result_data", "roles"),
+    [
+        ([A, B], None, ["result", "result"]),
+        ([SONGS[0]["audio_url"], SONGS[1]["audio_url"]], SONGS, ["result", "result", "cover", "cover"]),
+        (None, {"songs": SONGS}, ["result", "cover", "result", "cover"]),
+        ([A], {"preview_audio_url": A}, ["preview"]),
+        (None, {"video_url": A, "thumbnail_url": B}, ["result", "cover"]),
+        (None, {"audio": {"url": A}, "cover": {"url": B}}, ["result", "cover"]),
+        (None, {"image_url": A, "audio_format": "none"}, ["result"]),
+        (None, {"images": [A], "image": B}, ["result", "result"]),
+    ],
+)
+def test_roles(results: object, result_data: object, roles: list[str]) -> None:
+    """The picture beside a song is its cover, wherever its link stands; what EvoLink calls a preview is one."""
+    answer = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
+    seen = generation.parse_generation(answer)
+    assert list(seen.roles) == roles
+    again = generation.parse_generation({**answer, "results": list(seen.links)})
+    assert (again.links, again.roles) == (seen.links, seen.roles)
+
+
+@given(hostile.anything, hostile.anything)
+def test_any_result_data_is_read(results: object, result_data: object) -> None:
+    """Whatever stands there, each link has a role and comes once."""
+    answer = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
+    seen = generation.parse_generation(answer)
+    assert len(seen.links) == len(seen.roles) == len(set(seen.links))
+    assert set(seen.roles) <= {"result", "cover", "preview"}
+
+
 @pytest.mark.parametrize(
     "answer",
     [None, [], "text", 7, {}, {"id": "../../etc/passwd", "status": "pending"}, {"id": CREATED["id"]},

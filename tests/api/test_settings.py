@@ -201,6 +201,23 @@ def test_bad_extras_are_refused_by_name(name: str, value: object) -> None:
     assert f"{name}=" in refusal(extra={name: value})
 
 
+@pytest.mark.parametrize("host", [None, "api.example.com"])
+def test_a_proxy_that_cannot_be_used_is_refused_before_anything_is_paid(
+    host: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's proxy is judged with the connection, unless it stands before none of its hosts."""
+    monkeypatch.delenv("https_proxy", raising=False)
+    monkeypatch.delenv("HTTPS_PROXY", raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@proxy.example.com")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY") as refused:
+        read(host)
+    assert "hunter2" not in str(refused.value)
+    assert read("http://127.0.0.1:9").is_loopback
+    assert read(host, extra={"proxy": "http://proxy.example.com:3128"}).proxy
+    monkeypatch.setenv("NO_PROXY", "evolink.ai,api.example.com")
+    assert read(host)
+
+
 def test_nothing_secret_is_shown() -> None:
     """Neither the key nor a proxy's password is in a representation."""
     settings = read(extra={"proxy": "http://me:hunter2@proxy.example.com"})

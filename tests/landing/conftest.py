@@ -26,6 +26,7 @@ def _load(name: str) -> ModuleType:
 
 
 _load("media_server")
+_load("real_media")
 from media_server import MediaServer  # noqa: E402 - just loaded
 
 

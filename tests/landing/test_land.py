@@ -137,9 +137,10 @@ def test_notes_may_be_out_of_reach(media: MediaServer, tmp_path: Path) -> None:
     assert everything_in(tmp_path) == [f"{ID}/0.mp4"]
 
 
-def test_dead_link_is_renewed_once(media: MediaServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [400, 403, 418])
+def test_dead_link_is_renewed_once(media: MediaServer, tmp_path: Path, status: int) -> None:
     """A link that has died is asked for once more at EvoLink, even in the middle of a download."""
-    dead = media.serve("/old.mp4", body=BODY, faults=[{"cut": 50_000}, {"status": 403}])
+    dead = media.serve("/old.mp4", body=BODY, faults=[{"cut": 50_000}, {"status": status}])
     fresh = media.serve("/new.mp4", body=BODY, etag='"other"')
     lander(tmp_path, renew=lambda _: fresh).land(Result(ID, 0, dead))
     assert (tmp_path / ID / "0.mp4").read_bytes() == BODY

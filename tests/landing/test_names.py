@@ -21,6 +21,7 @@ RESULT = Result("task-unified-1-a", 3, "https://example.com/../../x.exe", "gemin
         ("{generation_id}_{index}.mov", "task-unified-1-a_3.mov"),
         ("day 1/ü-{index}.{ext}", "day 1/ü-3.mp4"),
         ("{{literal}}-{index}", "{literal}-3"),
+        ("{role}s/{index}.{ext}", "results/3.mp4"),
     ],
 )
 def test_pattern(pattern: str, name: str) -> None:

@@ -32,6 +32,18 @@ def test_rest_that_was_not_asked_for() -> None:
     assert judge(206, {"content-range": "bytes 0-9/10"}, Position()) is Verdict.UNFIT
 
 
+def test_no_such_rest() -> None:
+    """416 to a question for the rest asks for the whole; to one for the whole it is a refusal like any other."""
+    assert judge(416, {}, CUT) is Verdict.UNFIT
+    assert judge(416, {}, Position()) is judge(416, {}, Position(5, 10)) is Verdict.GONE
+
+
+@given(st.integers(400, 499))
+def test_refused_links_are_dead(status: int) -> None:
+    """Every refusal asks for a fresh link but those that ask for patience."""
+    assert judge(status, {}, Position()) is (Verdict.LATER if status in {408, 425, 429} else Verdict.GONE)
+
+
 @given(st.integers(100, 599), st.dictionaries(st.sampled_from(["content-range", "etag"]), st.text(max_size=40)))
 def test_every_answer_has_a_verdict(status: int, headers: dict[str, str]) -> None:
     """Whatever a server answers, it is clear what follows; only 200 and a fitting 206 bring bytes."""

@@ -92,7 +92,7 @@ def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
 def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
     """Results land in a bucket under a connection that no URI shows, and a retry goes on with what is missing."""
     first = media.serve("/a.mp4", body=BODY)
-    second = media.serve("/b.mp4", body=PNG, content_type="image/png", faults=[{"body": b"<html>", "status": 418}])
+    second = media.serve("/b.mp4", body=PNG, content_type="image/png", faults=[{"body": b"<html>", "status": 300}])
     transfer = operator(record(first, second), "s3://store@videos/landed", filename_pattern="{kind}/{index}.{ext}")
     with pytest.raises(ResultCorruptError, match=A):
         transfer.execute(context(store))

@@ -57,6 +57,17 @@ def test_results_in_order() -> None:
     assert {(one.generation_id, one.model, one.expires_at) for one in found} == {(A, "m", "2026-11-24T10:00:00+00:00")}
 
 
+def test_covers_are_told_from_songs() -> None:
+    """A record's covers come after its songs and say what they are, also where the record lists them all."""
+    songs = [{"audio_url": f"https://x.test/{name}", "image_url": f"https://x.test/{name}.jpeg"} for name in "ab"]
+    listed = [f"https://x.test/{name}" for name in ("a", "b", "a.jpeg", "b.jpeg")]
+    for results in (listed[:2], listed):
+        found = results_of(record(results=results, result_data={"songs": songs})) or []
+        assert [(one.link, one.role) for one in found] == list(
+            zip(listed, ["result", "result", "cover", "cover"], strict=True)
+        )
+
+
 def test_completed_without_files() -> None:
     """A generation may be completed and have made no file."""
     assert results_of(record(results=[])) == []

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Tells kinds of file that share a container apart: MP4 and its relatives, Matroska and WebM, Ogg. Pure.
+
+Kinds are pairs here: a name ending and a content type.
+"""
+
+from __future__ import annotations
+
+import re
+
+Pair = tuple[str, str]
+
+_MP4, _M4A, _MOV = ("mp4", "video/mp4"), ("m4a", "audio/mp4"), ("mov", "video/quicktime")
+_AVIF, _HEIC = ("avif", "image/avif"), ("heic", "image/heic")
+_WEBM, _WEBM_AUDIO = ("webm", "video/webm"), ("webm", "audio/webm")
+_MKV, _MKA = ("mkv", "video/x-matroska"), ("mka", "audio/x-matroska")
+_OGG, _OGV = ("ogg", "audio/ogg"), ("ogv", "video/ogg")
+KINDS = (_MP4, _M4A, _MOV, _AVIF, _HEIC, _WEBM, _WEBM_AUDIO, _MKV, _MKA, _OGG, _OGV)
+
+# What may stand before the box that names the brands, or instead of it in old QuickTime files.
+_PADDING = frozenset({b"free", b"skip", b"wide", b"uuid"})
+_SEGMENTS = frozenset({b"styp", b"sidx", b"moof"})
+_OLD = frozenset({b"moov", b"mdat", b"pnot"})
+_BOX_HEADER = 8
+_IMAGE_BRANDS = (
+    ({b"avif", b"avis"}, _AVIF),
+    ({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}, _HEIC),
+)
+_SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
+_THEORA = re.compile(rb"\x80theora|BBCD\x00|fishead\x00")
+
+
+def kind_of(head: bytes, stated: str) -> Pair | None:
+    """
+    Tell the kind of a file that is one of these containers.
+
+    :param head: its first bytes.
+    :param stated: its content type as the server says, in lower case, without parameters; it decides whether there are
+        pictures in it, where the first bytes don't show that.
+    :return: None for any other file.
+    """
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return _matroska(head[:256], is_sound=stated.startswith("audio/"))
+    if head.startswith(b"OggS"):
+        return _OGV if _THEORA.search(head) or stated == "video/ogg" else _OGG
+    return _iso_media(head, stated)
+
+
+def _matroska(head: bytes, *, is_sound: bool) -> Pair:
+    if b"webm" in head:
+        return _WEBM_AUDIO if is_sound else _WEBM
+    return _MKA if is_sound else _MKV
+
+
+def _iso_media(head: bytes, stated: str) -> Pair | None:
+    at = 0
+    while (name := head[at + 4 : at + 8]) in _PADDING and (size := int.from_bytes(head[at : at + 4])) >= _BOX_HEADER:
+        at += size
+    if name == b"ftyp":
+        return _branded(head[at:], stated)
+    if name in _SEGMENTS:
+        return _mp4(stated)
+    if name in _OLD or (at and not name):
+        is_old = head[4:8] in _OLD | {b"wide"} and stated not in {_MP4[1], _M4A[1]}
+        return _MOV if is_old else _mp4(stated)
+    return None
+
+
+def _branded(box: bytes, stated: str) -> Pair:
+    size = int.from_bytes(box[:4])
+    major, others = box[8:12], {box[at : at + 4] for at in range(16, min(size, len(box)), 4)}
+    if major == b"qt  ":
+        return _MOV
+    if major in _SOUND_BRANDS:
+        return _M4A
+    for brands, kind in _IMAGE_BRANDS:
+        if major in brands - {b"mif1", b"msf1"}:
+            return kind
+    if major in {b"mif1", b"msf1"}:
+        return next(kind for brands, kind in _IMAGE_BRANDS if {major, *others} & brands)
+    return _mp4(stated)
+
+
+def _mp4(stated: str) -> Pair:
+    return _M4A if stated.startswith("audio/") else _MP4

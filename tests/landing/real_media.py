@@ -1,0 +1,50 @@
+"""Short files as real encoders write them."""
+
+from __future__ import annotations
+
+import io
+import math
+import random
+import struct
+from functools import cache
+
+import av
+
+RATE = 48_000
+
+
+@cache
+def sound(container: str, codec: str, **options: str) -> bytes:
+    """A second of a tone."""
+    file = io.BytesIO()
+    wave = struct.pack(f"<{RATE}h", *(int(8000 * math.sin(step / 20)) for step in range(RATE)))
+    with av.open(file, "w", format=container, options=options) as output:
+        stream = output.add_stream(codec, rate=RATE, layout="mono")
+        frame = av.AudioFrame("s16", "mono", RATE)
+        frame.sample_rate, frame.pts = RATE, 0
+        frame.planes[0].update(wave)
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+@cache
+def pictures(container: str, codec: str, frames: int = 3, **options: str) -> bytes:
+    """A short film, or one picture."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container, options=options) as output:
+        stream = output.add_stream(codec, rate=25, width=64, height=64, pix_fmt="yuv420p")
+        for number in range(frames):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([40 * number]) * plane.buffer_size)
+            frame.pts = number
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def quiet_pcm(seed: int, samples: int = 4096, *, big: bool = False) -> bytes:
+    """Sound without a header that begins with noise of a few steps around zero."""
+    dice = random.Random(seed)
+    return struct.pack(f"{'>' if big else '<'}{samples}h", *(dice.randint(-3, 3) for _ in range(samples)))
