@@ -16,16 +16,22 @@ from airflow.sdk import (
     RetryPolicy,
     conf,
 )
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferralError, TaskDeferralTimeout
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+)
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
-    from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 __all__ = [
     "NEVER_EXPIRE",
     "AirflowFailException",
+    "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
     "BaseOperator",
@@ -38,28 +44,17 @@ __all__ = [
     "asset_state_store",
     "conf",
     "get_async_connection",
-    "runs_inside",
-    "state_of_task",
+    "outer_task",
     "task_state_store",
 ]
 
 
-async def state_of_task(ti: Any) -> str | None:
-    """Ask Airflow from within a trigger which state a task instance is in; ``None`` if it is about to run again."""
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-    from asgiref.sync import sync_to_async
-
-    ask = sync_to_async(RuntimeTaskInstance.get_task_states)
-    states = await ask(dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index)
-    return next(iter(states.get(ti.run_id, {}).values()), None)
-
-
-def runs_inside(operator: BaseOperator, context: Context) -> BaseOperator | MappedOperator | None:
-    """Return the task inside which an operator is executed by hand; ``None`` if it is the task itself."""
+def outer_task(operator: BaseOperator, context: Context) -> str | None:
+    """Return the id of the task inside which an operator is executed by hand; ``None`` if it is the task itself."""
     task = context.get("task")
     if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
         return None
-    return task
+    return str(task.task_id)
 
 
 def task_state_store(context: Context) -> Any | None:

@@ -111,11 +111,20 @@ def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True)
     )
 
 
-def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, cost: float | None) -> EvoLinkError:
+def unfinished(
+    stop: Stop,
+    generation_id: str,
+    *,
+    waited: float,
+    conn_id: str,
+    cost: float | None,
+    retry_after: float | None = None,
+) -> EvoLinkError:
     """
     Put a wait that ended before its generation did into an error.
 
     :param waited: seconds since the submission.
+    :param retry_after: seconds after which EvoLink asked to be tried again, if it did.
     """
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
     text = (
@@ -125,16 +134,14 @@ def unfinished(stop: Stop, generation_id: str, *, waited: float, conn_id: str, c
         + (f" Last failure: {stop.detail}" if stop.detail else "")
     )
     kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
-    return kind(text, generation_id=generation_id)
+    return kind(text, generation_id=generation_id, retry_after=retry_after)
 
 
 def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str:
     """What to tell a person who has stopped a task: what goes on, what it costs, how to collect it."""
-    price = "" if cost is None else f" ({cost:g} credits reserved)"
     return (
-        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{price}. A retry or "
-        "a clear of this task goes on with it and submits nothing; "
-        f"{collecting(generation_id, conn_id)} collects it too."
+        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{reserved(cost)}. "
+        f"{how_to_collect(generation_id, conn_id)}"
     )
 
 
@@ -150,6 +157,19 @@ def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:
 def collecting(generation_id: str, conn_id: str) -> str:
     """The task that collects a generation, whoever submitted it, as a line of Python."""
     return f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
+
+
+def reserved(cost: float | None) -> str:
+    """What a generation may cost, to stand behind it in a sentence."""
+    return "" if cost is None else f" ({cost:g} credits reserved)"
+
+
+def how_to_collect(generation_id: str, conn_id: str) -> str:
+    """Who goes on with a generation after its task was stopped."""
+    return (
+        "A retry or a clear of this task goes on with it and submits nothing; "
+        f"{collecting(generation_id, conn_id)} collects it too."
+    )
 
 
 def _charge(seen: Generation, cost: float | None) -> str:

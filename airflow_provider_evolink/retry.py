@@ -40,15 +40,22 @@ class EvoLinkRetryPolicy(RetryPolicy):
         self,
         exception: BaseException,
         try_number: int,
-        max_tries: int,  # noqa: ARG002 - Airflow's interface
+        max_tries: int,
         context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
-        """Decide what follows a failure; of an error that is not of this package, the task's own settings do."""
+        """
+        Decide what follows a failure.
+
+        Of an error that is not of this package, the task's own settings decide. They do as well when no retry is left:
+        Airflow asks even then, and would log a retry that never comes.
+        """
         if not isinstance(exception, EvoLinkError):
             return RetryDecision.default()
         reason = _named(exception)
         if exception.permanent:
             return RetryDecision.fail(f"{reason}: a retry can't mend it")
+        if try_number > max_tries:
+            return RetryDecision.default()
         seconds = self.delay(exception, try_number, chance=random.random())
         return RetryDecision.retry(timedelta(seconds=seconds), f"{reason}: again in {seconds:.0f} s")
 
@@ -59,9 +66,9 @@ class EvoLinkRetryPolicy(RetryPolicy):
         :param try_number: of the try that has failed, from 1.
         :param chance: a random number from 0 to 1, so that tasks that failed together don't come back together.
         """
-        told = error.retry_after if isinstance(error, ApiError) else None
-        if told is not None:
-            return told * (1.0 + _JITTER * chance)
+        # A zero names no time: to come back at once would use up all retries within seconds.
+        if error.retry_after:
+            return error.retry_after * (1.0 + _JITTER * chance)
         advised = _ADVISED.get(error.code or "", 0.0) if isinstance(error, GenerationFailedError) else 0.0
         backed_off = max(self.first_delay, advised) * 2.0 ** min(try_number - 1, 16)
         return min(backed_off, self.longest_delay) * (1.0 - _JITTER * chance)

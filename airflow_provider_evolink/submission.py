@@ -36,6 +36,7 @@ from airflow_provider_evolink.decision import (
     decide,
 )
 from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record, account_digest, new_key
+from airflow_provider_evolink.patience import AGREEING_SECONDS
 from airflow_provider_evolink.sending import (
     PAUSE_SECONDS,
     LeaveOpen,
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 
 _ID_WRITES = 3
 _STEP_SECONDS = 0.2
-# A generation is believed gone when EvoLink did not know it at two looks at least so far apart.
-GONE_SECONDS = 120.0
 
 Send = Callable[["Request", str], "Submission"]
 
@@ -194,7 +193,7 @@ class Submitter:
             return None, known
         if known.missing_since is None:
             known = self.ledger.write(replace(known, missing_since=now))
-        is_gone = known.missing_since is not None and now - known.missing_since >= GONE_SECONDS
+        is_gone = known.missing_since is not None and now - known.missing_since >= AGREEING_SECONDS
         return (Gone() if is_gone else None), known
 
     def _submit(self, request: Request, intent: Record) -> Record:

@@ -3,43 +3,72 @@
 What the operators and the sensor share: waiting for a generation, deferred or not, and ending with its record.
 
 Waiting is the same in both modes: the trigger and the worker run the same poller. When it ends, whatever the reason,
-a worker reads the generation once more: an event may be old, and links do not travel through Airflow's database.
+a worker reads the generation once more: an event may be old, and links do not travel through Airflow's database. What
+is paid for is never given up for one read: see :mod:`~airflow_provider_evolink.patience`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow_provider_evolink import limits
 from airflow_provider_evolink.api import answers
-from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.pacing import EXPLICIT_FLOOR, Outcome, Stop, Watch, deferral_seconds
-from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, conf
+from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
+    EvoLinkError,
+    InvalidInputError,
+)
+from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch, deferral_seconds
+from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, outer_task
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook, async_settings
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
+from airflow_provider_evolink.patience import Refused, Unanswered, read_patiently, words
+from airflow_provider_evolink.reports import given_up, has_results, result_missing, unwatchable
 from airflow_provider_evolink.result import Origin, failure_of, record_of, unfinished
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_evolink.api.generation import Generation
     from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 
 GENERATION_ID_KEY = "generation_id"
-_LONGEST = timedelta(days=30).total_seconds()
+# How long a worker reads by itself before it hands the wait back to the triggerer and frees its slot.
+_WORKER_SECONDS = 60.0
+# Between two waits on a worker, should what ends them be contradicted each time.
+_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """What is waited for: a generation and where it comes from."""
+    """
+    What is waited for: a generation and where it comes from.
+
+    :param since: from when the timeout counts, in seconds since the epoch; ``None`` = from the submission.
+    """
 
     generation_id: str
     origin: Origin
     estimated_time: float | None = None
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """
+    The waiting has ended before the generation did, and has to go on.
+
+    :param failing_since: since when EvoLink can't be asked, in seconds since the epoch; ``None`` = it can.
+    """
+
+    waited: Waited
+    failing_since: float | None = None
 
 
 class WaitsForGeneration(BaseOperator):
@@ -47,7 +76,8 @@ class WaitsForGeneration(BaseOperator):
     Base of every operator that waits for a generation.
 
     :param evolink_conn_id: connection of type ``evolink``.
-    :param deferrable: wait in the triggerer, holding no worker slot.
+    :param deferrable: wait in the triggerer, holding no worker slot. An operator that another task executes by hand
+        waits on the worker all the same, and so does one whose trigger has failed.
     :param timeout: seconds (or a ``timedelta``) from the submission, over all tries, after which the task stops
         waiting; ``None`` = ``[evolink] default_timeout``, 30 minutes. The generation itself goes on: EvoLink has no
         way to cancel it.
@@ -73,21 +103,43 @@ class WaitsForGeneration(BaseOperator):
         self.timeout: Any = timeout
         self.poll_interval = poll_interval
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Finish on a worker what the trigger has seen the end of."""
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
+    ) -> dict[str, Any]:
+        """
+        Finish on a worker what the trigger has seen the end of.
+
+        :param event: the trigger's.
+        :param failing_since: since when workers could not read the generation, if the last one could not.
+        """
         with airflow_errors():
-            return self._end(context, self._waited(context, event), stop_of(event))
+            ended = self._end(context, self._waited(context, event), stop_of(event), failing_since)
+            return self._await(context, ended.waited, ended.failing_since) if isinstance(ended, GoOn) else ended
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> dict[str, Any]:
-        """Look once more when there was no event: no video is lost to a dead triggerer or a broken trigger."""
+        """Go on when there was no event: no video is lost to a dead triggerer or a broken trigger."""
         try:
             resumed: dict[str, Any] = super().resume_execution(next_method, next_kwargs, context)
             return resumed
-        except (TaskDeferralTimeout, TaskDeferralError) as error:
+        except TaskDeferralTimeout as error:
             self.log.warning("The deferral ended without an event (%s); looking once more.", error)
             return self.execute_complete(context, {"outcome": Outcome.DEADLINE.value})
+        except TaskDeferralError as error:
+            return self._without_trigger(context, error)
+
+    def _without_trigger(self, context: Context, error: TaskDeferralError) -> dict[str, Any]:
+        """Go on in this process after the trigger has failed: a new one might fail the same way, again and again."""
+        with airflow_errors():
+            waited = self._waited(context, None)
+            self.log.warning(
+                "The trigger has failed (%s). This worker reads generation %s itself, and waits for it if it goes on.",
+                error,
+                waited.generation_id,
+            )
+            ended = self._end(context, waited, Stop(Outcome.DEADLINE), None)
+            return self._await_here(context, ended.waited) if isinstance(ended, GoOn) else ended
 
     def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
         """Say again, after a resume, what was waited for."""
@@ -96,27 +148,28 @@ class WaitsForGeneration(BaseOperator):
     def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
         """Note that the generation has ended; ``record`` is there if it has a result."""
 
+    def _note_refusal(self, context: Context, refused: Refused) -> None:
+        """Note that EvoLink has refused, for minutes, to tell anything of the generation."""
+
     def _watch(self, waited: Waited) -> Watch:
-        """Put the limits together: Airflow itself forgets ``execution_timeout`` while a task is deferred."""
-        limits = [seconds_of("timeout", self.timeout) or default_timeout()]
-        if self.execution_timeout is not None:
-            limits.append(self.execution_timeout.total_seconds())
+        """
+        Put the limits together: Airflow itself forgets ``execution_timeout`` while a task is deferred.
+
+        :raises InvalidInputError: one of them makes no sense; the text names the argument or the option.
+        """
+        most = [limits.seconds_of("timeout", self.timeout) or limits.default_timeout()]
+        if self.execution_timeout:
+            most.append(self.execution_timeout.total_seconds())
         submitted_at = waited.origin.submitted_at
         return Watch(
             generation_id=waited.generation_id,
             submitted_at=submitted_at,
-            deadline=submitted_at + min(limits),
-            poll_interval=_checked_interval(self._interval()),
+            deadline=(submitted_at if waited.since is None else waited.since) + min(most),
+            poll_interval=limits.poll_interval(self.poll_interval),
             estimated_time=waited.estimated_time,
-            patience=conf.getfloat("evolink", "patience", fallback=600.0),
+            patience=limits.patience(),
             model=waited.origin.model,
         )
-
-    def _interval(self) -> float | None:
-        if self.poll_interval is not None:
-            return self.poll_interval
-        is_set = conf.get("evolink", "poll_interval", fallback=None)
-        return conf.getfloat("evolink", "poll_interval") if is_set else None
 
     def _trigger(self, waited: Waited) -> EvoLinkGenerationTrigger:
         from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
@@ -124,17 +177,38 @@ class WaitsForGeneration(BaseOperator):
         cost = waited.origin.credits_reserved
         return EvoLinkGenerationTrigger.watching(self._watch(waited), self.evolink_conn_id, credits_reserved=cost)
 
-    def _await(self, context: Context, waited: Waited) -> dict[str, Any]:
+    def _may_defer(self, context: Context) -> bool:
+        """Whether this task can be resumed: not if a task of another kind only executes this operator."""
+        return self.deferrable and outer_task(self, context) is None
+
+    def _await(self, context: Context, waited: Waited, failing_since: float | None = None) -> dict[str, Any]:
+        """Wait, in the triggerer where that can be, and end with the record."""
         context["ti"].xcom_push(key=RESULT_LINK_KEY, value="")
-        watch = self._watch(waited)
-        if self.deferrable:
-            seconds = deferral_seconds(watch, now=time.time())
-            self.defer(
-                trigger=self._trigger(waited),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=seconds),
-            )
-        return self._end(context, waited, self._wait_here(watch))
+        if self._may_defer(context):
+            self._defer(waited, failing_since)
+        return self._await_here(context, waited)
+
+    def _defer(self, waited: Waited, failing_since: float | None) -> NoReturn:
+        with self._said_what_is_paid(waited):
+            watch, trigger = self._watch(waited), self._trigger(waited)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            kwargs=None if failing_since is None else {"failing_since": failing_since},
+            timeout=timedelta(seconds=deferral_seconds(watch, now=time.time())),
+        )
+
+    def _await_here(self, context: Context, waited: Waited) -> dict[str, Any]:
+        if self.deferrable and (outer := outer_task(self, context)):
+            self.log.warning("Waiting on the worker: the task %s, which runs this one, can't resume it.", outer)
+        while True:
+            with self._said_what_is_paid(waited):
+                stop = self._wait_here(self._watch(waited))
+            ended = self._end(context, waited, stop, None)
+            if not isinstance(ended, GoOn):
+                return ended
+            waited = ended.waited
+            time.sleep(_PAUSE_SECONDS)
 
     def _wait_here(self, watch: Watch) -> Stop:
         from airflow_provider_evolink.api.client import run
@@ -148,27 +222,61 @@ class WaitsForGeneration(BaseOperator):
 
         return run(wait)
 
-    def _end(self, context: Context, waited: Waited, stop: Stop) -> dict[str, Any]:
-        has_time = self.deferrable and time.time() < self._watch(waited).deadline
-        try:
-            seen = EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
-        except EvoLinkError as error:
-            if stop.outcome is Outcome.UNREACHABLE and not error.permanent:
-                raise self._unfinished(stop, waited) from error
-            # Its end was seen just now, so that there is no such generation can't be the last word.
-            is_final_word = error.permanent and not isinstance(error, GenerationNotFoundError)
-            if is_final_word or not has_time or stop.outcome is not Outcome.FINAL:
-                raise
-            self.log.warning("%s It is waited for again.", error)
-            return self._await(context, waited)
+    def _end(self, context: Context, waited: Waited, stop: Stop, failing_since: float | None) -> dict[str, Any] | GoOn:
+        """Read what has become of the generation: it has ended, is waited for again, or out of time."""
+        with self._said_what_is_paid(waited):
+            watch = self._watch(waited)
+            may_go_on = time.time() < watch.deadline
+            seen = self._read(waited, self._worker_patience(context, watch, stop, failing_since))
+        match seen:
+            case Refused():
+                self._note_refusal(context, seen)
+                raise self._given_up(seen, waited)
+            case Unanswered(error, since):
+                since = since if failing_since is None else failing_since
+                is_endured = stop.outcome is Outcome.UNREACHABLE or time.time() - since >= watch.patience
+                if not is_endured:
+                    self.log.warning(
+                        "Generation %s can't be read (%s). It is waited for again.", waited.generation_id, words(error)
+                    )
+                    return GoOn(waited, since)
+                last = Stop(Outcome.UNREACHABLE, stop.status, stop.detail or words(error))
+                raise self._unfinished(last, waited, error.retry_after) from None
         waited = self._known_better(context, waited, seen)
         if seen.is_final:
             return self._conclude(context, waited, seen)
-        if has_time and stop.outcome is not Outcome.DEADLINE:
+        if may_go_on:
             # It was believed ended, unknown or out of reach, and is not.
-            return self._await(context, waited)
-        is_over = stop.outcome is Outcome.FINAL
-        raise self._unfinished(replace(stop, outcome=Outcome.DEADLINE) if is_over else stop, waited)
+            return GoOn(waited)
+        raise self._unfinished(Stop(Outcome.DEADLINE, seen.status), waited)
+
+    def _worker_patience(self, context: Context, watch: Watch, stop: Stop, failing_since: float | None) -> float:
+        """Seconds for which reads may fail in passing, here and now."""
+        now = time.time()
+        if stop.outcome is Outcome.UNREACHABLE:
+            return 0.0
+        left = watch.patience if failing_since is None else max(failing_since + watch.patience - now, 0.0)
+        return min(_WORKER_SECONDS, left) if self._may_defer(context) and now < watch.deadline else left
+
+    def _read(self, waited: Waited, patience: float) -> Generation | Refused | Unanswered:
+        def ask() -> Generation:
+            # A hook of its own: the connection may be mended meanwhile.
+            return EvoLinkHook(self.evolink_conn_id).get_generation(waited.generation_id)
+
+        return read_patiently(ask, patience=patience, log=self.log)
+
+    def _given_up(self, refused: Refused, waited: Waited) -> EvoLinkError:
+        cost = waited.origin.credits_reserved
+        return given_up(refused, waited.generation_id, cost=cost, may_submit=self._may_submit)
+
+    @contextmanager
+    def _said_what_is_paid(self, waited: Waited) -> Iterator[None]:
+        """Say of a setting that was broken after the payment that a generation is paid for."""
+        try:
+            yield
+        except (InvalidInputError, ConfigurationError) as error:
+            cost = waited.origin.credits_reserved
+            raise unwatchable(error, waited.generation_id, conn_id=self.evolink_conn_id, cost=cost) from None
 
     def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:  # noqa: ARG002
         """What is waited for, as a look at it has shown it."""
@@ -178,6 +286,9 @@ class WaitsForGeneration(BaseOperator):
         if seen.status != "completed":
             self._remember(context, waited, seen, None)
             raise failure_of(seen, cost=waited.origin.credits_reserved, may_submit=self._may_submit)
+        if not has_results(seen, waited.origin.model):
+            # Nothing is noted: a retry is to read it again.
+            raise result_missing(seen, cost=waited.origin.credits_reserved, conn_id=self.evolink_conn_id)
         record = record_of(seen, waited.origin, now=time.time())
         self._remember(context, waited, seen, record)
         self._hand_on(context, record)
@@ -187,21 +298,22 @@ class WaitsForGeneration(BaseOperator):
         links, used = record["results"], record["usage"]["credits_used"]
         context["ti"].xcom_push(key=RESULT_LINK_KEY, value=links[0] if links else "")
         self.log.info(
-            "Generation %s is %s: %d result(s), %s credits used. Its links die at %s.",
+            "Generation %s is %s: %d result(s), %s credits used.%s",
             record["generation_id"],
             record["status"],
             len(links),
             "unknown" if used is None else f"{used:g}",
-            record["expires_at"],
+            f" Its links die at {record['expires_at']}." if links else "",
         )
 
-    def _unfinished(self, stop: Stop, waited: Waited) -> EvoLinkError:
+    def _unfinished(self, stop: Stop, waited: Waited, retry_after: float | None = None) -> EvoLinkError:
         return unfinished(
             stop,
             waited.generation_id,
             waited=time.time() - waited.origin.submitted_at,
             conn_id=self.evolink_conn_id,
             cost=waited.origin.credits_reserved,
+            retry_after=retry_after,
         )
 
 
@@ -214,29 +326,3 @@ def stop_of(event: Mapping[str, Any] | None) -> Stop:
         outcome = Outcome.DEADLINE
     status, detail = (answers.clean(said.get(name), "") for name in ("status", "detail"))
     return Stop(outcome, status, detail)
-
-
-def default_timeout() -> float:
-    """Seconds from the submission for which is waited by default."""
-    return conf.getfloat("evolink", "default_timeout", fallback=1800.0)
-
-
-def seconds_of(name: str, value: object) -> float | None:
-    """
-    Read a duration.
-
-    :raises InvalidInputError: it is neither a positive number of seconds nor a ``timedelta``.
-    """
-    if value is None:
-        return None
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-        raise InvalidInputError(name, value, "more than 0 seconds and at most 30 days, as a number or a timedelta")
-    return float(seconds)
-
-
-def _checked_interval(value: object) -> float | None:
-    seconds = seconds_of("poll_interval", value)
-    if seconds is not None and seconds < EXPLICIT_FLOOR:
-        raise InvalidInputError("poll_interval", value, f"at least {EXPLICIT_FLOOR:g}, or None")
-    return seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,10 +62,35 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield server
 
 
+class LeapingTime:
+    """A clock that leaps where a worker would sleep."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time() + sum(self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        """Leap."""
+        self.slept.append(seconds)
+
+
+@pytest.fixture
+def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
+    """The clock of the workers, which wait for no time to pass between two reads."""
+    clock = LeapingTime()
+    for module in ("patience", "waiting", "sensors.evolink"):
+        monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
+    monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
+    return clock
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test ask more often than EvoLink may be asked, every 50 ms, and without the random start."""
     monkeypatch.setattr("airflow_provider_evolink.wheel.SLOT_SECONDS", 0.05)
-    for module in ("api.pacing", "waiting"):
+    for module in ("api.pacing", "limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.poller.random", SimpleNamespace(random=lambda: 0.0))

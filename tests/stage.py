@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -64,7 +65,12 @@ class TaskInstance:
     map_index: int = -1
     try_number: int = 1
     max_tries: int = 0
+    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
     xcoms: dict[str, Any] = field(default_factory=dict)
+
+    def get_first_reschedule_date(self, context: Any) -> datetime | None:
+        """When the first of several reschedules began; here the start of the try stays the same."""
+        return None
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep a value for others."""
@@ -105,6 +111,7 @@ class Stage:
     def retry(self, operator: BaseOperator) -> Any:
         """Run the next try, after a failure."""
         self.ti.try_number += 1
+        self.ti.start_date = datetime.now(UTC)
         self.ti.xcoms.clear()
         return self.play(operator)
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, RetryAction
+from airflow.sdk import DAG, RetryAction, RetryDecision
 from airflow.serialization.serialized_objects import DagSerialization
 
 from airflow_provider_evolink.api import errors
@@ -43,6 +43,9 @@ def failed(code: str) -> errors.GenerationFailedError:
         (failed("of a later day"), 1, 0.0, 30.0),
         (errors.ConnectionLostError("lost"), 1, 0.0, 30.0),
         (errors.SubmissionUnknownError("lost"), 1, 0.0, 30.0),
+        (errors.ServerError("503", status=503, retry_after=0.0), 2, 0.0, 60.0),
+        (errors.SubmissionUnknownError("lost", retry_after=120.0), 1, 0.0, 120.0),
+        (errors.PollingFailedError("down", retry_after=40.0), 3, 0.0, 40.0),
         (errors.LandingError("half"), 2, 0.0, 60.0),
     ],
 )
@@ -61,7 +64,7 @@ def test_what_can_help_is_tried(kind: type[errors.EvoLinkError]) -> None:
     """Each failure that a retry can't mend ends them, and every other is retried."""
     error = kind.__new__(kind)
     errors.EvoLinkError.__init__(error, "text of EvoLink's")
-    error.__dict__.update(code="some_code", retry_after=None)
+    error.__dict__.update(code="some_code")
 
     decision = POLICY.evaluate(error, 1, 3)
 
@@ -75,6 +78,19 @@ def test_what_can_help_is_tried(kind: type[errors.EvoLinkError]) -> None:
 def test_what_is_not_ours_is_left_alone(error: BaseException) -> None:
     """Errors of the user's own code follow the task's own settings."""
     assert POLICY.evaluate(error, 1, 3).action is RetryAction.DEFAULT
+
+
+@pytest.mark.parametrize(("try_number", "max_tries"), [(1, 0), (4, 3), (9, 3)])
+def test_no_retry_is_promised_after_the_last_try(try_number: int, max_tries: int) -> None:
+    """Airflow asks even when no retry is left, so nothing is said of one; a hopeless error is still named."""
+    assert POLICY.evaluate(PLAIN, try_number, max_tries) == RetryDecision.default()
+    denied = errors.AccessDeniedError("403", status=403)
+    assert POLICY.evaluate(denied, try_number, max_tries).action is RetryAction.FAIL
+
+
+def test_the_last_retry_is_promised() -> None:
+    """Airflow's ``max_tries`` counts retries: after the third try there is a fourth if it is 3."""
+    assert POLICY.evaluate(PLAIN, 3, 3).action is RetryAction.RETRY
 
 
 @pytest.mark.parametrize("given", [{"first_delay": 0}, {"first_delay": 700}, {"longest_delay": timedelta(seconds=5)}])

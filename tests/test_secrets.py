@@ -120,7 +120,8 @@ def test_when_evolink_echoes_the_key(
 
 def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Stage) -> None:
     """Nor does an answer of any shape bring it into XCom."""
-    made = {"id": "task-unified-1-echo", "status": "completed", "result_data": {"voice": emulator.api_key}}
+    made: dict[str, Any] = {"id": "task-unified-1-echo", "status": "completed", "result_data": {"voice": emulator.api_key}}
+    made["results"] = ["https://media.example.com/voice.wav"]
     task = EvoLinkGenerationSensor(task_id="task", generation_id="task-unified-1-echo")
     with serving(always(made)) as server, pytest.MonkeyPatch.context() as patch:
         connection = emulator.airflow_connection.replace(emulator.url, server.url)

@@ -15,8 +15,9 @@ from airflow_provider_evolink.api.generation import Generation, Submission, Usag
 from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.decision import Policy
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record
+from airflow_provider_evolink.patience import AGREEING_SECONDS
 from airflow_provider_evolink.result import Origin, record_of
-from airflow_provider_evolink.submission import GONE_SECONDS, Brought, Submitter
+from airflow_provider_evolink.submission import Brought, Submitter
 from tests import hostile
 from tests.stage import FailingStore, Store
 
@@ -385,7 +386,7 @@ def test_two_answers_minutes_apart_make_it_gone() -> None:
 
     first = desk.settle()
     assert desk.settle().phase == Phase.SUBMITTED
-    Ledger(store, None).write(replace(first, missing_since=(first.missing_since or 0) - GONE_SECONDS))
+    Ledger(store, None).write(replace(first, missing_since=(first.missing_since or 0) - AGREEING_SECONDS))
 
     with pytest.raises(errors.GenerationLostError):
         desk.settle()

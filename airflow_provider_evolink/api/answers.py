@@ -104,7 +104,11 @@ def decode(answer: Answer, question: Question, *, secret: str, now: datetime) ->
     error = _error_object(value)
     is_foreign = error is None and answer.status != 429 and answer.status < 500
     if 200 <= answer.status < 400 or is_foreign:
-        raise MalformedAnswerError(_malformed_text(answer, question, secret), generation_id=question.generation_id)
+        raise MalformedAnswerError(
+            _malformed_text(answer, question, secret),
+            generation_id=question.generation_id,
+            retry_after=retry_after(answer.headers, now),
+        )
     raise _api_error(answer, question, error, secret, now)
 
 
@@ -219,8 +223,13 @@ def _text(
     said = " ".join(part for part in named if part) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
     stop = "" if f"{said}{reference}".endswith(".") else "."
-    cost = question.cost_in_doubt if kind is ServerError else question.cost
-    return f"EvoLink answered {question.what} with {said}{reference}{stop} {cost} {_ADVICE[kind]}"
+    return f"EvoLink answered {question.what} with {said}{reference}{stop} {_cost(question, kind)} {_ADVICE[kind]}"
+
+
+def _cost(question: Question, kind: type[ApiError]) -> str:
+    if kind is GenerationNotFoundError:
+        return "Asking costs nothing."
+    return question.cost_in_doubt if kind is ServerError else question.cost
 
 
 def _malformed_text(answer: Answer, question: Question, secret: str) -> str:

@@ -31,6 +31,8 @@ _MEDIA_WORDS = {
     **dict.fromkeys(("image", "photo"), "image"),
     **dict.fromkeys(("audio", "voice", "tts", "music", "song", "speech"), "audio"),
 }
+# Their result is an id for later requests (documented).
+_WITHOUT_FILES = frozenset({"kling-custom-element", "suno-persona", "voice-enrollment"})
 _SHORTEST_LINK_LIFE = timedelta(hours=24)
 
 
@@ -70,6 +72,11 @@ def link_life(name: str) -> timedelta:
     """Return how long a model's result links live; 24 h, the shortest documented, where that is not known."""
     model = find(name)
     return model.link_life if model else _SHORTEST_LINK_LIFE
+
+
+def makes_files(name: str) -> bool:
+    """Tell whether a model's results are files; true where that is not known."""
+    return name not in _WITHOUT_FILES
 
 
 def endpoint_for(name: str, media_type: str | None = None) -> str:

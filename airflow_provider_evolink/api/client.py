@@ -32,6 +32,7 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
 from airflow_provider_evolink.api.over_httpx import HttpxCarrier
+from airflow_provider_evolink.api.prompt_loop import PromptLoop
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transport import Call, Carrier, Wire
 
@@ -191,15 +192,20 @@ def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
     Run an operation of the client to its end, from code that is not asynchronous.
 
     :param operation: makes the coroutine; it runs in an event loop of its own, in another thread if this one
-        already has a running loop.
+        already has a running loop. It ends with the operation, even if a name look-up that was given up still hangs.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(operation())
+        return _run(operation)
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, thread_name_prefix="evolink") as pool:
-        return pool.submit(context.run, asyncio.run, operation()).result()
+        return pool.submit(context.run, _run, operation).result()
+
+
+def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with asyncio.Runner(loop_factory=PromptLoop) as runner:
+        return runner.run(operation())
 
 
 def _check_id(generation_id: str) -> None:
@@ -209,5 +215,5 @@ def _check_id(generation_id: str) -> None:
 
 def _pause(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    told = error.retry_after if isinstance(error, RateLimitedError | ServerError) else None
+    told = error.retry_after if isinstance(error, EvoLinkError) else None
     return told if told is not None else _BACK_OFF(state)

@@ -29,6 +29,7 @@ What can go wrong, by what the caller must do about it.
     │   └── GenerationCancelledError    it was cancelled at EvoLink
     ├── GenerationTimeoutError     not finished in time; it goes on at EvoLink
     ├── PollingFailedError         EvoLink could not be asked for too long; it goes on
+    ├── ResultMissingError         completed and charged, and no link to what was made
     └── LandingError               the result is there, but could not be saved
         ├── ResultExpiredError     its link has died
         ├── ResultCorruptError     the bytes are not the media that was promised
@@ -60,10 +61,12 @@ class EvoLinkError(Exception):
 
     :param message: what happened, what it cost and what a retry will do.
     :param generation_id: the generation concerned, if there is one.
-    :param retry_after: seconds after which the server asks to try again, if it does.
+    :param retry_after: seconds after which the server asked to be tried again, if it did.
     """
 
     permanent: ClassVar[bool] = False
+    generation_id: str | None = None
+    retry_after: float | None = None
 
     def __init__(self, message: str, *, generation_id: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -239,6 +242,14 @@ class GenerationTimeoutError(EvoLinkError):
 
 class PollingFailedError(EvoLinkError):
     """EvoLink could not be asked for too long; the generation goes on. A retry asks again."""
+
+
+class ResultMissingError(EvoLinkError):
+    """
+    EvoLink completed a generation whose answer has no link to a result.
+
+    It stays paid for. A retry reads it again, since a later answer may have the links, and submits nothing.
+    """
 
 
 class LandingError(EvoLinkError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
     EvoLinkError,
+    GenerationNotFoundError,
     InvalidInputError,
     StaleRequestError,
     UnreadableInputError,
@@ -24,6 +25,7 @@ from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.inputs import read_image
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
 from airflow_provider_evolink.operators.task_ledger import ledger_name, open_ledger, with_ledger_asset
+from airflow_provider_evolink.patience import Refused
 from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
@@ -147,13 +149,13 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         ti = context["ti"]
         try:
             request = self._request()
+            self._check_waiting()
         except (UnreadableInputError, ConnectionError, TimeoutError) as error:
             return self._submitter(context).go_on(known, error, max_tries=ti.max_tries)
         except InvalidInputError as error:
             raise self._with_facts(error, known) from None
         for warning in request.warnings:
             self.log.warning("%s", warning)
-        self._check_waiting()
         return self._submitter(context).settle(
             known,
             request,
@@ -216,10 +218,20 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
     def _hand_over(self, context: Context, record: Record) -> None:
         """Note that the task succeeds without waiting: a clear is one of a finished task then."""
+        handed_over = replace(record, handed_over=True, max_tries=context["ti"].max_tries)
+        self._note(context, handed_over, 'A clear with on_clear="resubmit" will go on with this generation.')
+
+    def _note_refusal(self, context: Context, refused: Refused) -> None:
+        """What was missing for minutes is gone for the next try: a clear that may buy again need not wait for it."""
+        if isinstance(refused.error, GenerationNotFoundError):
+            missing = replace(self._recorded(context, None), missing_since=time.time() - refused.seconds)
+            self._note(context, missing, "The next try looks for it again.")
+
+    def _note(self, context: Context, record: Record, otherwise: str) -> None:
         try:
-            self._ledger(context).write(replace(record, handed_over=True, max_tries=context["ti"].max_tries))
+            self._ledger(context).write(record)
         except LedgerError as error:
-            self.log.warning('%s A clear with on_clear="resubmit" will go on with this generation.', error)
+            self.log.warning("%s %s", error, otherwise)
 
     def _recorded(self, context: Context, generation_id: str | None) -> Record:
         """The record of a generation that is there; what the ledger failed to note of it is added."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 from airflow_provider_evolink.api.errors import ConfigurationError
-from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, runs_inside, task_state_store
+from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, outer_task, task_state_store
 from airflow_provider_evolink.ledger import KEY, Ledger
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def ledger_name(operator: BaseOperator, context: Context) -> str:
     A task has one. An operator that is executed by hand inside another task has one for each call, counted within the
     try: a later try that makes the same calls in the same order finds what the earlier one has paid for.
     """
-    if runs_inside(operator, context) is None:
+    if outer_task(operator, context) is None:
         return KEY
     ti = context["ti"]
     _, calls = _calls.setdefault(id(ti), (ti, Counter()))

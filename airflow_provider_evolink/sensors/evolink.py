@@ -12,24 +12,23 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 
 from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.generation import is_generation_id, submission_time
+from airflow_provider_evolink.api.generation import Generation, is_generation_id, submission_time
 from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE, Outcome, Stop
-from airflow_provider_evolink.compat import AirflowSkipException, BaseSensorOperator
-from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
-from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.result import Origin
-from airflow_provider_evolink.waiting import (
-    GENERATION_ID_KEY,
-    Waited,
-    WaitsForGeneration,
-    default_timeout,
-    seconds_of,
+from airflow_provider_evolink.compat import (
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    TaskDeferralError,
+    outer_task,
 )
+from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
+from airflow_provider_evolink.limits import default_timeout, seconds_of
+from airflow_provider_evolink.patience import Refused, words
+from airflow_provider_evolink.result import Origin
+from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
-
-    from airflow_provider_evolink.api.generation import Generation
 
 
 class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
@@ -40,8 +39,8 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
     A retry looks again. With ``deferrable=False``, ``mode="reschedule"`` frees the worker between two looks.
 
     :param generation_id: the generation's id, or a record that holds one (templated).
-    :param timeout: seconds (or a ``timedelta``) from the generation's submission; ``None`` = 30 minutes. A generation
-        that has ended is collected however old it is.
+    :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
+        ``[evolink] default_timeout``, 30 minutes. However old the generation is, it is waited for that long.
     :return: the record that :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns.
     :raises EvoLinkFailException: EvoLink does not know the generation, or it failed for good.
     :raises GenerationTimeoutError: it has not ended in time; a retry looks again.
@@ -68,48 +67,80 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
     def execute(self, context: Context) -> Any:
         """Look once, and wait if the generation has not ended."""
         with self._softly(), airflow_errors():
-            if not self.deferrable and self.mode == "reschedule":
-                return super().execute(context)
-            try:
-                seen = self._look(context)
-            except GenerationNotFoundError:
-                if not self._is_young():
-                    raise
-                return self._await(context, self._waited(context, None))
-            waited = self._known_better(context, self._waited(context, None), seen)
-            return self._conclude(context, waited, seen) if seen.is_final else self._await(context, waited)
+            if self._reschedules(context):
+                return self._rescheduled(context)
+            waited = self._waited(context, None)
+            match self._read(waited, patience=0.0):
+                case Generation() as seen:
+                    waited = self._known_better(context, waited, seen)
+                    return self._conclude(context, waited, seen) if seen.is_final else self._await(context, waited)
+                case Refused() as refused if not self._is_young(refused):
+                    raise self._given_up(refused, waited)
+            return self._await(context, waited)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; a look that fails in passing counts as not yet."""
         with self._softly(), airflow_errors():
             return self._poked(context)
 
-    def _poked(self, context: Context) -> PokeReturnValue | bool:
+    def _reschedules(self, context: Context) -> bool:
+        return not self.deferrable and self.mode == "reschedule" and outer_task(self, context) is None
+
+    def _rescheduled(self, context: Context) -> Any:
         try:
-            seen = self._look(context)
-        except EvoLinkError as error:
-            if error.permanent and not (isinstance(error, GenerationNotFoundError) and self._is_young()):
-                raise
-            self.log.warning("%s", error)
+            return super().execute(context)
+        except AirflowSensorTimeout:
+            # Airflow's own text says nothing of the generation.
+            raise self._unfinished(Stop(Outcome.DEADLINE), self._waited(context, None)) from None
+
+    def _poked(self, context: Context) -> PokeReturnValue | bool:
+        waited = self._waited(context, None)
+        seen = self._read(waited, patience=0.0)
+        if isinstance(seen, Refused) and not self._is_young(seen):
+            raise self._given_up(seen, waited)
+        is_late = time.time() >= self._watch(waited).deadline
+        if not isinstance(seen, Generation):
+            self.log.warning("Generation %s can't be read (%s).", waited.generation_id, words(seen.error))
+            if is_late:
+                raise self._unfinished(
+                    Stop(Outcome.UNREACHABLE, None, words(seen.error)), waited, seen.error.retry_after
+                )
             return False
-        waited = self._known_better(context, self._waited(context, None), seen)
+        waited = self._known_better(context, waited, seen)
         if seen.is_final:
             return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waited, seen))
         self.log.info("Generation %s: %s, %s %%.", seen.id, seen.status, seen.progress or 0)
-        if time.time() >= self._watch(waited).deadline:
+        if is_late:
             raise self._unfinished(Stop(Outcome.DEADLINE, seen.status), waited)
         return False
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
+    ) -> dict[str, Any]:
         """Finish on a worker what the trigger has seen the end of."""
         with self._softly():
-            return super().execute_complete(context, event)
+            return super().execute_complete(context, event, failing_since)
+
+    def _without_trigger(self, context: Context, error: TaskDeferralError) -> dict[str, Any]:
+        with self._softly():
+            return super()._without_trigger(context, error)
 
     def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:  # noqa: ARG002
         submitted_at = submission_time(self._id()) or time.time()
-        return Waited(self._id(), Origin(submitted_at=submitted_at, try_number=context["ti"].try_number))
+        origin = Origin(submitted_at=submitted_at, try_number=context["ti"].try_number)
+        return Waited(self._id(), origin, since=self._started_at(context))
+
+    def _started_at(self, context: Context) -> float:
+        """When this try began: Airflow keeps that over a deferral, and the first of several reschedules."""
+        ti = context["ti"]
+        if outer_task(self, context) is not None:
+            return time.time()
+        first = ti.get_first_reschedule_date(context) if self._reschedules(context) else None
+        started_at: float = (first or ti.start_date).timestamp()
+        return started_at
 
     def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:
+        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=seen.id)
         origin = Origin(
             submitted_at=min(seen.created or waited.origin.submitted_at, time.time()),
             model=seen.model,
@@ -117,16 +148,12 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
             billing_rule=seen.usage.billing_rule,
             try_number=context["ti"].try_number,
         )
-        return Waited(seen.id, origin, seen.estimated_time)
+        return Waited(seen.id, origin, seen.estimated_time, waited.since)
 
-    def _is_young(self) -> bool:
+    def _is_young(self, refused: Refused) -> bool:
         """Whether EvoLink may not know the generation yet."""
-        return time.time() - (submission_time(self._id()) or 0.0) < NOT_FOUND_GRACE
-
-    def _look(self, context: Context) -> Generation:
-        seen = EvoLinkHook(self.evolink_conn_id).get_generation(self._id())
-        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=seen.id)
-        return seen
+        age = time.time() - (submission_time(self._id()) or 0.0)
+        return isinstance(refused.error, GenerationNotFoundError) and age < NOT_FOUND_GRACE
 
     def _id(self) -> str:
         given = self.generation_id

@@ -12,19 +12,15 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
-from airflow_provider_evolink.compat import state_of_task
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.poller import shared_poller
-from airflow_provider_evolink.result import left_running
+from airflow_provider_evolink.reports import left_alone
 
 # A worker's end is noticed up to 5 s after its task has deferred. A task that is resumed before that is taken for
 # crashed (apache/airflow#71580), so no event may come sooner. Outside a triggerer there is nothing to wait for.
 _SETTLED_SECONDS = 6.0
-# Airflow calls on_kill also when a trigger moves to another triggerer (apache/airflow#73454) and when its task is
-# cleared; only in these states has a person, or the run's end, ended the waiting for good.
-_ENDED_STATES = frozenset({"failed", "success", "skipped", "removed"})
-_STATE_SECONDS = 10.0
 
 
 class EvoLinkGenerationTrigger(BaseTrigger):
@@ -64,7 +60,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.evolink_conn_id = evolink_conn_id
         self.credits_reserved = credits_reserved
-        self._has_ended = False
+        self._has_failed = False
         self.watch = Watch(
             generation_id=generation_id,
             submitted_at=submitted_at,
@@ -94,21 +90,23 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
         stop = await poller.wait(self.watch, self._tell)
-        self._has_ended = stop.outcome is Outcome.FINAL
+        self._has_failed = stop.outcome is Outcome.FINAL and stop.status != COMPLETED
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
         yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Say in the task's log what goes on and costs, if its waiting was ended for good; nothing is cancelled."""
-        if self._has_ended:
-            # Nothing goes on; and if the task was cleared, its next try may have succeeded before Airflow answers.
+        """
+        Say in the task's log what stays paid for and how to collect it; nothing is cancelled.
+
+        Airflow 3.3 calls this also when a trigger moves to another triggerer (apache/airflow#73454), and a look-up of
+        the task's state takes its first caller longer than Airflow waits: so what is said holds in every case.
+        """
+        if self._has_failed:
+            # There is nothing to collect.
             return
-        async with asyncio.timeout(_STATE_SECONDS):
-            state = await state_of_task(self.task_instance)
-        if state in _ENDED_STATES:
-            left = left_running(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
-            self.log.warning("The task is %s now and waits no longer. %s", state, left)
+        text = left_alone(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
+        self.log.warning("%s", text)
 
     def _tell(self, news: str) -> None:
         self.log.info("Generation %s: %s.", self.watch.generation_id, news)

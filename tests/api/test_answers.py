@@ -249,3 +249,22 @@ def test_texts_from_outside_are_one_short_line() -> None:
     assert "\n" not in cleaned
     assert "\x1b" not in cleaned
     assert len(cleaned) <= 501
+
+
+def test_a_page_that_is_not_evolinks_may_say_when_to_come_back() -> None:
+    """A gateway's ``Retry-After`` survives, though its answer is none."""
+    answer = Answer(403, {"retry-after": "20", "content-type": "text/html"}, b"<html>wait</html>")
+
+    with pytest.raises(errors.MalformedAnswerError) as caught:
+        decode(answer, Question("the question", "Asking costs nothing."), secret="", now=NOW)
+    assert caught.value.retry_after == 20
+
+
+def test_a_generation_that_is_not_there_does_not_go_on() -> None:
+    """The text of a 404 does not say that the generation goes on at EvoLink."""
+    question = Question("the question for generation x", "The generation goes on at EvoLink.", "task-unified-1")
+    answer = Answer(404, {}, b'{"error": {"code": "task_not_found", "message": "No such task."}}')
+
+    with pytest.raises(errors.GenerationNotFoundError) as caught:
+        decode(answer, question, secret="", now=NOW)
+    assert "goes on" not in str(caught.value)

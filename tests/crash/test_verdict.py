@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_evolink.reports import left_alone
 from tests.crash.table import Row, table
-from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, untraceable
+from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, says_what_is_paid, untraceable
 
 ID, KEY, DIGEST, FILE = "task-unified-1-abcdefgh", "airflow-0123456789", "5ha", "/landed/0.mp4"
 GOOD = Facts(
@@ -87,6 +88,14 @@ def test_a_log_says_whether_the_task_was_stopped() -> None:
     """Only the generation's own line counts, not that EvoLink was out of reach for a time."""
     assert not says_stopped(replace(GOOD, log=f"{ID}: could not be read. The generation goes on at EvoLink"))
     assert says_stopped(replace(GOOD, log=f"Told to stop. Generation {ID} goes on at EvoLink, which can't cancel it"))
+
+
+def test_a_log_says_what_stays_paid_for() -> None:
+    """What a trigger says when it is stopped is found by the id, and is no word of a stopped task."""
+    said = replace(GOOD, log=left_alone(ID, "evolink_default", cost=68.0))
+    assert says_what_is_paid(said)
+    assert not says_stopped(said)
+    assert not says_what_is_paid(GOOD)
 
 
 def test_a_stopped_run_must_be_traceable() -> None:

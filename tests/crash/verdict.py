@@ -65,8 +65,15 @@ def complaints_about_a_stop(facts: Facts) -> list[str]:
 
 
 def says_stopped(facts: Facts) -> bool:
-    """Whether the log says that the task was ended while EvoLink goes on with its generation."""
-    return any(f"{one['id']} goes on at EvoLink" in facts.log for one in facts.generations)
+    """Whether the log says that the task was told to stop while EvoLink goes on with its generation."""
+    return any(f"Told to stop. Generation {one['id']}" in facts.log for one in facts.generations)
+
+
+def says_what_is_paid(facts: Facts) -> bool:
+    """Whether the log of a trigger that was stopped says that the generation stays paid for."""
+    return any(
+        f"generation {one['id']} can't be cancelled and stays paid for" in facts.log for one in facts.generations
+    )
 
 
 def untraceable(facts: Facts) -> list[str]:

@@ -11,7 +11,7 @@ from tests.crash.points import DEFERRED, Point
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 from tests.crash.table import Row
-from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, untraceable
+from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, says_what_is_paid, untraceable
 from tests.crash.victims import Victim
 from tests.s3 import S3
 
@@ -74,7 +74,7 @@ def _by_victim(runs: Mapping[Cell, Run]) -> dict[Victim, list[Run]]:
 def _clear_stopped(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, list[str]]:
     """Clear what a person has stopped, as who wants the result would; return what could not have been found."""
     stopped = {cell: run for cell, run in runs.items() if cell[1].stops}
-    # A trigger that is told to end asks what became of its task; the clear would change the answer.
+    # What a trigger says when it is told to end belongs into the log of the try that was stopped.
     _wait(stack, list(stopped.values()), Run.trigger_has_left, _RECOVERY_SECONDS)
     lost = {cell: untraceable(run.facts()) for cell, run in stopped.items()}
     for run in stopped.values():
@@ -120,6 +120,6 @@ def _judge(cell: Cell, facts: Facts) -> list[str]:
     found = complaints_about_a_stop(facts) if point.would_rather_stop else complaints(facts)
     if victim.moves and not point.on_worker and says_stopped(facts):
         found.append("the log says that the task was stopped, which it was not")
-    if victim.stops and point is DEFERRED and not says_stopped(facts):
-        found.append("the log does not say what goes on, though the task was stopped")
+    if victim.stops and point is DEFERRED and not says_what_is_paid(facts):
+        found.append("the log does not say what stays paid for, though the task was stopped")
     return found

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSensorTimeout, AirflowSkipException, TaskDeferred
 
 from airflow_provider_evolink.api.errors import GenerationTimeoutError, PollingFailedError
@@ -14,6 +15,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
+from tests.conftest import LeapingTime
 from tests.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -65,7 +67,6 @@ def sensor(generation: Any, mode: str = "deferred", **kwargs: Any) -> EvoLinkGen
 
 def play(stage: Stage, task: EvoLinkGenerationSensor) -> Any:
     """Run a try to its end, however often the sensor asks to be scheduled again."""
-    stage.ti.get_first_reschedule_date = lambda _: None  # type: ignore[attr-defined]
     for _ in range(200):
         try:
             return stage.play(task)
@@ -127,11 +128,34 @@ def test_what_is_no_id(emulator: EmulatorHandle, stage: Stage, given: Any) -> No
 
 
 @EVERY_MODE
-def test_not_known(emulator: EmulatorHandle, stage: Stage, mode: str) -> None:
-    """A generation of another account ends the task at once, with EvoLink's words."""
-    with pytest.raises(EvoLinkFailException, match=r"task-unified-1-unknown .*404 task_not_found"):
+def test_not_known(emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, mode: str) -> None:
+    """A generation of another account ends the task with EvoLink's words, as soon as they can be believed."""
+    with pytest.raises(EvoLinkFailException, match=r"task-unified-1-unknown .*404 task_not_found.* the same answer"):
         play(stage, sensor("task-unified-1-unknown", mode))
-    assert emulator.control.state()["requests"]["total"] == 1
+    assert 3 <= emulator.control.state()["requests"]["total"] <= 10
+    assert 100 <= sum(leaping.slept) <= 150
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("fault", ["vanished", "refused"])
+def test_a_stray_refusal_is_not_believed(
+    emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, record: dict[str, Any], mode: str, fault: str
+) -> None:
+    """One 404 or 403 at the first look does not end the wait for a generation that somebody has paid for."""
+    emulator.control.advance(100_000)
+    emulator.control.inject(fault, on="read")
+
+    assert play(stage, sensor(record["generation_id"], mode))["status"] == "completed"
+
+
+@EVERY_MODE
+def test_an_outage_at_the_first_look_is_endured(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
+) -> None:
+    """EvoLink's own seconds of trouble, at the first look of all, cost no try."""
+    emulator.control.inject("server_error", on="read", times=5, status=503)
+
+    assert play(stage, sensor(record["generation_id"], mode))["status"] == "completed"
 
 
 @EVERY_MODE
@@ -181,13 +205,21 @@ def test_not_finished_in_time(emulator: EmulatorHandle, stage: Stage, record: di
 @pytest.mark.parametrize("why", ["not known", "failed", "late"])
 @pytest.mark.parametrize("switch", ["soft_fail", "never_fail"])
 def test_soft_fail(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], mode: str, why: str, switch: str
+    emulator: EmulatorHandle,
+    stage: Stage,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+    mode: str,
+    why: str,
+    switch: str,
 ) -> None:
     """With ``soft_fail`` or ``never_fail`` the task is skipped instead, and its log still says why."""
     if why == "failed":
         emulator.control.inject("moderation", on="submit")
     if why == "late":
         emulator.control.run_at(0.1)
+    if why == "not known":
+        request.getfixturevalue("leaping")
     made = "task-unified-1-unknown" if why == "not known" else submitted()["generation_id"]
 
     with pytest.raises(AirflowSkipException):
@@ -226,6 +258,94 @@ def test_patience_ends(
     assert task.resume_execution("execute_complete", {"event": event}, stage.context)["status"] == "completed"
 
 
+@EVERY_MODE
+def test_an_old_generation_that_goes_on_is_waited_for(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
+) -> None:
+    """The line that every timeout error prints waits, however long ago the generation was submitted."""
+    emulator.control.inject("stall", on="submit")
+    stalled = submitted()["generation_id"]
+    emulator.control.advance(3 * 3600)
+
+    task = sensor(stalled, mode, timeout=None if mode == "deferred" else 1)
+    with pytest.raises((TaskDeferred, AirflowRescheduleException, GenerationTimeoutError)) as caught:
+        task.execute(stage.context)
+
+    if mode == "deferred":
+        assert isinstance(caught.value, TaskDeferred)
+        assert caught.value.trigger.watch.deadline == stage.ti.start_date.timestamp() + 1800
+    elif mode == "reschedule":
+        assert isinstance(caught.value, AirflowRescheduleException)
+    else:
+        assert emulator.control.state()["requests"]["read"] > 3
+
+
+def test_the_time_is_that_of_the_try_over_its_deferrals(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
+) -> None:
+    """A resume, and a wait that goes on after it, keep the deadline; a retry gets a new one."""
+    emulator.control.run_at(0.1)
+    task = sensor(record["generation_id"], timeout=600)
+    with pytest.raises(TaskDeferred) as first:
+        task.execute(stage.context)
+    with pytest.raises(TaskDeferred) as second:
+        task.execute_complete(stage.context, {"outcome": "unreachable"})
+    assert second.value.trigger.watch.deadline == first.value.trigger.watch.deadline
+
+    stage.ti.start_date += timedelta(seconds=900)
+    with pytest.raises(TaskDeferred) as retried:
+        task.execute(stage.context)
+    assert retried.value.trigger.watch.deadline == first.value.trigger.watch.deadline + 900
+
+
+def test_airflows_own_timeout_says_what_ours_does(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should Airflow's clock be ahead of ours between two looks, the error still has the facts, and is retried."""
+    emulator.control.run_at(0.1)
+    task = sensor(record["generation_id"], "reschedule", timeout=5)
+    monkeypatch.setattr(stage.ti, "get_first_reschedule_date", lambda _: datetime.now(UTC) - timedelta(seconds=9))
+    monkeypatch.setattr(task, "_started_at", lambda _: time.time())
+
+    with pytest.raises(GenerationTimeoutError, match=record["generation_id"]):
+        task.execute(stage.context)
+
+
+def test_out_of_reach_at_the_end_is_told_with_the_facts(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
+) -> None:
+    """A sensor that is rescheduled, and can't ask when its time is up, says why and for which generation."""
+    emulator.control.inject("server_error", on="read", times=None, status=503)
+
+    with pytest.raises(PollingFailedError, match=rf"{record['generation_id']}.*503"):
+        play(stage, sensor(record["generation_id"], "reschedule", timeout=0.05))
+
+
+@pytest.mark.parametrize("mode", ["deferred", "reschedule"])
+def test_inside_another_task_it_waits_on_the_worker(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
+) -> None:
+    """Executed by hand in a ``@task``, which can't resume it, the sensor neither defers nor is rescheduled."""
+    context = {**stage.context, "task": BaseOperator(task_id="outer")}
+
+    assert sensor(record["generation_id"], mode).execute(context)["status"] == "completed"
+
+
+@pytest.mark.parametrize("switch", ["soft_fail", "never_fail"])
+def test_soft_fail_after_a_broken_trigger(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], capsys: pytest.CaptureFixture[str], switch: str
+) -> None:
+    """What ends the wait that a worker has taken over from a trigger is a skip too."""
+    emulator.control.run_at(0.1)
+    task = sensor(record["generation_id"], timeout=1, **{switch: True})
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+
+    with pytest.raises(AirflowSkipException):
+        task.resume_execution("__fail__", {"error": "Trigger failure"}, stage.context)
+    assert "no way to cancel" in capsys.readouterr().out
+
+
 def test_a_deferral_that_timed_out_looks_once_more(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
 ) -> None:
@@ -240,14 +360,14 @@ def test_a_deferral_that_timed_out_looks_once_more(
 
 
 def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]) -> None:
-    """What Airflow keeps of the deferral are ids and times, counted from EvoLink's own time of creation."""
+    """What Airflow keeps of the deferral are ids and times."""
     with pytest.raises(TaskDeferred) as deferred:
         sensor(record, timeout=timedelta(minutes=5)).execute(stage.context)
 
     _, kwargs = deferred.value.trigger.serialize()
     [made] = emulator.control.state()["generations"]
     assert kwargs["submitted_at"] == made["created"]
-    assert kwargs["deadline"] == made["created"] + 300
+    assert kwargs["deadline"] == stage.ti.start_date.timestamp() + 300
     assert emulator.api_key not in str(kwargs)
     assert set(kwargs) == {
         "evolink_conn_id",

@@ -124,9 +124,9 @@ class Generate(EvoLinkImageToVideoOperator):
         self._marks = marks_of(context)
         return super().execute(halting(context))
 
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: Any = None, **kwargs: Any) -> dict[str, Any]:
         """Finish."""
-        return super().execute_complete(halting(context), event)
+        return super().execute_complete(halting(context), event, **kwargs)
 
     def _trigger(self, waited: Waited) -> EvoLinkGenerationTrigger:
         _, arguments = super()._trigger(waited).serialize()
