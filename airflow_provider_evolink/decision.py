@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from airflow_provider_evolink.api.answers import sentence
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationLostError,
@@ -218,6 +219,7 @@ def _after_failure(record: Record, fingerprint: str, policy: Policy, cleared: bo
     if is_changed:
         return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
     why = ": ".join(" ".join(part.split()) for part in (record.error_code, record.error) if part)
+    ending = sentence(f"Generation {record.generation_id} has failed with {why or 'no reason given'}")
     reason = (
         "EvoLink charged it, so nothing was sent: ask EvoLink for a refund, or clear the task to pay for a new one."
         if record.charged
@@ -225,7 +227,7 @@ def _after_failure(record: Record, fingerprint: str, policy: Policy, cleared: bo
     )
     return Refuse(
         PermanentGenerationFailedError(
-            f"Generation {record.generation_id} has failed with {why or 'no reason given'}. {reason}",
+            f"{ending} {reason}",
             generation_id=record.generation_id or "unknown",
             code=record.error_code,
             detail=record.error,

@@ -1,14 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a picture from wherever Airflow can reach."""
+"""Reading a picture from wherever Airflow can reach, and telling what may be uploaded."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_evolink.api.media import MAX_IMAGE_BYTES
+from airflow_provider_evolink.api.media import MAX_IMAGE_BYTES, sniff_image
+from airflow_provider_evolink.landing.kinds import HEAD_BYTES, identify
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
+
+# Documented are these pictures; EvoLink's own clients upload any sound and video, too.
+_UPLOADED_IMAGES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
+UPLOADABLE = "a png, jpeg, webp or gif picture, a video or a sound"
+
+
+def upload_type(head: bytes) -> str | None:
+    """
+    Tell the content type of a file that EvoLink takes as an upload, by its content.
+
+    :param head: its first bytes; ``HEAD_BYTES`` of them are enough.
+    :return: such as ``video/mp4``; None for anything that EvoLink does not take, and for pictures that are cut off.
+    """
+    kind = identify(head[:HEAD_BYTES], None)
+    if kind is None or kind.family not in {"image", "video", "audio"}:
+        return None
+    if kind.family != "image" or kind.content_type == "image/gif":
+        return kind.content_type
+    return kind.content_type if kind.content_type in _UPLOADED_IMAGES and sniff_image(head) else None
 
 
 def read_image(location: str) -> bytes:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_evolink.api import catalog
-from airflow_provider_evolink.api.answers import clean
+from airflow_provider_evolink.api.answers import clean, sentence
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationCancelledError,
@@ -103,8 +103,9 @@ def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True)
         kind, what = PermanentGenerationFailedError, "failed at EvoLink"
         after = "The same request would fail again, so it is not retried: mend the request, then clear the task."
     why = ": ".join(" ".join(part.split()) for part in (seen.error_code, seen.error_message) if part)
+    ending = sentence(f"Generation {seen.id} {what} with {why}" if why else f"Generation {seen.id} {what}")
     return kind(
-        f"Generation {seen.id} {what}{f' with {why}' if why else ''}. {_charge(seen, cost)} {after}",
+        f"{ending} {_charge(seen, cost)} {after}",
         generation_id=seen.id,
         code=seen.error_code,
         detail=seen.error_message,

@@ -160,6 +160,16 @@ def test_a_refusal_says_what_was_paid() -> None:
         assert part in str(made.error)
 
 
+@pytest.mark.parametrize("message", ["It was blocked.", "It was blocked", "  It was\nblocked. ", None])
+def test_a_lasting_failure_is_told_in_sentences(message: str | None) -> None:
+    """EvoLink's words are quoted in a sentence with one full stop; where it gave none, that is said."""
+    made = decide(replace(REJECTED, error=message), "fp", None, DEFAULT, cleared=False, now=200.0)
+
+    assert isinstance(made, Refuse)
+    assert ". The same request would fail again" in str(made.error)
+    assert ".." not in str(made.error)
+
+
 def test_an_abandoned_submission_names_its_key() -> None:
     """Without another sending, the key is what a person can look for."""
     made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=NOW)

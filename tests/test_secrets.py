@@ -120,8 +120,12 @@ def test_when_evolink_echoes_the_key(
 
 def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Stage) -> None:
     """Nor does an answer of any shape bring it into XCom."""
-    made: dict[str, Any] = {"id": "task-unified-1-echo", "status": "completed", "result_data": {"voice": emulator.api_key}}
-    made["results"] = ["https://media.example.com/voice.wav"]
+    made = {
+        "id": "task-unified-1-echo",
+        "status": "completed",
+        "results": ["https://media.example.com/voice.wav"],
+        "result_data": {"voice": emulator.api_key},
+    }
     task = EvoLinkGenerationSensor(task_id="task", generation_id="task-unified-1-echo")
     with serving(always(made)) as server, pytest.MonkeyPatch.context() as patch:
         connection = emulator.airflow_connection.replace(emulator.url, server.url)

@@ -74,7 +74,12 @@ def is_this_machine(host: str) -> bool:
 
 
 def check_public_url(
-    url: object, *, parameter: str, schemes: Sequence[str] = ("https",), max_length: int | None = None
+    url: object,
+    *,
+    parameter: str,
+    schemes: Sequence[str] = ("https",),
+    max_length: int | None = None,
+    allow_loopback: bool = False,
 ) -> None:
     """
     Refuse a URL that EvoLink could not or must not follow; judged by its text, never resolved or fetched.
@@ -83,11 +88,12 @@ def check_public_url(
     :param parameter: the parameter's name in an error.
     :param schemes: the schemes allowed, in lower case.
     :param max_length: in characters.
+    :param allow_loopback: let http and https URLs of this machine pass, as an API on this machine can follow them.
     :raises InvalidInputError: not such a URL, too long, with a password in it, or its host is private.
     """
     problem = url_problem(url, schemes=schemes, max_length=max_length)
-    if problem is not None:
-        raise InvalidInputError(parameter, _without_secrets(url), problem)
+    if problem is not None and not (allow_loopback and _leads_to_loopback(url, max_length)):
+        raise InvalidInputError(parameter, without_secrets(url), problem)
 
 
 def url_problem(url: object, *, schemes: Sequence[str] = ("https",), max_length: int | None = None) -> str | None:
@@ -160,6 +166,16 @@ def _carried(ip: IPv6Address) -> tuple[IPv4Address, ...]:
     return ()
 
 
+def _leads_to_loopback(url: object, max_length: int | None) -> bool:
+    if not isinstance(url, str) or len(url) > (max_length or len(url)):
+        return False
+    try:
+        host = _host_of(url, ("http", "https"))
+    except ValueError:
+        return False
+    return host == "localhost" or (_is_loopback(host) and str(literal_address(host)) == host)
+
+
 def _is_loopback(address: str) -> bool:
     ip = literal_address(address)
     if isinstance(ip, IPv6Address):
@@ -210,7 +226,7 @@ def _name_problem(host: str) -> str | None:
     return None
 
 
-def _without_secrets(url: object) -> object:
+def without_secrets(url: object) -> object:
     """Drop what may hold a secret (a password, a signature in the query) and what is too long to read."""
     if not isinstance(url, str):
         return url

@@ -34,6 +34,8 @@ from airflow_provider_evolink.api.errors import (
 )
 
 MAX_RETRY_AFTER = 120.0
+# Chinese ones, too: full stop, exclamation mark and question mark.
+_ENDS_OF_SENTENCES = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
 _MAX_DETAIL = 500
 _SHORTEST_SECRET = 8
 _REQUEST_ID_IN_TEXT = re.compile(r"\(request id: ([\w-]{1,100})\)", re.IGNORECASE)
@@ -222,8 +224,7 @@ def _text(
     named = [f"HTTP {status}", code if code != str(status) else None, f"({error_type})" if error_type else None]
     said = " ".join(part for part in named if part) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
-    stop = "" if f"{said}{reference}".endswith(".") else "."
-    return f"EvoLink answered {question.what} with {said}{reference}{stop} {_cost(question, kind)} {_ADVICE[kind]}"
+    return f"EvoLink answered {question.what} with {sentence(said + reference)} {_cost(question, kind)} {_ADVICE[kind]}"
 
 
 def _cost(question: Question, kind: type[ApiError]) -> str:
@@ -260,6 +261,11 @@ def clean(value: object, secret: str) -> str | None:
         text = "".join(char if char.isprintable() else " " for char in text)
     line = " ".join(text.split())
     return line if len(line) <= _MAX_DETAIL else line[:_MAX_DETAIL] + "…"
+
+
+def sentence(text: str) -> str:
+    """End a text that quotes others with a full stop, unless it ends a sentence already."""
+    return text if text.endswith(_ENDS_OF_SENTENCES) else f"{text}."
 
 
 def encode(value: object) -> bytes:

@@ -8,6 +8,7 @@ releases of this package, so a model that is not listed is still usable.
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ _MEDIA_WORDS = {
     **dict.fromkeys(("image", "photo"), "image"),
     **dict.fromkeys(("audio", "voice", "tts", "music", "song", "speech"), "audio"),
 }
-# Their result is an id for later requests (documented).
-_WITHOUT_FILES = frozenset({"kling-custom-element", "suno-persona", "voice-enrollment"})
+_MEDIA_TYPES = "it must be 'video', 'image' or 'audio'"
+_LONGEST_NAME = 80
 _SHORTEST_LINK_LIFE = timedelta(hours=24)
 
 
@@ -43,24 +44,35 @@ class Model:
 
     :param name: its id, as sent.
     :param endpoint: the path that generations are posted to.
-    :param schema: JSON schema of its parameters, without ``model`` and ``callback_url``. Two formats are our
-        own: ``http-url`` (a public http or https URL) and ``image`` (that, a data URL or bare base64).
+    :param schema: JSON schema of its parameters, without ``model`` and ``callback_url``. Three formats are our
+        own: ``http-url`` (a public http or https URL), ``url-or-data-url``, and ``image`` (either, or bare base64);
+        so is the keyword ``pixels`` (the limits of a text such as ``1024x768``).
+    :param rules: rules between the parameters, as :mod:`constraints` reads them.
     :param link_life: how long a result link lives (documented; 24 h where the documents are silent).
     :param estimated_seconds: the documents' example of EvoLink's estimate; None where there is none.
     :param documentation: the URL of its page.
+    :param aliases: older names that EvoLink maps to it.
+    :param replaced_by: the model that took its place, if EvoLink has withdrawn it.
+    :param served_as: the model that EvoLink makes and bills in its place, if any.
+    :param makes_files: whether every completed generation has files.
     """
 
     name: str
     endpoint: str
     schema: Mapping[str, Any]
+    rules: tuple[Mapping[str, Any], ...]
     link_life: timedelta
     estimated_seconds: int | None
     documentation: str
+    aliases: tuple[str, ...] = ()
+    replaced_by: str | None = None
+    served_as: str | None = None
+    makes_files: bool = True
 
 
 def find(name: str) -> Model | None:
-    """Return a documented model, or None if it is not in the catalogue."""
-    return _models().get(name)
+    """Return a documented model, by its id or an older name of it; None if it is not in the catalogue."""
+    return _models().get(name) or _models().get(_aliases().get(name, ""))
 
 
 def names() -> tuple[str, ...]:
@@ -74,9 +86,23 @@ def link_life(name: str) -> timedelta:
     return model.link_life if model else _SHORTEST_LINK_LIFE
 
 
-def makes_files(name: str) -> bool:
-    """Tell whether a model's results are files; true where that is not known."""
-    return name not in _WITHOUT_FILES
+def makes_files(model: str) -> bool:
+    """
+    Return whether a completed generation of a model must have files.
+
+    :param model: model id; an unknown one is taken to make files.
+    :return: False for models that are documented to complete without any: their result is an id in ``result_data``
+        (``kling-custom-element``, ``suno-persona``, ``voice-enrollment``, which makes one in design mode only).
+    """
+    known = find(model)
+    return known.makes_files if known else True
+
+
+def closest(name: str) -> str | None:
+    """Return the documented model id that a name is most likely a misspelling of, if any."""
+    known = {known_name.lower(): known_name for known_name in (*names(), *_aliases())}
+    near = difflib.get_close_matches(name[:_LONGEST_NAME].lower(), known, n=1, cutoff=0.75)
+    return known[near[0]] if near else None
 
 
 def endpoint_for(name: str, media_type: str | None = None) -> str:
@@ -88,9 +114,13 @@ def endpoint_for(name: str, media_type: str | None = None) -> str:
         Without it such a model is judged by its name, then by its documented relatives.
     :raises InvalidInputError: no such media type, or the name tells nothing.
     """
-    if media_type not in (None, *_ENDPOINTS):
-        raise InvalidInputError("media_type", media_type, "it must be 'video', 'image' or 'audio'")
     model = find(name)
+    if media_type not in (None, *_ENDPOINTS):
+        raise (
+            _unplaceable(name, media_type)
+            if model is None
+            else InvalidInputError("media_type", media_type, _MEDIA_TYPES)
+        )
     if model:
         return model.endpoint
     if media_type is None:
@@ -104,12 +134,16 @@ def _media_type_of(name: str) -> str:
     spoken = words[len(words) - words[::-1].index("to") :] if "to" in words else words
     told = {_MEDIA_WORDS[word] for word in spoken if word in _MEDIA_WORDS} or _relatives(words)
     if len(told) != 1:
-        raise InvalidInputError(
-            "media_type",
-            None,
-            f"the model {name[:80]!r} is not in the catalogue, so it must be 'video', 'image' or 'audio'",
-        )
+        raise _unplaceable(name)
     return told.pop()
+
+
+def _unplaceable(name: str, media_type: str | None = None) -> InvalidInputError:
+    unknown = f"the model {name[:_LONGEST_NAME]!r} is not in the catalogue"
+    if meant := closest(name):
+        problem = f"did you mean {meant!r}? If not, {unknown}, and for media_type {_MEDIA_TYPES}"
+        return InvalidInputError("model", name, problem)
+    return InvalidInputError("media_type", media_type, f"{unknown}, so {_MEDIA_TYPES}")
 
 
 def _relatives(words: tuple[str, ...]) -> set[str]:
@@ -131,6 +165,11 @@ def _words(name: str) -> tuple[str, ...]:
 
 
 @cache
+def _aliases() -> Mapping[str, str]:
+    return {alias: model.name for model in _models().values() for alias in model.aliases}
+
+
+@cache
 def _models() -> Mapping[str, Model]:
     text = files(__package__).joinpath("catalog.json").read_text(encoding="utf-8")
     return {name: _model(name, facts) for name, facts in json.loads(text).items()}
@@ -145,4 +184,9 @@ def _model(name: str, facts: Mapping[str, Any]) -> Model:
         link_life=timedelta(hours=hours) if hours else _SHORTEST_LINK_LIFE,
         estimated_seconds=facts.get("estimated_seconds"),
         documentation=f"https://docs.evolink.ai/en/api-manual/{facts['page']}",
+        rules=tuple(facts.get("rules", ())),
+        aliases=tuple(facts.get("aliases", ())),
+        replaced_by=facts.get("replaced_by"),
+        served_as=facts.get("served_as"),
+        makes_files=facts.get("makes_files", True),
     )

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_evolink.api.answers import clean
+from airflow_provider_evolink.api.answers import clean, sentence
 from airflow_provider_evolink.api.errors import MalformedAnswerError
+from airflow_provider_evolink.api.failure import failure_reason
 from airflow_provider_evolink.api.result_links import collect, is_link
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
@@ -137,19 +138,20 @@ def parse_generation(
         raise MalformedAnswerError(f"EvoLink answered for {identity} when asked for {expected_id}.")
     if status is None:
         raise MalformedAnswerError(f"EvoLink answered without a status for generation {identity}.")
-    error = _mapping(answer.get("error"))
     files = collect(answer.get("results"), answer.get("result_data"))
+    word = _status(status)
+    reason = failure_reason(answer, has_failed=word in {FAILED, CANCELLED})
     return Generation(
         id=identity,
-        status=_status(status),
+        status=word,
         model=_text(answer.get("model")),
         kind=_text(answer.get("type")),
         progress=_progress(answer.get("progress")),
         links=tuple(file.url for file in files),
         roles=tuple(file.role for file in files),
         result_data=answer.get("result_data"),
-        error_code=_text(error.get("code")),
-        error_message=_text(error.get("message")),
+        error_code=reason.code,
+        error_message=reason.message,
         created=_moment(answer.get("created")),
         duration=_number(answer.get("duration")),
         estimated_time=_number(_mapping(answer.get("task_info")).get("estimated_time")),
@@ -202,7 +204,8 @@ def parse_upload(answer: object) -> str:
     body = _mapping(answer)
     url = _mapping(body.get("data")).get("file_url")
     if body.get("success") is False or not isinstance(url, str) or not is_link(url):
-        raise MalformedAnswerError(f"EvoLink did not take the upload: {_text(body.get('msg')) or 'no reason given'}.")
+        reason = _text(body.get("msg")) or "no reason given"
+        raise MalformedAnswerError(sentence(f"EvoLink did not take the upload: {reason}"))
     return url
 
 

@@ -20,6 +20,7 @@ ImageKind = Literal["png", "jpeg", "webp"]
 # As base64, a third longer, an image of this size leaves over 1 MiB of a 64 MiB request for the rest.
 MAX_IMAGE_BYTES = 47 * 1024 * 1024
 
+_HEAD_OF_BASE64 = re.compile(r"([A-Za-z0-9+/]{4}){0,256}")
 # Linux takes no longer path.
 _MAX_PATH = 4096
 
@@ -28,7 +29,8 @@ _TOO_LARGE = f"it must have at most {MAX_IMAGE_BYTES // 2**20} MiB to fit into a
 
 _HEADERS: tuple[tuple[ImageKind, bytes], ...] = (
     ("png", rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}"),
-    ("jpeg", rb"\xff\xd8\xff[\xc0-\xfe].{16}"),
+    # Any number of fill bytes may stand before a marker.
+    ("jpeg", rb"\xff\xd8\xff+[\xc0-\xfe].{16}"),
     ("webp", rb"RIFF.{4}WEBPVP8[ LX].{10}"),
 )
 _OTHER_KINDS = (
@@ -69,43 +71,49 @@ def looks_like(data: bytes) -> str:
     return "unknown data"
 
 
-def image_reference(image: str, read: Callable[[str], bytes]) -> str:
+def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback: bool = False) -> str:
     """
     Turn an image into what goes into ``image_urls``.
 
     :param image: a public http or https URL, a data URL, bare base64, a path or a storage URI.
     :param read: returns the bytes behind a path or URI, and is called for these only. It need not read more
         than ``MAX_IMAGE_BYTES + 1`` of them.
+    :param allow_loopback: let links to this machine pass, as an API on this machine can follow them.
     :return: the URL as it is; bare base64 without whitespace; else a data URL of the type the bytes show.
     :raises InvalidInputError: no such file, or not a png, jpeg or webp, or too large for a request.
     :raises ConnectionError, TimeoutError: from ``read``: the storage can't be asked now. A retry may pass.
     """
-    reference = inline_image(image, "image")
+    reference = inline_image(image, "image", allow_loopback=allow_loopback)
     if reference is not None:
         return reference
     data = _read(image.strip(), read)
     return f"data:image/{_checked(data, image, 'image')};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def inline_image(image: object, parameter: str) -> str | None:
+def is_link(text: str) -> bool:
+    """Tell whether a text is meant as an http or https URL."""
+    return text.strip()[:8].lower().startswith(("http://", "https://"))
+
+
+def inline_image(image: object, parameter: str, *, allow_loopback: bool = False) -> str | None:
     """
     Check an image that needs no reading.
 
     :param image: a URL, data URL or bare base64.
     :param parameter: the parameter's name in an error.
+    :param allow_loopback: see :func:`image_reference`.
     :return: the image as it is sent (see :func:`image_reference`); None if it can only be a path or URI.
     :raises InvalidInputError: one of these forms, but not fit to be sent.
     """
     if not isinstance(image, str) or not image.strip():
         raise InvalidInputError(parameter, image, _WANTED)
     text = image.strip()
-    scheme = text[:8].lower()
-    if scheme.startswith(("http://", "https://")):
-        check_public_url(text, parameter=parameter, schemes=("http", "https"))
+    if is_link(text):
+        check_public_url(text, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
         return text
     if len(text) > 2 * MAX_IMAGE_BYTES:
         raise InvalidInputError(parameter, image, _TOO_LARGE)
-    if scheme.startswith("data:"):
+    if text[:5].lower() == "data:":
         return _data_url(text, parameter)
     return _bare_base64(text, parameter)
 
@@ -122,7 +130,7 @@ def _data_url(text: str, parameter: str) -> str:
 def _bare_base64(text: str, parameter: str) -> str | None:
     # The magic bytes decide: a path may be valid base64 ("images/cat1"), a JPEG begins like a path ("/9j/").
     payload = _without_whitespace(text)
-    begins = sniff_image(_decode(payload[:64]) or b"")
+    begins = sniff_image(_decode(_HEAD_OF_BASE64.match(payload)[0]) or b"")  # type: ignore[index]
     if not begins and len(text) <= _MAX_PATH and len(text.splitlines()) == 1:
         return None
     data = _decode(payload)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow_provider_evolink.api.addresses import check_public_url
+from airflow_provider_evolink.api.addresses import check_public_url, without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.media import inline_image
+from airflow_provider_evolink.api.media import inline_image, is_link
+from airflow_provider_evolink.api.pixels import has_pixels, pixels_in_words
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -17,18 +18,24 @@ if TYPE_CHECKING:
 
 Schema = Mapping[str, Any]
 
+LINKS_ONLY = (
+    "it must be a public http or https URL: this model takes links; "
+    "upload it first (EvoLinkHook.upload) and give the link that returns"
+)
 
-def check_schema(parameters: Mapping[str, Any], schema: Schema) -> None:
+
+def check_schema(parameters: Mapping[str, Any], schema: Schema, *, allow_loopback: bool = False) -> None:
     """
     Refuse the first parameter that its schema rules out.
 
     :param parameters: JSON values; tuples count as lists.
     :param schema: an object's schema; its formats are those of the catalogue's models.
+    :param allow_loopback: let links to this machine pass, as an API on this machine can follow them.
     :raises InvalidInputError: names the parameter (``model_params.seed``, ``image_urls[0]``) and its range.
     """
-    error = next(_validator(schema).iter_errors(parameters), None)
+    error = next(_validator(schema, allow_loopback).iter_errors(parameters), None)
     if error is not None:
-        _refuse(error)
+        _refuse(error, allow_loopback)
 
 
 def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]:
@@ -43,6 +50,11 @@ def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]
             yield from undocumented(inner, schema["items"], f"{path}[{index}]")
 
 
+def fits(value: Any, schema: Schema) -> bool:
+    """Tell whether a value fits its schema, its links apart."""
+    return _validator_class()(schema).is_valid(value)
+
+
 def in_words(schema: Schema) -> str:
     """Say what a schema allows, as in "an integer from 3 to 10, or 'auto'"."""
     if "oneOf" in schema:
@@ -50,6 +62,8 @@ def in_words(schema: Schema) -> str:
     if "enum" in schema:
         *others, last = map(repr, schema["enum"])
         return f"{', '.join(others)} or {last}" if others else last
+    if "pixels" in schema:
+        return pixels_in_words(schema["pixels"])
     if "format" in schema:
         return _FORMATS[schema["format"]][1]
     return _TYPES[schema["type"]](schema)
@@ -89,14 +103,22 @@ def _length(low: int | None, high: int | None) -> str:
     return f" with a length{limits}" if limits else ""
 
 
-def _check_http_url(value: object, parameter: str) -> None:
-    check_public_url(value, parameter=parameter, schemes=("http", "https"))
+def _check_http_url(value: object, parameter: str, allow_loopback: bool) -> None:
+    if isinstance(value, str) and not is_link(value):
+        raise InvalidInputError(parameter, without_secrets(value), LINKS_ONLY)
+    check_public_url(value, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
 
 
-def _check_image(value: object, parameter: str) -> None:
-    if inline_image(value, parameter) is None:
+def _check_url_or_data_url(value: object, parameter: str, allow_loopback: bool) -> None:
+    if isinstance(value, str) and not is_link(value) and value.strip()[:5].lower() != "data:":
+        raise InvalidInputError(parameter, without_secrets(value), f"it must be {_FORMATS['url-or-data-url'][1]}")
+    _check_image(value, parameter, allow_loopback)
+
+
+def _check_image(value: object, parameter: str, allow_loopback: bool) -> None:
+    if inline_image(value, parameter, allow_loopback=allow_loopback) is None:
         raise InvalidInputError(
-            parameter, value, f"it must be {_FORMATS['image'][1]}; a file has to be read and encoded before"
+            parameter, value, f"it must be {_FORMATS['image'][1]}; upload a file first (EvoLinkHook.upload)"
         )
 
 
@@ -108,17 +130,23 @@ _TYPES: dict[str, Callable[[Schema], str]] = {
     "object": _object,
     "boolean": lambda _: "true or false",
 }
-_FORMATS: dict[str, tuple[Callable[[object, str], None], str]] = {
+_FORMATS: dict[str, tuple[Callable[[object, str, bool], None], str]] = {
     "http-url": (_check_http_url, "a public http or https URL"),
+    "url-or-data-url": (
+        _check_url_or_data_url,
+        "a png, jpeg or webp image as a public http or https URL or a data URL",
+    ),
     "image": (_check_image, "a png, jpeg or webp image as a public http or https URL, a data URL or base64"),
 }
 
 
-def _refuse(error: ValidationError) -> None:
+def _refuse(error: ValidationError, allow_loopback: bool) -> None:
     parameter = _dotted(error.absolute_path)
     schema = cast("Schema", error.schema)
     if error.validator == "format":
-        _FORMATS[schema["format"]][0](error.instance, parameter)
+        _FORMATS[schema["format"]][0](error.instance, parameter, allow_loopback)
+    if error.validator == "additionalProperties":
+        _refuse_unknown(cast("Schema", error.instance), schema, error.absolute_path)
     if error.validator == "required":
         name = next(name for name in schema["required"] if name not in cast("Schema", error.instance))
         wanted = in_words(schema["properties"][name])
@@ -126,17 +154,32 @@ def _refuse(error: ValidationError) -> None:
     raise InvalidInputError(parameter, error.instance, f"it must be {in_words(schema)}")
 
 
+def _refuse_unknown(given: Schema, schema: Schema, path: Iterable[str | int]) -> None:
+    name = next(name for name in given if name not in schema["properties"])
+    known = ", ".join(schema["properties"])
+    raise InvalidInputError(_dotted([*path, name]), given[name], f"this model takes no such parameter, only {known}")
+
+
 def _dotted(path: Iterable[str | int]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
 
 
-def _validator(schema: Schema) -> Validator:
+def _validator(schema: Schema, allow_loopback: bool) -> Validator:
     import jsonschema
 
     formats = jsonschema.FormatChecker(formats=())
     for name, (check, _) in _FORMATS.items():
-        formats.checks(name, raises=InvalidInputError)(lambda value, check=check: check(value, "") is None)
+        formats.checks(name, raises=InvalidInputError)(
+            lambda value, check=check: check(value, "", allow_loopback) is None
+        )
     return _validator_class()(schema, format_checker=formats)
+
+
+def _pixels(_validator: Validator, limits: Schema, value: object, _schema: Schema) -> Iterator[ValidationError]:
+    import jsonschema
+
+    if isinstance(value, str) and not has_pixels(value, limits):
+        yield jsonschema.ValidationError("pixels")
 
 
 @cache
@@ -151,4 +194,5 @@ def _validator_class() -> type[Validator]:
             "array": lambda _, value: isinstance(value, list | tuple),
         }
     )
-    return cast("type[Validator]", jsonschema.validators.extend(base, type_checker=types))  # type: ignore[no-untyped-call]
+    extended = jsonschema.validators.extend(base, {"pixels": _pixels}, type_checker=types)  # type: ignore[no-untyped-call]
+    return cast("type[Validator]", extended)

@@ -22,6 +22,13 @@ _RESULTS_HOST = "https://files.evolink.ai"
 
 _EXTRAS = ("timeout", "submit_timeout", "verify", "proxy")
 _HOSTNAME = re.compile(r"[\w.-]+|[0-9a-f:.]+", re.ASCII)
+_WHERE_THE_KEY_IS = "put it in the password field"
+_NAMES_OF_KEYS = frozenset({"api_key", "apikey", "api-key", "key", "token", "password", "authorization"})
+_PREFIX_OF_KEY = re.compile(
+    r"(authorization\s*[:=]\s*)?bearer(\s*[:=]\s*|\s+)|(authorization|(evolink[_-])?api[_-]?key|token)\s*[:=]\s*",
+    re.IGNORECASE,
+)
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb"
 _USUAL_PORTS = {"https": 443, "http": 80}
 
 
@@ -61,6 +68,7 @@ def read_settings(
     port: int | None,
     password: str | None,
     extra: Mapping[str, Any],
+    login: str | None = None,
 ) -> Settings:
     """
     Judge a connection's fields.
@@ -69,14 +77,11 @@ def read_settings(
         stays where it is and is never sent.
     :raises ConfigurationError: no key, or a value that can't be used; the text names the connection and the field.
     """
-    if not password or not password.strip():
-        raise ConfigurationError(
-            f"Connection {conn_id!r} has no API key: put it in the password field. Nothing was sent."
-        )
+    key = _api_key(conn_id, password, login=login, extra=extra)
     base_url = _base_url(conn_id, host, schema, port)
     settings = Settings(
         base_url=base_url,
-        api_key=_header_safe(conn_id, password.strip()),
+        api_key=key,
         files_url=_DEFAULT_FILES_HOST if base_url == DEFAULT_HOST else base_url,
         **_extras(conn_id, extra),
     )
@@ -121,12 +126,35 @@ def _is_origin(parts: SplitResult) -> bool:
     return parts.scheme in _USUAL_PORTS and _HOSTNAME.fullmatch(parts.hostname or "") is not None and not more
 
 
-def _header_safe(conn_id: str, key: str) -> str:
-    if not key.isascii() or not key.isprintable() or " " in key:
+def _api_key(conn_id: str, password: str | None, *, login: str | None, extra: Mapping[str, Any]) -> str:
+    key = (password or "").strip()
+    if not key:
         raise ConfigurationError(
-            f"Connection {conn_id!r} has an API key with characters no header can carry. Nothing was sent."
+            f"Connection {conn_id!r} has no API key: {_place_of_key(login, extra)}. Nothing was sent."
         )
+    if problem := _problem_of_key(key):
+        raise ConfigurationError(f"Connection {conn_id!r} has an API key that {problem}. Nothing was sent.")
     return key
+
+
+def _place_of_key(login: str | None, extra: Mapping[str, Any]) -> str:
+    if (login or "").strip():
+        return "move it from the login to the password field"
+    misplaced = next((name for name in extra if name.lower() in _NAMES_OF_KEYS), None)
+    return f"move it from {misplaced!r} in the extra to the password field" if misplaced else _WHERE_THE_KEY_IS
+
+
+def _problem_of_key(key: str) -> str | None:
+    """Say what was pasted around a key, or what is wrong with its characters; never the key itself."""
+    if prefix := _PREFIX_OF_KEY.match(key):
+        return f"begins with {prefix[0].strip()!r}: leave that out, it is put before the key when it is sent"
+    if key[0] in _QUOTES or key[-1] in _QUOTES:
+        return "stands in quotation marks: leave those out"
+    if any(char.isspace() for char in key):
+        return "has a space or line break inside: paste the key alone"
+    if not key.isascii() or not key.isprintable():
+        return "has invisible characters, or such as no key has: copy it anew"
+    return None
 
 
 def _extras(conn_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,19 +10,19 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from airflow_provider_evolink.api.media import sniff_image
 from airflow_provider_evolink.emulator.answers import USER_GROUP
 from airflow_provider_evolink.emulator.bodies import read_json
 from airflow_provider_evolink.emulator.call import Call
 from airflow_provider_evolink.emulator.refusals import RefusedError
 from airflow_provider_evolink.emulator.uploads import MOST_FILES
+from airflow_provider_evolink.inputs import upload_type
 
 # codes as EvoLink's own clients know them
 _BAD_TYPE, _NO_QUOTA = 40002, 40003
 
 
 async def upload_base64(call: Call) -> Response:
-    """Store a picture sent as base64 or data URL."""
+    """Store a file sent as base64 or data URL."""
     try:
         fields = _object_of_texts(read_json(await call.request.body()))
         text = fields["base64_data"]
@@ -33,7 +33,7 @@ async def upload_base64(call: Call) -> Response:
 
 
 async def upload_stream(call: Call) -> Response:
-    """Store a picture sent as a multipart form."""
+    """Store a file sent as a multipart form."""
     try:
         async with call.request.form() as form:
             file = form.get("file")
@@ -59,10 +59,10 @@ async def quota(call: Call) -> Response:
 
 
 def _store(call: Call, data: bytes, fields: dict[str, Any], original_name: str) -> Response:
-    mime_type = _picture_type(data)
+    mime_type = upload_type(data)
     if mime_type is None:
         raise RefusedError(
-            400, code=_BAD_TYPE, msg="Only image/jpeg, image/png, image/gif and image/webp are supported"
+            400, code=_BAD_TYPE, msg="Only image/jpeg, image/png, image/gif, image/webp, audio and video are supported"
         )
     if len(call.world.uploads) >= MOST_FILES:
         raise RefusedError(400, code=_NO_QUOTA, msg="File quota exhausted")
@@ -71,13 +71,6 @@ def _store(call: Call, data: bytes, fields: dict[str, Any], original_name: str) 
     upload = call.world.uploads.add(data, mime_type, folder, name, original_name or name)
     stored = upload.describe(call.origin)
     return JSONResponse({"success": True, "code": 200, "msg": "File uploaded successfully", "data": stored})
-
-
-def _picture_type(data: bytes) -> str | None:
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "image/gif"
-    kind = sniff_image(data)
-    return f"image/{kind}" if kind else None
 
 
 def _object_of_texts(value: object) -> dict[str, Any]:

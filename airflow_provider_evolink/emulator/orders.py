@@ -21,7 +21,7 @@ from airflow_provider_evolink.emulator.refusals import RefusedError
 DEFAULT_ESTIMATE = {"video": 120, "image": 45, "audio": 30}
 
 Inspect = Callable[[bytes], Awaitable[Picture | None]]
-FindUpload = Callable[[str], bytes | None]
+Fetch = Callable[[str], Awaitable[bytes | None]]
 
 _MESSAGES = {
     "content_policy_violation": "Content policy violation.\nYour request was blocked by safety filters.",
@@ -60,12 +60,11 @@ def parse(body: bytes) -> dict[str, Any]:
     return payload
 
 
-def check(payload: Mapping[str, Any], path: str, find_upload: FindUpload) -> None:
-    """Refuse what the documents refuse.
+def check(payload: Mapping[str, Any], path: str) -> None:
+    """Refuse what the documents refuse; links to this machine, where the emulator's own files are, may pass.
 
     :param payload: the submission.
     :param path: the endpoint it was sent to.
-    :param find_upload: returns the bytes behind a link of our own files API; None for other links.
     :raises RefusedError: 400, with the parameter's name.
     """
     model = payload["model"]
@@ -73,19 +72,17 @@ def check(payload: Mapping[str, Any], path: str, find_upload: FindUpload) -> Non
         raise RefusedError(400, message=f"Model {model} is not served at {path}", param="model")
     parameters = {name: value for name, value in payload.items() if name != "model"}
     try:
-        validation.check(model, _without_own_links(parameters, find_upload))
+        validation.check(model, parameters, allow_loopback=True)
     except InvalidInputError as error:
         message = f"Invalid request parameters: {error.parameter}: {error.allowed}"
         raise RefusedError(400, message=message, param=error.parameter) from error
 
 
-async def first_picture(
-    payload: Mapping[str, Any], find_upload: FindUpload, inspect: Inspect
-) -> tuple[Picture | None, bool]:
-    """Find the picture to start from. Links to elsewhere are not followed: the emulator fetches nothing.
+async def first_picture(payload: Mapping[str, Any], fetch: Fetch, inspect: Inspect) -> tuple[Picture | None, bool]:
+    """Find the picture to start from. Links to elsewhere are not followed: the emulator fetches only its own files.
 
     :param payload: the submission.
-    :param find_upload: returns the bytes behind a link of our own files API; None for other links.
+    :param fetch: returns the bytes behind a link of our own, empty if it is dead; None for other links.
     :param inspect: decodes a picture; None when it can't.
     :return: the picture, if one was sent; and whether all that was sent can be decoded.
     """
@@ -93,7 +90,7 @@ async def first_picture(
     reference = urls[0] if isinstance(urls, list) and urls else payload.get("image_start")
     if not isinstance(reference, str):
         return None, True
-    data = find_upload(reference)
+    data = await fetch(reference)
     if data is None and not reference.lower().startswith(("http://", "https://")):
         data = _decode(reference)
     if data is None:
@@ -157,17 +154,6 @@ def _failure(code: str, message: str | None = None) -> Destiny:
 def _defaults(model: catalog.Model | None) -> dict[str, Any]:
     properties = model.schema.get("properties", {}) if model else {}
     return {name: schema["default"] for name, schema in properties.items() if "default" in schema}
-
-
-def _without_own_links(parameters: Mapping[str, Any], find_upload: FindUpload) -> dict[str, Any]:
-    # links of our own files API point to loopback here; at EvoLink they are public
-    def public(value: Any) -> Any:
-        if isinstance(value, list):
-            return [public(item) for item in value]
-        is_own = isinstance(value, str) and find_upload(value) is not None
-        return "https://files.evolink.ai/upload" if is_own else value
-
-    return {name: public(value) for name, value in parameters.items()}
 
 
 def _decode(reference: str) -> bytes | None:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_evolink.api.validation import MAX_BODY_BYTES
 from airflow_provider_evolink.emulator import answers, idempotency, orders
 from airflow_provider_evolink.emulator.call import Call
+from airflow_provider_evolink.emulator.downloads import fetch_own
 from airflow_provider_evolink.emulator.jobs import Job
 from airflow_provider_evolink.emulator.refusals import RefusedError
 from airflow_provider_evolink.emulator.world import World
@@ -51,15 +52,10 @@ def _recall(world: World, key: str, digest: str) -> idempotency.Answer | None:
 async def _accept(call: Call, body: bytes, key: str | None) -> Job:
     world, path = call.world, call.request.url.path
     payload = orders.parse(body)
-
-    def find_upload(url: str) -> bytes | None:
-        upload = world.uploads.at(unquote(url.removeprefix(call.origin))) if url.startswith(call.origin) else None
-        return upload.data if upload else None
-
-    orders.check(payload, path, find_upload)
+    orders.check(payload, path)
     _check_access(world, payload)
     await _wait_if_slow(world)
-    picture, is_readable = await orders.first_picture(payload, find_upload, call.studio.inspect)
+    picture, is_readable = await orders.first_picture(payload, functools.partial(fetch_own, call), call.studio.inspect)
     digest = orders.digest(path, body)
     order = orders.order(payload, KINDS[path], picture, key=key, request_digest=digest, origin=call.origin)
     if order.quote.reserved > world.account.balance:

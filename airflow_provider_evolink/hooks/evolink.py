@@ -9,11 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_evolink.api import media, request
+from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.errors import ConfigurationError, EvoLinkError, InvalidInputError
 from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.api.settings import Settings, read_settings
 from airflow_provider_evolink.compat import BaseHook, get_async_connection
+from airflow_provider_evolink.inputs import UPLOADABLE, upload_type
+from airflow_provider_evolink.landing.kinds import HEAD_BYTES
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -25,7 +27,6 @@ T = TypeVar("T")
 
 DEFAULT_CONN_ID = "evolink_default"
 _ATTEMPTS = 4
-_SNIFF_BYTES = 64
 
 
 class EvoLinkHook(BaseHook):
@@ -65,10 +66,13 @@ class EvoLinkHook(BaseHook):
         """
         Check a submission and put it into the form that is sent; nothing is sent.
 
+        :param model: model id.
+        :param parameters: as EvoLink documents them. Links may lead to this machine if the connection's host is it.
         :param media_type: ``video``, ``image`` or ``audio``, for a model that this package does not know.
         :raises InvalidInputError: EvoLink would refuse it.
+        :raises ConfigurationError: the connection can't be used.
         """
-        return request.prepare(model, parameters, media_type=media_type)
+        return request.prepare(model, parameters, media_type=media_type, allow_loopback=self.is_loopback)
 
     def submit(self, prepared: Request, idempotency_key: str) -> Submission:
         """
@@ -105,20 +109,21 @@ class EvoLinkHook(BaseHook):
 
     def upload(self, path: str | Path) -> str:
         """
-        Upload a local picture and return its public URL, which lives for 72 hours (documented); free.
+        Upload a local file and return its public URL, which lives for 72 hours (documented); free.
 
-        :param path: png, jpeg or webp, told by its content.
-        :raises InvalidInputError: it is no such picture.
+        :param path: a png, jpeg, webp or gif picture (documented), or a video or sound (EvoLink's own clients upload
+            them); what it is shows in its content, whatever it is called.
+        :raises InvalidInputError: it can't be read, or is none of these; nothing was sent.
         """
         file = Path(path)
         try:
             with file.open("rb") as stream:
-                kind = media.sniff_image(stream.read(_SNIFF_BYTES))
+                kind = upload_type(stream.read(HEAD_BYTES))
         except OSError as error:
-            raise InvalidInputError("path", str(path), f"a readable file ({error.strerror})") from error
+            raise InvalidInputError("path", str(path), f"it must be a readable file ({error.strerror})") from error
         if kind is None:
-            raise InvalidInputError("path", str(path), "a png, jpeg or webp picture")
-        return self._run(lambda client: client.upload(file, f"image/{kind}"))
+            raise InvalidInputError("path", str(path), f"it must be {UPLOADABLE}")
+        return self._run(lambda client: client.upload(file, kind))
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for the credits that are left; free."""
@@ -162,6 +167,7 @@ def settings_of(conn_id: str, connection: Connection) -> Settings:
         host=connection.host,
         schema=connection.schema,
         port=connection.port,
+        login=connection.login,
         password=connection.password,
         extra=_extra(conn_id, connection.extra),
     )

@@ -17,13 +17,12 @@ from airflow_provider_evolink.api.errors import (
     UnreadableInputError,
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
-from airflow_provider_evolink.api.media import image_reference
 from airflow_provider_evolink.compat import task_state_store
 from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.inputs import read_image
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
+from airflow_provider_evolink.operators.parameters import as_parameters, picture_parameters
 from airflow_provider_evolink.operators.task_ledger import ledger_name, open_ledger, with_ledger_asset
 from airflow_provider_evolink.patience import Refused
 from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
@@ -137,9 +136,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
     def _parameters(self) -> Mapping[str, Any]:
         """The parameters as EvoLink takes them."""
-        if not isinstance(self.parameters, Mapping):
-            raise InvalidInputError("parameters", self.parameters, "a mapping of parameter names to values")
-        return self.parameters
+        return as_parameters(self.parameters)
 
     def _known(self, context: Context) -> Record | None:
         return None if task_state_store(context) is None else self._ledger(context).read()
@@ -292,7 +289,8 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
     :param prompt: what happens in the video, in English or Chinese. There is no negative prompt: write "no dialogue"
         into it.
     :param image: the picture (png, jpeg or webp): an http(s) URL that EvoLink can reach, a data URL, bare base64, a
-        local path or any ObjectStoragePath. All but a URL are read on the worker and sent along.
+        local path or any ObjectStoragePath. All but a URL are read on the worker and sent along, to models that take
+        that; for the others upload it first with ``EvoLinkHook.upload``.
     :param duration: whole seconds from 3 to 10, or ``auto``.
     :param aspect_ratio: ``16:9``, ``9:16`` or ``auto``.
     :param model: EvoLink's model id.
@@ -328,7 +326,7 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
     def _parameters(self) -> Mapping[str, Any]:
         return {
             "prompt": self.prompt,
-            "image_urls": [image_reference(str(self.image), read_image)],
+            **picture_parameters(self.model, self.image, allow_loopback=self._hook.is_loopback),
             "duration": self.duration,
             "aspect_ratio": self.aspect_ratio,
         }

@@ -286,3 +286,33 @@ def test_any_text_is_judged_without_a_crash(text: str) -> None:
     """Any text at all is either accepted or refused with a reason."""
     assert url_problem(text) is None or "must be" in str(url_problem(text))
     literal_address(text)
+
+
+LOCAL = [
+    "http://127.0.0.1/a.png", "http://127.0.0.1:8080/media/a.png?x=1", "https://localhost:9/a", "http://[::1]:80/a",
+    "http://127.255.0.9/", "http://LOCALHOST/a",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", LOCAL)
+def test_this_machine_passes_where_it_may(url: str) -> None:
+    """Links to this machine pass for an API that is on it, and for no other."""
+    for schemes in (("https",), ("http", "https")):
+        check_public_url(url, parameter="link", schemes=schemes, max_length=100, allow_loopback=True)
+        with pytest.raises(InvalidInputError, match="link"):
+            check_public_url(url, parameter="link", schemes=schemes)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://10.0.0.1/a", "http://192.168.0.1/a", "http://169.254.169.254/a", "http://0.0.0.0/a", "ftp://127.0.0.1/a",
+        "http://user:secret@127.0.0.1/a", "http://127.0.0.1\\@10.0.0.1/a", "http://127.0.0.1 /a", "http://2130706433/a",
+        "http://127.1/a", "http://0x7f000001/a", "http://localhost.example/a b", "http://notlocalhost/a", "/a.png",
+        "http://127.0.0.1:0/a", "http://127.0.0.1/" + "x" * 100,
+    ],
+)  # fmt: skip
+def test_nothing_else_passes_with_this_machine(url: str) -> None:
+    """Other private addresses, strange spellings of this machine, and what is no link stay refused."""
+    with pytest.raises(InvalidInputError, match="link"):
+        check_public_url(url, parameter="link", schemes=("http", "https"), max_length=100, allow_loopback=True)

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import errors
-from airflow_provider_evolink.api.answers import Answer, Question, clean, decode, retry_after
+from airflow_provider_evolink.api.answers import Answer, Question, clean, decode, retry_after, sentence
+from airflow_provider_evolink.api.generation import parse_upload
 from tests import hostile
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -60,6 +61,19 @@ def error_of(given: Answer, question: Question = ASKED) -> errors.EvoLinkError:
     with pytest.raises(errors.EvoLinkError) as caught:
         decode(given, question, secret=SECRET, now=NOW)
     return caught.value
+
+
+@pytest.mark.parametrize("ending", [".", "!", "?", "\u3002", "\uff01", "…", ""])
+def test_a_message_ends_with_one_stop(ending: str) -> None:
+    """EvoLink's message is part of a sentence of ours, which ends once, however it ends itself."""
+    quoted = f"Please top up{ending}"
+    refused = str(error_of(answer(402, {"error": {"code": "insufficient_quota", "message": quoted}})))
+    with pytest.raises(errors.MalformedAnswerError) as rejected:
+        parse_upload({"success": False, "msg": quoted})
+
+    assert f"{quoted}{'' if ending else '.'} Nothing was charged." in refused
+    assert str(rejected.value).endswith(f"{quoted}{'' if ending else '.'}")
+    assert sentence(sentence(quoted)) == sentence(quoted)
 
 
 @pytest.mark.parametrize(("status", "code", "message", "kind", "expected"), SEED)

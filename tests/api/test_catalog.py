@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.errors import InvalidInputError
+from scripts import make_catalog
 from tests import hostile
 
 VIDEO, IMAGE, AUDIO = (f"/v1/{kind}s/generations" for kind in ("video", "image", "audio"))
@@ -27,9 +28,90 @@ TEXT = files("airflow_provider_evolink.api").joinpath("catalog.json").read_text(
 
 
 def test_every_documented_model_is_there() -> None:
-    """127 models of the documents of August 2026 and five newer ones have their endpoint."""
+    """The 163 models of the documents have their endpoint."""
     endpoints = Counter(catalog.endpoint_for(name) for name in catalog.names())
-    assert endpoints == {VIDEO: 74 + 5, IMAGE: 43, AUDIO: 10}
+    assert endpoints == {VIDEO: 92, IMAGE: 56, AUDIO: 15}
+
+
+def test_no_rules_come_from_an_overview() -> None:
+    """Each model's rules are those of its own page, never those of a page about several models."""
+    pages = {name: facts["page"] for name, facts in json.loads(TEXT).items()}
+    assert not [name for name, page in pages.items() if "overview" in page]
+    facts = {"endpoint": VIDEO, "required": [], "parameters": {}, "page": "en/api-manual/video-series/x/x-overview"}
+    with pytest.raises(ValueError, match="overview"):
+        make_catalog.entry_of({**facts, "source": {"path": facts["page"]}})
+
+
+def test_the_same_facts_make_the_same_rules() -> None:
+    """What the documents state in several ways becomes a rule that the product checks, or advice, or is left out."""
+    facts = {
+        "endpoint": VIDEO,
+        "page": "en/api-manual/video-series/x/x",
+        "source": {"path": "en/api-manual/video-series/x/x.json"},
+        "required": ["prompt"],
+        "parameters": {
+            "prompt": {"type": "string", "x_max_chars": {"any": 9, "beyond": "cut"}, "from_text": ["x_max_chars"]},
+            "duration": {"type": "integer", "anyOf": [{"minimum": 4, "maximum": 30}, {"enum": [-1]}], "default": 5},
+            "size": {
+                "type": "string",
+                "one_of": [{"enum": ["1:1"]}, {"pixels": {"side_above": 14, "ratio": ["1/4", 4]}}],
+            },
+            "rate": {"type": ["number", "null"], "multipleOf": 0.01},
+            "image_urls": {"type": "array", "items": {"type": "string"}},
+            "callback_url": {"type": "string", "format": "uri"},
+        },
+        "upload_forms": {"image_urls": ["url", "data_url", "base64"]},
+        "constraints": [{"rule": "needs", "param": "rate", "with": ["size"], "else": "ignored"}],
+        "additional_properties": False,
+        "link_life_hours": 72,
+    }
+    entry = make_catalog.entry_of(facts)
+    properties = entry["schema"].pop("properties")
+    assert make_catalog.pixels_of({"ratio": ["1/4", 4]}) == make_catalog.pixels_of({"max_ratio": 4}) == {"ratio": 4}
+    assert properties == {
+        "prompt": {"type": "string", "pattern": r"\S"},
+        "duration": {
+            "oneOf": [{"type": "integer", "minimum": 4, "maximum": 30}, {"type": "integer", "enum": [-1]}],
+            "default": 5,
+        },
+        "size": {
+            "oneOf": [
+                {"type": "string", "enum": ["1:1"]},
+                {"type": "string", "pixels": {"side": [15, None], "ratio": 4}},
+            ]
+        },
+        "rate": {"type": "number"},
+        "image_urls": {"type": "array", "items": {"type": "string", "format": "image"}},
+    }
+    assert entry == {
+        "endpoint": VIDEO,
+        "page": "video-series/x/x",
+        "schema": {"required": ["prompt"], "additionalProperties": False},
+        "rules": [
+            {"rule": "needs", "params": ["rate"], "with": ["size"], "is_advice": True},
+            {"rule": "max_weight", "params": ["prompt"], "max": 9, "is_advice": True},
+        ],
+        "link_hours": 72,
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("kling-custom-element", False),
+        ("suno-persona", False),
+        ("voice-enrollment", False),
+        ("suno-v5-beta", True),
+        ("suno-v5", True),
+        ("gemini-omni-flash-image-to-video", True),
+        ("never-heard-of", True),
+        ("", True),
+    ],
+)
+def test_which_models_make_files(name: str, expected: bool) -> None:
+    """Only models that are documented to complete without a file need not make one."""
+    assert catalog.makes_files(name) is expected
+    assert sum(not catalog.makes_files(known) for known in catalog.names()) == 3
 
 
 def test_the_data_reads_well_in_a_diff() -> None:
@@ -45,7 +127,7 @@ def test_the_data_reads_well_in_a_diff() -> None:
 def test_the_data_has_no_rules_that_nothing_checks() -> None:
     """No step widths, which float arithmetic gets wrong, and no formats but our own."""
     assert "multipleOf" not in TEXT
-    assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {"http-url", "image"}
+    assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {"http-url", "url-or-data-url", "image"}
 
 
 def test_a_model_tells_what_is_documented() -> None:
@@ -55,7 +137,7 @@ def test_a_model_tells_what_is_documented() -> None:
     assert (model.name, model.endpoint) == ("gemini-omni-flash-image-to-video", VIDEO)
     assert (model.link_life, model.estimated_seconds) == (timedelta(hours=24), 60)
     assert model.documentation == (
-        "https://docs.evolink.ai/en/api-manual/video-series/gemini-omni-flash/gemini-omni-flash-image-to-video"
+        "https://docs.evolink.ai/en/api-manual/video-series/gemini-omni-flash-1.0/gemini-omni-flash-image-to-video"
     )
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.name = "x"  # type: ignore[misc]
@@ -87,26 +169,43 @@ def test_link_life(name: str, hours: int) -> None:
     [
         ("gemini-omni-2-flash", VIDEO),
         ("gemini-omni-2-flash-image-to-video", VIDEO),
-        ("grok-imagine-video-1.5-lite", VIDEO),
-        ("kling-v2.6-motion-control", VIDEO),
-        ("minimax-h3-max", VIDEO),
-        ("seedance-2.5-draft-to-video", VIDEO),
-        ("tencent-video-upscale", VIDEO),
+        ("grok-imagine-video-2.0-lite", VIDEO),
+        ("kling-v4-motion-control", VIDEO),
+        ("minimax-h4-max", VIDEO),
+        ("seedance-3.0-draft-to-video", VIDEO),
+        ("tencent-video-upscale-2", VIDEO),
         ("doubao-seedance-3.0", VIDEO),
         ("somebody-1.0-i2v", VIDEO),
-        ("gpt-image-2.5-flare", IMAGE),
-        ("mj-v8.2-pan", IMAGE),
-        ("nano-banana-2.1-beta", IMAGE),
-        ("doubao-seedream-5.0-flash", IMAGE),
+        ("gpt-image-3-flare", IMAGE),
+        ("mj-v9-pan", IMAGE),
+        ("nano-banana-3-beta", IMAGE),
+        ("doubao-seedream-6.0-flash", IMAGE),
         ("somebody-video-to-image", IMAGE),
-        ("suno-v6-beta", AUDIO),
-        ("qwen-audio-3.1-tts-flash", AUDIO),
+        ("suno-v7-beta", AUDIO),
+        ("qwen-audio-4-tts-flash", AUDIO),
     ],
 )
 def test_the_endpoint_of_a_new_model_is_judged_by_its_name(name: str, endpoint: str) -> None:
     """A model that is newer than the catalogue goes where its name or its relatives say."""
     assert catalog.find(name) is None
     assert catalog.endpoint_for(name) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gemini-omni-flash-image2video", "gemini-omni-flash-image-to-video"),
+        ("Gemini-Omni-Flash-Image2Video", "gemini-omni-flash-image-to-video"),
+    ],
+)
+@pytest.mark.parametrize("media_type", [None, "film"])
+def test_a_misspelt_model_is_recognized_first(name: str, meant: str, media_type: str | None) -> None:
+    """Where the endpoint can't be told, what the name may be a misspelling of comes before any other question."""
+    with pytest.raises(InvalidInputError) as refused:
+        catalog.endpoint_for(name, media_type)
+    assert refused.value.parameter == "model"
+    assert refused.value.allowed.startswith(f"did you mean {meant!r}?")
+    assert catalog.endpoint_for(name, "video") == VIDEO
 
 
 @pytest.mark.parametrize("name", ["entirely-new", "wan-4", "image-video", "qwen-5", "123", "", "text-to"])
@@ -137,7 +236,9 @@ def test_guessing_never_contradicts_the_documents(name: str, monkeypatch: pytest
     try:
         assert catalog.endpoint_for(name) == documented
     except InvalidInputError:
-        assert name in {"doubao-seedance-1.0-pro-fast", "krea-2-turbo", "omnihuman-1.5", "videoretalk"}
+        assert name in {
+            "doubao-seedance-1.0-pro-fast", "gemini-nano-banana-2.1", "krea-2-turbo", "omnihuman-1.5", "videoretalk",
+        }  # fmt: skip
     finally:
         catalog._families.cache_clear()
 
@@ -159,6 +260,6 @@ def test_any_name_leads_to_an_endpoint_or_is_asked_about(name: str) -> None:
     try:
         assert catalog.endpoint_for(name) in {VIDEO, IMAGE, AUDIO}
     except InvalidInputError as refused:
-        assert refused.parameter == "media_type"
+        assert refused.parameter in {"media_type", "model"}
         assert len(str(refused)) < 400
     assert catalog.link_life(name).total_seconds() >= 24 * 3600

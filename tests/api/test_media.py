@@ -51,6 +51,16 @@ def refusal(image: object, data: bytes | None = None) -> str:
     return str(refused.value)
 
 
+@pytest.mark.parametrize("fill", [1, 2, 40, 200])
+def test_a_jpeg_may_have_fill_bytes(fill: int) -> None:
+    """Any number of fill bytes may stand before a JPEG's first marker, in a file, a data URL and bare base64."""
+    real = FRAMES["jpeg"].read_bytes()
+    data = real[:2] + b"\xff" * fill + real[2:]
+    assert sniff_image(data) == "jpeg"
+    assert image_reference("a.jpg", lambda _: data) == f"data:image/jpeg;base64,{encoded(data)}"
+    assert inline_image(encoded(data), "image") == encoded(data)
+
+
 @each_kind
 def test_sniffs_what_the_documents_allow(kind: str) -> None:
     """Real png, jpeg and webp pictures are recognised by their first bytes."""

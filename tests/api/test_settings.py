@@ -239,3 +239,60 @@ def test_any_extras_make_a_client_or_are_refused(extra: dict[str, Any]) -> None:
         EvoLinkClient(read(extra=extra))
     except ConfigurationError as refused:
         assert len(str(refused).encode()) < 500
+
+
+@pytest.mark.parametrize(
+    ("pasted", "named"),
+    [
+        (f"Bearer {KEY}", "begins with 'Bearer'"),
+        (f"bearer   {KEY}", "begins with 'bearer'"),
+        (f"BEARER\t{KEY}", "begins with 'BEARER'"),
+        (f"Bearer: {KEY}", "begins with 'Bearer:'"),
+        (f"Authorization: Bearer {KEY}", "begins with 'Authorization: Bearer'"),
+        (f"EVOLINK_API_KEY={KEY}", "begins with 'EVOLINK_API_KEY='"),
+        (f'"{KEY}"', "stands in quotation marks"),
+        (f"'{KEY}'", "stands in quotation marks"),
+        (f"\u201c{KEY}\u201d", "stands in quotation marks"),
+        (f"{KEY[:5]} {KEY[5:]}", "space or line break inside"),
+        (f"{KEY[:5]}\n{KEY[5:]}", "space or line break inside"),
+        (f"\ufeff{KEY}", "invisible characters"),
+        (f"{KEY}\u200b", "invisible characters"),
+        (f"{KEY}\x00", "invisible characters"),
+    ],
+)
+def test_what_was_pasted_with_a_key_is_named(pasted: str, named: str) -> None:
+    """What stands around a key is named, so that it can be taken away, and the key is not shown."""
+    text = refusal(password=pasted)
+
+    assert named in text
+    assert not any(KEY[at : at + 8] in text for at in range(len(KEY) - 7))
+
+
+@pytest.mark.parametrize("pasted", [f"{KEY}\n", f" {KEY}\r\n", f"\t{KEY} "])
+def test_blanks_around_a_key_do_not_matter(pasted: str) -> None:
+    """A line break or blank that came along with a key is left out."""
+    assert read(password=pasted).api_key == KEY
+
+
+def test_a_key_with_an_equals_sign_is_a_key() -> None:
+    """What ends like base64 has no prefix."""
+    assert read(password="c2VjcmV0a2V5NDcxMQ==").api_key == "c2VjcmV0a2V5NDcxMQ=="
+
+
+@pytest.mark.parametrize("password", [None, "", " \n"])
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, "put it in the password field"),
+        ({"login": KEY}, "move it from the login to the password field"),
+        ({"login": " "}, "put it in the password field"),
+        ({"extra": {"api_key": KEY}}, "move it from 'api_key' in the extra to the password field"),
+        ({"extra": {"Authorization": KEY}}, "move it from 'Authorization' in the extra"),
+    ],
+)
+def test_a_missing_key_is_looked_for(password: str | None, changes: dict[str, Any], named: str) -> None:
+    """Where the password is empty, the field that holds something in its place is named, and what it holds is not."""
+    text = refusal(password=password, **changes)
+
+    assert named in text
+    assert KEY not in text

@@ -35,7 +35,17 @@ _PROMPT = {"prompt": {"pattern": r"\S", "maxLength": None}}
 _SUCCESS_ONLY = {"responses": {"400": {"description": "refused"}, "401": {"description": "no key"}}}
 # What a page says in words only, or leaves out; each is judged as if it said so.
 AMENDED: dict[str, dict[str, Any]] = {
-    "audio-doubao-seed-audio-1-0": {"properties": _PROMPT},
+    # One of the two kinds of reference at a time.
+    "audio-doubao-seed-audio-1-0": {"properties": {**_PROMPT, "image_urls": None}},
+    # Without the custom mode, whose rules depend on the model.
+    "audio-suno-music-generation": {
+        "required": ["model", "prompt"],
+        "properties": {
+            "prompt": {"pattern": r"\S"},
+            "custom_mode": {"enum": [False]},
+            **dict.fromkeys(("duration", "persona_id", "persona_model")),
+        },
+    },
     # Of its five models each needs other pictures and videos.
     "gemini-omni-1.1-flash-overview": {
         "properties": {**_PROMPT, "model": {"enum": ["gemini-omni-1.1-flash-text-to-video"]}}
@@ -44,10 +54,19 @@ AMENDED: dict[str, dict[str, Any]] = {
         "required": ["model", "prompt", "image_urls"],  # "provided via image_urls"
         "properties": {**_PROMPT, "image_urls": _IMAGES},
     },
-    "gemini-omni-flash-reference-to-video": {"properties": {**_PROMPT, "image_urls": _IMAGES}},
+    "gemini-omni-flash-reference-to-video": {
+        "required": ["model", "prompt", "image_urls"],  # "1 to 6"
+        "properties": {**_PROMPT, "image_urls": _IMAGES},
+    },
     "gemini-omni-flash-text-to-video": {"properties": _PROMPT},
     "gemini-omni-flash-video-edit": {"required": ["model", "prompt", "video_urls"], "properties": _PROMPT},
-    "image-gpt-image-2": {"properties": _PROMPT},
+    "image-gpt-image-2": {
+        "properties": {
+            **_PROMPT,
+            "size": {"enum": ["auto", "3:2", "1024x1536"]},  # "multiples of 16", "655,360 to 8,294,400 pixels"
+            "image_urls": {"maxItems": 16},
+        }
+    },
     # The pages of the files API show success only, though it refuses, too: seen in EvoLink's own clients.
     "files-quota": {"operation": _SUCCESS_ONLY},
     "files-upload-base64": {"operation": _SUCCESS_ONLY, "properties": {"base64_data": {"enum": _ENCODED}}},

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_evolink.emulator import ranges
 
-IMAGE = {"model": "gpt-image-2", "size": "64x64"}
+# No documented model makes pictures as small, and as quickly.
+IMAGE = {"model": "small-image-1", "size": "64x64"}
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from airflow_provider_evolink.emulator.faults import ENDPOINTS, KINDS, Faults
 from airflow_provider_evolink.emulator.settings import Settings
 from airflow_provider_evolink.emulator.world import World
 
-IMAGE = {"model": "gpt-image-2", "size": "64x64"}
+# No documented model makes pictures as small, and as quickly.
+IMAGE = {"model": "small-image-1", "size": "64x64"}
 
 
 def ask(api) -> httpx.Response:

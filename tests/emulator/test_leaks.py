@@ -13,7 +13,8 @@ import pytest
 from airflow_provider_evolink.emulator.leaks import Leaks
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
 
-IMAGE = {"model": "gpt-image-2", "size": "64x64"}
+# No documented model makes pictures as small, and as quickly.
+IMAGE = {"model": "small-image-1", "size": "64x64"}
 Ask = Callable[[Any], object]
 
 

@@ -25,10 +25,10 @@ KEY = "run_0123456789abcdef"
         ({"prompt": ""}, "prompt"),
         ({"aspect_ratio": "1:1"}, "aspect_ratio"),
         ({"callback_url": "http://example.com/hook"}, "callback_url"),
-        ({"callback_url": "https://127.0.0.1/hook"}, "callback_url"),
+        ({"callback_url": "https://10.0.0.1/hook"}, "callback_url"),
         ({"model": I2V}, "image_urls"),
         ({"model": I2V, "image_urls": ["https://a.example/1.png", "https://a.example/2.png"]}, "image_urls"),
-        ({"model": I2V, "image_urls": ["http://127.0.0.1/private.png"]}, "image_urls[0]"),
+        ({"model": I2V, "image_urls": ["http://10.0.0.1/private.png"]}, "image_urls[0]"),
         ({"model": I2V, "image_urls": ["data:image/png;base64,bm9uZQ=="]}, "image_urls[0]"),
     ],
 )
@@ -76,6 +76,27 @@ def test_uploaded_picture_is_accepted_by_its_link(api, picture):
     encoded = base64.b64encode(picture).decode()
     answer = api.http.post("/api/v1/files/upload/base64", json={"base64_data": encoded}).json()
     api.submit(model=I2V, image_urls=[answer["data"]["file_url"]])
+
+
+def test_results_are_accepted_by_their_links(api):
+    """A picture that the emulator made can be made a video of, and a callback may be local."""
+    link = api.link("image", model="gpt-image-2", size="1024x1536")
+    generation_id = api.submit(
+        model=I2V, image_urls=[link], aspect_ratio="auto", callback_url="http://127.0.0.1:9/hook"
+    )
+    api.finish()
+    assert api.read(generation_id)["status"] == "completed"
+    assert api.control.state()["callbacks"][0]["url"] == "http://127.0.0.1:9/hook"
+
+
+def test_dead_links_of_its_own_fail_while_processed(api):
+    """A link of its own that leads nowhere, or has died, is accepted, then fails for free."""
+    api.control.set_link_life(0)
+    dead = api.link("image", model="gpt-image-2")
+    for link in (dead, f"{api.http.base_url}/media/uploads/images/none.png"):
+        generation_id = api.submit(model=I2V, image_urls=[link])
+        api.finish()
+        assert api.read(generation_id)["error"]["code"] == "image_processing_error"
 
 
 def test_undecodable_picture_fails_while_processed(api, picture):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,11 +179,54 @@ def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, k
     assert link.startswith(evolink_emulator.url)
 
 
-@pytest.mark.parametrize("name", ["frame.gif", "openapi/get-credits.yaml", "openapi", "nothing.png"])
-def test_only_pictures_are_uploaded(connect: Connect, evolink_emulator: EmulatorHandle, name: str) -> None:
-    """What is no picture for EvoLink, or no file at all, is refused by name."""
-    with pytest.raises(InvalidInputError, match="path="):
-        connect().upload(str(DATA / name))
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (b"GIF89a\x01\0\x01\0", "image/gif"),
+        (b"\xff\xd8\xff\xff\xff\xe0" + b"\0" * 40, "image/jpeg"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", "video/mp4"),
+        (b"\0\0\0\x14ftypqt  \0\0\0\0", "video/quicktime"),
+        (b"\x1aE\xdf\xa3\x9fB\x86\x81\1B\xf7\x81\1B\xf2\x81\4B\xf3\x81\x08B\x82\x84webm", "video/webm"),
+        (b"ID3\4\0\0\0\0\0\0", "audio/mpeg"),
+        (b"\xff\xfb\x90\x64\0\0", "audio/mpeg"),
+        (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
+        (b"\0\0\0\x20ftypM4A \0\0\0\0", "audio/mp4"),
+        (b"OggS\0\2\0\0", "audio/ogg"),
+    ],
+)
+def test_every_kind_that_evolink_takes_is_uploaded(
+    connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, head: bytes, content_type: str
+) -> None:
+    """Pictures, videos and sounds are uploaded under the type that their content shows, whatever they are called."""
+    file = tmp_path / "holiday.bin"
+    file.write_bytes(head + b"\0" * 100)
+    link = connect().upload(file)
+
+    [upload] = evolink_emulator.control.state()["uploads"]
+    assert upload["mime_type"] == content_type
+    assert upload["upload_path"] == f"{content_type.partition('/')[0]}s"
+    assert httpx.get(link, trust_env=False).content == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["openapi/get-credits.yaml", "openapi", "nothing.png", "cut.png", "scan.tiff"])
+def test_only_media_are_uploaded(connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, name: str) -> None:
+    """What is no picture, video or sound for EvoLink, or no file at all, is refused by name before it is sent."""
+    made = {"cut.png": (DATA / "frame.png").read_bytes()[:12], "scan.tiff": b"II*\0\x08\0\0\0"}
+    for file, content in made.items():
+        (tmp_path / file).write_bytes(content)
+    folder = tmp_path if name in made else DATA
+    with pytest.raises(InvalidInputError, match=r"path=.* it must be a (readable file|png, jpeg, webp or gif picture)"):
+        connect().upload(str(folder / name))
+    assert requests(evolink_emulator) == {}
+
+
+def test_a_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that stands in the login is missed where it belongs, and never shown."""
+    fields = {"conn_type": "evolink", "host": evolink_emulator.url, "login": evolink_emulator.api_key}
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(fields))
+    with pytest.raises(ConfigurationError, match="move it from the login to the password field") as refused:
+        EvoLinkHook().get_credits()
+    assert evolink_emulator.api_key not in str(refused.value)
     assert requests(evolink_emulator) == {}
 
 

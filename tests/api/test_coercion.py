@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what templates and mapped tasks hand over to what a model's parameters are."""
+
+from __future__ import annotations
+
+import json
+from collections import UserDict, UserList, deque
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api.coercion import fit, plain
+from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.request import prepare
+from airflow_provider_evolink.api.schema import fits
+from tests import hostile
+
+T2V, LINK = "gemini-omni-flash-text-to-video", "https://example.com/a.png"
+VIDEO = {"prompt": "a cat", "duration": 5}
+
+
+class Lazy(Sequence[Any]):
+    """A sequence that makes its entries when they are asked for, as Airflow's of a mapped task does."""
+
+    def __init__(self, *entries: Any) -> None:
+        self.entries = entries
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.entries[index]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.entries)
+
+
+class Proxy(Mapping[str, Any]):
+    """A mapping that is no dictionary."""
+
+    def __init__(self, **entries: Any) -> None:
+        self.entries = entries
+
+    def __getitem__(self, name: str) -> Any:
+        return self.entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def sent(model: str, **parameters: Any) -> dict[str, Any]:
+    """Return what is sent of these parameters."""
+    body: dict[str, Any] = json.loads(prepare(model, parameters).body)
+    assert body.pop("model") == model
+    return body
+
+
+def refusal(model: str, **parameters: Any) -> InvalidInputError:
+    """Return the error that refuses these parameters."""
+    with pytest.raises(InvalidInputError) as refused:
+        prepare(model, parameters)
+    return refused.value
+
+
+@pytest.mark.parametrize("links", [Lazy(LINK), (LINK,), deque([LINK]), UserList([LINK])])
+@pytest.mark.parametrize("model", ["gemini-omni-flash-image-to-video", "a-video-model-nobody-knows"])
+def test_sequences_become_lists(model: str, links: Any) -> None:
+    """Any sequence but text is a list, for a model that is not known, too."""
+    assert sent(model, prompt="x", image_urls=links)["image_urls"] == [LINK]
+
+
+def test_nested_sequences_and_mappings_become_plain() -> None:
+    """At every depth of a parameter, sequences become lists and mappings dictionaries."""
+    references = Proxy(frontal_image=LINK, refer_images=Lazy(MappingProxyType({"image_url": LINK})))
+    element = {"element_name": "me", "element_description": "x", "reference_type": "image_refer"}
+    body = sent("kling-custom-element", model_params=UserDict(element, element_image_list=references))
+    assert body["model_params"]["element_image_list"] == {
+        "frontal_image": LINK,
+        "refer_images": [{"image_url": LINK}],
+    }
+    assert plain(b"bytes", "x") == b"bytes"
+
+
+def test_a_sequence_that_holds_itself_is_refused() -> None:
+    """Endless values end in a refusal."""
+    endless = UserList[Any]()
+    endless.extend([endless, endless])
+    assert "32 deep" in str(refusal(T2V, **VIDEO, seed=endless))
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "expected"),
+    [
+        (T2V, {**VIDEO, "duration": "5"}, {"duration": 5}),
+        (T2V, {**VIDEO, "duration": " 5\n"}, {"duration": 5}),
+        (T2V, {**VIDEO, "duration": "auto"}, {"duration": "auto"}),
+        (T2V, {**VIDEO, "prompt": 1984}, {"prompt": "1984"}),
+        (T2V, {**VIDEO, "prompt": 1.5}, {"prompt": "1.5"}),
+        (T2V, {**VIDEO, "prompt": True}, {"prompt": "True"}),
+        (T2V, {**VIDEO, "prompt": "1984"}, {"prompt": "1984"}),
+        ("seedance-2.5-text-to-video", {"prompt": "x", "duration": "-1"}, {"duration": -1}),
+        ("seedance-2.5-text-to-video", {"prompt": "x", "draft": "True"}, {"draft": True}),
+        ("seedance-2.5-text-to-video", {"prompt": "x", "draft": "false"}, {"draft": False}),
+        ("wan2.7-text-to-video", {"prompt": "x", "duration": "2.5"}, {"duration": 2.5}),
+        ("wan2.7-text-to-video", {"prompt": "x", "duration": "3"}, {"duration": 3}),
+        ("MiniMax-Hailuo-2.3", {"prompt": "x", "duration": "10"}, {"duration": 10}),
+        ("suno-v5-beta", {"prompt": "x", "instrumental": "true"}, {"instrumental": True}),
+        (
+            "topaz-video-upscale",
+            {"video_urls": [LINK], "model_params": {"upscale_factor": 4}},
+            {"model_params": {"upscale_factor": "4"}},
+        ),
+        (
+            "kling-o3-text-to-video",
+            {"prompt": "x", "model_params": {"element_list": [{"element_id": 12345}]}},
+            {"model_params": {"element_list": [{"element_id": "12345"}]}},
+        ),
+    ],
+)
+def test_scalars_become_what_the_parameter_is(model: str, parameters: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Digits become numbers, true and false booleans, scalars text, nested ones and in unions, too."""
+    body = sent(model, **parameters)
+
+    assert {name: body[name] for name in expected} == expected
+    assert [type(body[name]) for name in expected] == [type(value) for value in expected.values()]
+
+
+def test_a_number_as_text_is_the_same_request() -> None:
+    """What is sent does not depend on how a template rendered it, so a retry knows its request again."""
+    assert prepare(T2V, {**VIDEO, "duration": "5"}).body == prepare(T2V, {**VIDEO, "duration": 5}).body
+    assert prepare(T2V, {**VIDEO, "prompt": "7"}).body == prepare(T2V, {**VIDEO, "prompt": 7}).body
+
+
+@pytest.mark.parametrize("duration", ["99", "2", 99, "-5", "10000000000000000000"])
+def test_out_of_range_stays_refused(duration: Any) -> None:
+    """A number that came as text is refused like any other, as the number that it is."""
+    error = refusal(T2V, prompt="x", duration=duration)
+
+    assert str(error).startswith(f"duration={int(duration)} is refused: it must be an integer from 3 to 10, or 'auto'.")
+
+
+@pytest.mark.parametrize("value", ["5.0", "5 s", "", "None", "five", "0x5", "1_0", "\u0665", "5" * 50])
+def test_text_that_is_no_number_is_refused(value: str) -> None:
+    """Text where a number is meant names the template setting that keeps numbers what they are."""
+    error = refusal(T2V, prompt="x", duration=value)
+
+    assert error.parameter == "duration"
+    assert error.allowed.startswith("it must be an integer from 3 to 10, or 'auto'; if a template made this text")
+    assert "render_template_as_native_obj=True" in error.allowed
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "parameter"),
+    [
+        ("suno-v5-beta", {"prompt": "x", "instrumental": "yes"}, "instrumental"),
+        ("gemini-omni-flash-image-to-video", {"prompt": "x", "image_urls": f"['{LINK}']"}, "image_urls"),
+        ("topaz-video-upscale", {"video_urls": [LINK], "model_params": "{}"}, "model_params"),
+        (T2V, {"prompt": ["a", "b"]}, "prompt"),
+        (T2V, {"prompt": Lazy("a")}, "prompt"),
+        (T2V, {"prompt": {"a": 1}}, "prompt"),
+        ("wan2.7-text-to-video", {"prompt": "x", "duration": "nan"}, "duration"),
+        ("kling-o3-text-to-video", {"prompt": "x", "model_params": {"multi_shot": "on"}}, "model_params.multi_shot"),
+    ],
+)
+def test_refusals_name_what_a_template_may_have_done(model: str, parameters: dict[str, Any], parameter: str) -> None:
+    """Where a template may have changed the type, the refusal says so."""
+    error = refusal(model, **parameters)
+
+    assert error.parameter == parameter
+    assert "render_template_as_native_obj=True" in error.allowed
+
+
+def test_a_record_in_place_of_its_link_is_recognized() -> None:
+    """Who hands over what a generation returned is told where the links in it are."""
+    error = refusal("wan2.7-video-edit", video_urls=Lazy({"generation_id": "task-unified-1", "results": [LINK]}))
+
+    assert error.parameter == "video_urls[0]"
+    assert "links are in its 'results'" in error.allowed
+
+
+def test_what_no_type_is_documented_for_is_left_alone() -> None:
+    """Undocumented parameters, and those of models nobody knows, are sent as they are."""
+    assert sent(T2V, **VIDEO, mood="7")["mood"] == "7"
+    assert sent("a-video-model-nobody-knows", seconds="7", flag="true") == {"seconds": "7", "flag": "true"}
+
+
+def test_an_integer_too_large_for_json_is_refused() -> None:
+    """What Python can't even print is refused by name, not by a crash."""
+    assert "64 bits" in str(refusal(T2V, prompt=10**5000))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_whatever_fits_is_left_alone_and_the_rest_never_crashes(data: st.DataObject) -> None:
+    """A value that fits its schema is not changed; any other is, or is refused, or left to be refused."""
+    model = catalog.find(data.draw(st.sampled_from(catalog.names())))
+    assert model is not None
+    name, schema = data.draw(st.sampled_from(sorted(model.schema["properties"].items())))
+    value = data.draw(hostile.gone_wrong(schema.get("default", "5")))
+    try:
+        fitted = fit(value, schema, name)
+    except InvalidInputError as refused:
+        assert refused.parameter.startswith(name)
+        assert not fits(value, schema)
+    else:
+        if fits(value, schema):
+            assert fitted == value
+            assert type(fitted) is type(value)

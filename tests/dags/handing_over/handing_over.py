@@ -1,0 +1,30 @@
+"""Tasks that hand over what they made: mapped tasks a lazy sequence of links, templates links and numbers as text."""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Param
+
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+
+with DAG("handing_over", schedule=None, params={"seconds": Param(4, type="integer")}):
+    pictures = EvoLinkGenerateOperator.partial(task_id="pictures", model="gpt-image-2").expand(
+        parameters=[{"prompt": "A lighthouse"}, {"prompt": "The sea"}]
+    )
+    EvoLinkGenerateOperator(
+        task_id="of_all",
+        model="gemini-omni-flash-reference-to-video",
+        parameters={
+            "prompt": "Waves roll in",
+            "image_urls": pictures.output["result_link"],
+            "duration": "{{ params.seconds }}",
+        },
+    )
+    one = EvoLinkGenerateOperator(task_id="one", model="gpt-image-2", parameters={"prompt": "A gull"})
+    two = EvoLinkImageToVideoOperator(
+        task_id="of_one",
+        prompt="It flies off",
+        image="{{ ti.xcom_pull('one')['results'][0] }}",
+        duration="{{ params.seconds }}",
+        callback_url="http://127.0.0.1:9/done",
+    )
+    one >> two

@@ -1,0 +1,41 @@
+"""What one task hands to the next, through Airflow's own XCom and templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+
+FOLDER = Path(__file__).parent / "handing_over"
+
+
+@pytest.fixture(scope="module")
+def dag() -> DAG:
+    """A DAG of mapped, templated and chained tasks, in an Airflow whose database has just been made."""
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.utils.db import initdb
+
+    initdb()
+    bag = DagBag(str(FOLDER))
+    assert bag.import_errors == {}
+    DagBundlesManager().sync_bundles_to_db()
+    sync_bag_to_db(bag, "dags-folder", None)
+    return bag.dags["handing_over"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_links_and_numbers_are_handed_over(dag: DAG, emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links of mapped tasks, links in templates and numbers in templates become videos, each paid for once."""
+    monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
+    assert dag.test().state == "success"
+
+    made = emulator.control.state()["generations"]
+    assert sorted(generation["prompt"] for generation in made) == [
+        "A gull", "A lighthouse", "It flies off", "The sea", "Waves roll in",
+    ]  # fmt: skip
+    assert {generation["status"] for generation in made} == {"completed"}
+    assert emulator.control.state()["requests"]["submit"] == 5
