@@ -168,7 +168,9 @@ def upload(task: Task, words: list[str]) -> Fetch:
     """Return what brings a file of this machine into the bucket: as a landing does, by boto3, or by s3fs."""
     import boto3  # type: ignore[import-untyped]
 
-    from airflow_provider_evolink.landing.storage import place_of, publish
+    from airflow_provider_evolink.landing.file import File
+    from airflow_provider_evolink.landing.place import place_of
+    from airflow_provider_evolink.landing.storage import publish
 
     there = json.loads(os.environ["AIRFLOW_CONN_STORE"])
     file, size = open(task.link, "rb"), Path(task.link).stat().st_size  # noqa: PTH123, SIM115 - open as long as we are
@@ -179,7 +181,7 @@ def upload(task: Task, words: list[str]) -> Fetch:
         file.seek(0)
         match words[1]:
             case "publish":
-                publish(file, folder / "publish.mp4", size, "video/mp4")
+                publish(File(file, size, "video/mp4", "benchmark"), folder / "publish.mp4", replace=True)
             case "upload_fileobj":
                 with Path(task.link).open("rb") as own:  # which it closes itself, too
                     client.upload_fileobj(own, "videos", "uploads/upload_fileobj.mp4")

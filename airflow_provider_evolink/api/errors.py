@@ -6,7 +6,8 @@ What can go wrong, by what the caller must do about it.
 
     EvoLinkError
     ├── InvalidInputError          mend the input; nothing was sent
-    │   └── UnreadableInputError        it is not there, or not readable
+    │   ├── UnreadableInputError        it is not there, or not readable
+    │   └── LandingInputError           with it nothing can be landed
     ├── ConfigurationError         mend the connection; nothing was sent
     ├── ApiError                   EvoLink answered with an error
     │   ├── BadRequestError        400, 404, 405, 413, 415, 422: mend the request
@@ -33,7 +34,9 @@ What can go wrong, by what the caller must do about it.
     └── LandingError               the result is there, but could not be saved
         ├── ResultExpiredError     its link has died
         ├── ResultCorruptError     the bytes are not the media that was promised
-        └── ResultRefusedError     the link is not safe to follow
+        ├── ResultRefusedError     the link is not safe to follow
+        ├── FileConflictError      another file lies under the result's name
+        └── StorageRefusedError    the storage refuses the connection, or has no such bucket
 
 ``permanent`` tells whether another try of the same request is pointless.
 """
@@ -43,6 +46,7 @@ from __future__ import annotations
 import reprlib
 from typing import ClassVar
 
+NOTHING_LANDED = "This try has fetched nothing and paid for nothing."
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -84,15 +88,22 @@ class InvalidInputError(EvoLinkError):
     """
 
     permanent = True
+    consequence: ClassVar[str] = "Nothing was sent, nothing was charged."
 
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
         self.allowed = allowed
-        super().__init__(f"{parameter}={shown(value)} is refused: {allowed}. Nothing was sent, nothing was charged.")
+        super().__init__(f"{parameter}={shown(value)} is refused: {allowed}. {self.consequence}")
 
 
 class UnreadableInputError(InvalidInputError):
     """A file that can't be read, so that it can't be sent; nothing was charged by this try."""
+
+
+class LandingInputError(InvalidInputError):
+    """A value with which nothing can be landed. What is made stays made and paid for; this try did neither."""
+
+    consequence = NOTHING_LANDED
 
 
 class ConfigurationError(EvoLinkError):
@@ -268,5 +279,17 @@ class ResultCorruptError(LandingError):
 
 class ResultRefusedError(LandingError):
     """The link leads where this package must not follow. A retry is refused again."""
+
+    permanent = True
+
+
+class FileConflictError(LandingError):
+    """Another file lies under the result's name. A retry finds the same until it is moved or may be replaced."""
+
+    permanent = True
+
+
+class StorageRefusedError(LandingError):
+    """The storage has no such bucket or folder, or refuses the connection. A retry is refused again."""
 
     permanent = True

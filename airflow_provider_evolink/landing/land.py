@@ -3,22 +3,28 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from airflow_provider_evolink.api.errors import EvoLinkError, LandingError, ResultExpiredError
+from airflow_provider_evolink.api.errors import EvoLinkError, FileConflictError, LandingError, ResultExpiredError
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
+from airflow_provider_evolink.landing.existing import OnExisting, conflict
+from airflow_provider_evolink.landing.file import File, is_same
 from airflow_provider_evolink.landing.kinds import Kind
 from airflow_provider_evolink.landing.names import Result, render
 from airflow_provider_evolink.landing.notes import Landed, Notes
+from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.landing.source import Network
-from airflow_provider_evolink.landing.storage import Place
+from airflow_provider_evolink.landing.storage_errors import reason_of
 
 log = logging.getLogger(__name__)
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Lander:
     :param notes: what this task has landed before.
     :param renew: asks EvoLink for a result's link once more.
     :param limits: how much is taken, and how patiently.
+    :param on_existing: what happens to a file under the result's name that this task has not written.
     """
 
     destination: Place
@@ -40,11 +47,14 @@ class Lander:
     notes: Notes
     renew: Callable[[Result], str | None]
     limits: Limits = LIMITS
+    on_existing: OnExisting = OnExisting.FAIL
 
-    def land(self, result: Result) -> Landed:
+    def land(self, result: Result) -> Landed | None:
         """
         Copy a result into the destination, unless it is there already.
 
+        :return: what lies where; ``None`` if another file lies there and ``on_existing`` says to skip it.
+        :raises FileConflictError: another file lies under its name; it was left as it is.
         :raises LandingError: it could not be fetched, judged or written; no half file is left. A retry
             lands it again, and never generates it again.
         """
@@ -65,42 +75,92 @@ class Lander:
         log.info("Already landed: %s is %s.", result, place.uri)
         return noted
 
-    def _fetch_and_keep(self, result: Result) -> Landed:
-        with self._new_spool() as spool:
+    def _fetch_and_keep(self, result: Result) -> Landed | None:
+        with storage.new_spool(self.destination) as spool:
             fetched = self._fetch(result, spool)
             place = self._place(result, fetched.kind)
-            if storage.holds(place, fetched.bytes, fetched.sha256):
-                log.info("The same file is already at %s.", place.uri)
-            else:
-                storage.publish(spool, place, fetched.bytes, fetched.kind.content_type)
-                log.info("Landed %s: %s, %d bytes, sha256 %s.", result, place.uri, fetched.bytes, fetched.sha256)
-        landed = Landed(
-            uri=place.uri,
-            bytes=fetched.bytes,
-            sha256=fetched.sha256,
-            content_type=fetched.kind.content_type,
-            generation_id=result.generation_id,
-            extension=fetched.kind.extension,
-        )
-        self.notes.put(result, landed)
-        return landed
+            landed = Landed(
+                uri=place.uri,
+                bytes=fetched.bytes,
+                sha256=fetched.sha256,
+                content_type=fetched.kind.content_type,
+                generation_id=result.generation_id,
+                extension=fetched.kind.extension,
+            )
+            if storage.holds(place, landed.bytes, landed.sha256):
+                self._found(result, landed)
+                return landed
+            return landed if self._keep(spool, result, place, landed) else None
 
-    def _new_spool(self) -> BinaryIO:
+    def _found(self, result: Result, landed: Landed) -> None:
+        log.info("The same file is already at %s.", landed.uri)
+        # A note of it that is there already says that this task has written it, and was killed before it could go on.
+        if self.notes.get(result) != landed:
+            self.notes.put(result, landed, written=False)
+
+    def _keep(self, spool: BinaryIO, result: Result, place: Place, landed: Landed) -> bool:
+        """Give the file its name; ``False`` if another has it and is to be left alone."""
+        file = File(spool, landed.bytes, landed.content_type, result.generation_id)
+        may_replace = self.on_existing is OnExisting.REPLACE or self._is_own(place)
         try:
-            return storage.new_spool(self.destination)
-        except OSError as error:
-            raise LandingError(f"{self.destination.uri} can't be written to: {error.strerror}.") from error
+            storage.publish(
+                file,
+                place,
+                replace=may_replace,
+                earlier_uploads=self.notes.uploads_to(place.uri),
+                began=lambda upload: self.notes.put(result, landed, written=True, upload=upload),
+            )
+        except FileConflictError as error:
+            self.notes.put(result, landed, written=False)
+            if not self._is_same(place, landed):
+                return self._left_alone(result, place, error)
+        except LandingError:
+            # The answer may have been lost.
+            if not storage.holds(place, landed.bytes, landed.sha256):
+                raise
+        log.info("Landed %s: %s, %d bytes, sha256 %s.", result, place.uri, landed.bytes, landed.sha256)
+        return True
+
+    def _is_same(self, place: Place, landed: Landed) -> bool:
+        """Whether another landing, or a try whose answer was lost, has put the same file there."""
+        try:
+            return is_same(place, landed.bytes, landed.sha256)
+        except Exception as error:
+            raise LandingError(
+                f"At {place.uri} lies something that can't be read ({reason_of(error)}), so that it is not known "
+                "whether it is this result; it was left as it is. on_existing='replace' replaces it unread."
+            ) from error
+
+    def _is_own(self, place: Place) -> bool:
+        """Whether what lies there is what this task has written, as it has written it."""
+        return any(storage.holds(place, own.bytes, own.sha256) for own in self.notes.written_to(place.uri))
+
+    def _left_alone(self, result: Result, place: Place, error: FileConflictError) -> bool:
+        text = conflict(result, place.uri, storage.generation_at(place), self.pattern)
+        if self.on_existing is not OnExisting.SKIP:
+            raise FileConflictError(text) from error
+        log.warning("%s is skipped, as on_existing says. %s", result, text)
+        return False
 
     def _fetch(self, result: Result, spool: BinaryIO) -> Download:
         try:
-            return download(result.link, spool, self.network, self.limits)
+            return self._download(result.link, spool)
         except ResultExpiredError as dead:
             log.warning("The link of %s is dead; EvoLink is asked for a new one.", result)
             renewed = replace(result, link=self._renewed(result, dead))
         try:
-            return download(renewed.link, spool, self.network, self.limits)
+            return self._download(renewed.link, spool)
         except ResultExpiredError as dead:
             raise _gone(result, f"{dead} So does the link EvoLink gives now.") from dead
+
+    def _download(self, link: str, spool: BinaryIO) -> Download:
+        try:
+            return download(link, spool, self.network, self.limits)
+        except LandingError as error:
+            is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_ROOM
+            if is_full and not self.destination.is_local:
+                raise LandingError(f"{storage.no_room()}. {error}") from error
+            raise
 
     def _renewed(self, result: Result, dead: ResultExpiredError) -> str:
         try:

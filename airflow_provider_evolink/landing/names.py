@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from string import Formatter
 
-from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.errors import LandingInputError
 from airflow_provider_evolink.landing.kinds import Kind
 
 DEFAULT_PATTERN = "{generation_id}/{index}.{ext}"
@@ -24,6 +24,8 @@ _NUMBER_FORMAT = re.compile(r"(0?[1-9]?[0-9]d?)?")
 # The limits of local file systems and of S3.
 _MAX_PART_BYTES, _MAX_BYTES = 255, 1024
 _STAND_IN = Kind("ext", "kind/any")
+# As long as a kind can make a name.
+_LONGEST = Kind("extension", "application/any")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def render(pattern: str, result: Result, kind: Kind) -> str:
         ``{kind}`` (``video``, ``audio``, ``image``) and ``{role}`` (``result``, ``cover``, ``preview``), and ``/`` for
         folders.
     :return: a relative path.
-    :raises InvalidInputError: an unknown field, or a name that leaves the destination or is too long.
+    :raises LandingInputError: an unknown field, or a name that leaves the destination or is too long.
     """
     values: dict[str, str | int] = {
         "generation_id": _plain(result.generation_id),
@@ -72,28 +74,31 @@ def render(pattern: str, result: Result, kind: Kind) -> str:
     name = "".join(_parts(pattern, values))
     problem = _problem(name)
     if problem:
-        raise InvalidInputError("filename_pattern", pattern, f"{problem} (it makes {name[:80]!r})")
+        raise LandingInputError("filename_pattern", pattern, f"{problem} (it makes {name[:80]!r})")
     return name
 
 
-def check(pattern: str, results: Iterable[Result]) -> None:
+def check(pattern: str, results: Iterable[Result]) -> list[str]:
     """
     Refuse a pattern under which two results would get the same name, before anything is fetched.
 
-    :raises InvalidInputError: such a pattern, or one that :func:`render` refuses.
+    :return: the names as they are at their longest.
+    :raises LandingInputError: such a pattern, or one that :func:`render` refuses.
     """
+    results = list(results)
     names = Counter(render(pattern, result, _STAND_IN) for result in results)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         allowed = f"several results would be called {twice[0]!r}: put {{generation_id}} and {{index}} into it"
-        raise InvalidInputError("filename_pattern", pattern, allowed)
+        raise LandingInputError("filename_pattern", pattern, allowed)
+    return [render(pattern, result, _LONGEST) for result in results]
 
 
 def _parts(pattern: str, values: dict[str, str | int]) -> Iterable[str]:
     try:
         pieces = list(Formatter().parse(pattern))
     except (ValueError, TypeError) as error:
-        raise InvalidInputError("filename_pattern", pattern, f"a format string ({error})") from None
+        raise LandingInputError("filename_pattern", pattern, f"a format string ({error})") from None
     for text, field, spec, conversion in pieces:
         yield text
         if field is None:
@@ -101,7 +106,7 @@ def _parts(pattern: str, values: dict[str, str | int]) -> Iterable[str]:
         is_plain = not conversion and (not spec or (field == "index" and _NUMBER_FORMAT.fullmatch(spec)))
         if field not in values or not is_plain:
             allowed = "the fields are " + ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise InvalidInputError("filename_pattern", pattern, allowed)
+            raise LandingInputError("filename_pattern", pattern, allowed)
         yield format(values[field], spec or "")
 
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Remembers what a task has landed, so that its next try need not fetch it again.
+Remembers what a task lands, so that its next try need not fetch it again, and may replace it.
 
-A note only saves work: if it is missing, unreadable or wrong, the result is fetched and compared.
+A note is written before the file gets its name: so a task that is killed in between still knows its own file. It is
+never believed without a look at the file. If it is missing, unreadable or wrong, the result is fetched and compared.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from string import printable
@@ -21,6 +22,9 @@ from airflow_provider_evolink.landing.names import Result
 log = logging.getLogger(__name__)
 
 KEY = "evolink_landing"
+# What Airflow takes as an asset's name or URI.
+MAX_ASSET_CHARACTERS = 1500
+_SAFE_IN_PATH = "".join(sorted(set(printable) - set("#?%")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,8 @@ class Landed:
 
     @property
     def asset_uri(self) -> str:
-        """The URI in ASCII, as some databases of Airflow need it."""
-        return quote(self.uri, safe=printable)
+        """The URI as Airflow's assets take it."""
+        return asset_uri(self.uri)
 
     def entry(self) -> dict[str, Any]:
         """Return what the operator returns for it."""
@@ -60,9 +64,14 @@ class Landed:
         return entry
 
 
+def asset_uri(uri: str) -> str:
+    """Write a URI in ASCII, as some databases of Airflow need it, and without what would end a URI's path."""
+    return quote(uri, safe=_SAFE_IN_PATH)
+
+
 class Notes:
     """
-    What has been landed, by generation and index.
+    What a task has landed, or was about to, by generation and index.
 
     :param store: Airflow's ``task_state_store``; ``None`` where there is none.
     :param retention: how long the store shall keep it.
@@ -74,27 +83,39 @@ class Notes:
         self._notes = self._read()
 
     def get(self, result: Result) -> Landed | None:
-        """Return what an earlier try has noted about a result."""
-        noted = self._notes.get(_name(result))
-        if not isinstance(noted, Mapping):
-            return None
-        try:
-            landed = Landed(**noted)
-        except TypeError:
-            return None
-        texts = (landed.sha256, landed.content_type, landed.extension)
-        is_sound = all(isinstance(text, str) for text in texts) and landed.extension.isalnum()
-        return replace(landed, generation_id=result.generation_id) if is_sound else None
+        """Return what has been noted about a result."""
+        landed = _landed(self._notes.get(_name(result)))
+        return replace(landed, generation_id=result.generation_id) if landed else None
 
-    def put(self, result: Result, landed: Landed) -> None:
-        """Note a landed result at once."""
-        self._notes[_name(result)] = asdict(landed)
+    def written_to(self, uri: str) -> list[Landed]:
+        """Return every file that this task has written under a name, or was about to."""
+        return [landed for row, landed in self._of(uri) if row.get("written", True)]
+
+    def uploads_to(self, uri: str) -> list[str]:
+        """Return the ids of this task's uploads to a name, whether they have ended or not."""
+        uploads = [row.get("upload") for row, _ in self._of(uri)]
+        return [upload for upload in uploads if upload and isinstance(upload, str)]
+
+    def put(self, result: Result, landed: Landed, *, written: bool, upload: str | None = None) -> None:
+        """
+        Note at once where a result lies, or is about to.
+
+        :param written: whether by this task; another's file may be the same, and is not to be replaced.
+        :param upload: the id under which an object store knows the upload.
+        """
+        self._notes[_name(result)] = {**asdict(landed), "written": written, "upload": upload}
         if self._store is None:
             return
         try:
             self._store.set(KEY, self._notes, retention=self._retention)
         except Exception as error:
             log.warning("The note about %s could not be written (%s); a retry would fetch it again.", result, error)
+
+    def _of(self, uri: str) -> Iterator[tuple[Mapping[str, Any], Landed]]:
+        for row in self._notes.values():
+            landed = _landed(row)
+            if landed is not None and landed.uri == uri:
+                yield row, landed
 
     def _read(self) -> dict[str, Any]:
         if self._store is None:
@@ -105,6 +126,18 @@ class Notes:
             log.warning("What earlier tries have landed could not be read (%s); everything is compared.", error)
             return {}
         return dict(noted) if isinstance(noted, Mapping) else {}
+
+
+def _landed(row: object) -> Landed | None:
+    if not isinstance(row, Mapping):
+        return None
+    try:
+        landed = Landed(**{name: value for name, value in row.items() if name not in {"written", "upload"}})
+    except TypeError:
+        return None
+    texts = (landed.uri, landed.sha256, landed.content_type, landed.extension)
+    is_sound = all(isinstance(text, str) for text in texts) and landed.extension.isalnum()
+    return landed if is_sound else None
 
 
 def _name(result: Result) -> str:

@@ -1,231 +1,199 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Gives a whole file its final name, in one step, on any storage fsspec knows.
+Gives a whole file its final name, in one step, on any storage fsspec knows, and only where nothing has that name.
 
 A file is first held in a spool without a name, which vanishes with the process however that ends. From there
 
 - on a local file system the spool itself is given a name, without a second copy where the system can do so;
-- on an object store it is uploaded: the object appears once the upload is complete; a failed one is aborted;
-- on anything else it is written beside its final name and then moved.
+- on an object store it is uploaded: the object appears once the upload is complete; a failed one is aborted. S3,
+  Azure and Google make it only if there is none of that name;
+- on anything else it is written beside its final name, looked for once more, and then moved.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import secrets
 import shutil
 import tempfile
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from airflow_provider_evolink.api.errors import InvalidInputError, LandingError
+from airflow_provider_evolink.api.errors import FileConflictError, LandingError
+from airflow_provider_evolink.api.generation import is_generation_id
+from airflow_provider_evolink.landing import local, s3
+from airflow_provider_evolink.landing.elsewhere import write_and_move
+from airflow_provider_evolink.landing.file import (
+    BLOCK_BYTES,
+    COPY_BYTES,
+    File,
+    is_beginning,
+    is_same,
+    refuse_if_taken,
+    size_of,
+)
+from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.landing.spool import nameless
+from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions
 
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
-
-_LOCAL = frozenset({"", "file", "local"})
-_OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "wasbs", "oss"})
-# Where it can be said, so that a browser plays what lies there.
-_CONTENT_TYPE_OPTION = {
-    "s3": "ContentType",
-    "s3a": "ContentType",
-    "s3n": "ContentType",
-    "gs": "content_type",
-    "gcs": "content_type",
-}
-# S3's smallest part: memory holds a few of these at a time. s3fs would take 50 MiB.
-_BLOCK_BYTES = 5 * 1024 * 1024
-_COPY_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """
-    A file name in some storage.
-
-    :param fs: the fsspec file system.
-    :param path: the name there.
-    :param protocol: such as ``s3``.
-    """
-
-    fs: Any
-    path: str
-    protocol: str
-
-    @property
-    def uri(self) -> str:
-        """The name for people and assets: without connection id and credentials."""
-        return f"file://{self.path}" if self.is_local else f"{self.protocol}://{self.path}"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a file of this machine."""
-        return self.protocol in _LOCAL
-
-    @property
-    def folder(self) -> str:
-        """The name of what holds it."""
-        return self.path.rpartition("/")[0]
-
-    def __truediv__(self, name: str) -> Place:
-        """Return the place of this relative name below."""
-        return Place(self.fs, f"{self.path.rstrip('/')}/{name}", self.protocol)
-
-
-def place_of(destination: str | ObjectStoragePath) -> Place:
-    """
-    Open the storage behind a destination.
-
-    :param destination: a path, a URI such as ``s3://conn_id@bucket/folder``, or an ``ObjectStoragePath``.
-    :raises InvalidInputError: it is none, or no installed provider knows its scheme.
-    """
-    from airflow.sdk import ObjectStoragePath
-
-    if not destination or not isinstance(destination, str | ObjectStoragePath):
-        raise InvalidInputError("destination", destination, "a path, a storage URI or an ObjectStoragePath")
-    try:
-        folder = ObjectStoragePath(destination)
-        fs = folder.fs
-    except (ValueError, ImportError) as error:
-        raise InvalidInputError("destination", str(destination), f"storage that Airflow knows ({error})") from error
-    protocol = folder.protocol or "file"
-    return Place(fs, str(Path(folder.path).absolute()) if protocol in _LOCAL else folder.path, protocol)
+_MARK = "evolink_generation_id"
 
 
 def new_spool(destination: Place) -> BinaryIO:
-    """Open a file without a name, where it can be given one later if the destination is local."""
+    """
+    Open a file without a name, where it can be given one later if the destination is local.
+
+    :raises LandingError: the folder can't be made, or this worker has no room for a temporary file.
+    """
     if destination.is_local:
-        Path(destination.path).mkdir(parents=True, exist_ok=True)
+        try:
+            local.make_folder(Path(destination.path))
+        except OSError as error:
+            raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
         with suppress(OSError, AttributeError):
             return nameless(destination.path)
-    return cast(BinaryIO, tempfile.TemporaryFile())
+    try:
+        return cast(BinaryIO, tempfile.TemporaryFile())
+    except OSError as error:
+        raise LandingError(f"{no_room()} ({error.strerror or error}).") from error
+
+
+def no_room() -> str:
+    """What to tell where a temporary file can't be made or grow; the destination has no part in it."""
+    with suppress(OSError):
+        return f"This worker has no room for a temporary file in {tempfile.gettempdir()} (TMPDIR chooses the folder)"
+    return "This worker has no folder for temporary files (TMPDIR chooses it)"
 
 
 def holds(place: Place, size: int, sha256: str) -> bool:
     """Whether a file of this name is there, with this size and, read again, this hash."""
-    found = hashlib.sha256()
     # What can't be read counts as not there: it is written again, and if that fails too, that is told.
     with suppress(Exception):
-        if _size(place) != size:
-            return False
-        with place.fs.open(place.path, "rb", block_size=_BLOCK_BYTES) as stored:
-            while chunk := stored.read(_COPY_BYTES):
-                found.update(chunk)
-        return found.hexdigest() == sha256
+        return is_same(place, size, sha256)
     return False
 
 
-def publish(spool: BinaryIO, place: Place, size: int, content_type: str) -> None:
-    """
-    Give a whole file its final name, in place of what was there.
+def generation_at(place: Place) -> str | None:
+    """Return which generation the file of this name is of, where the storage has kept that."""
+    noted = None
+    with suppress(Exception):
+        if place.is_local:
+            noted = local.generation_of(Path(place.path))
+        elif place.protocol in s3.PROTOCOLS:
+            noted = place.fs.metadata(place.path, refresh=True).get(_MARK.replace("_", "-"))
+        else:
+            noted = (place.fs.info(place.path).get("metadata") or {}).get(_MARK)
+    return noted if is_generation_id(noted) else None
 
-    :param spool: from :func:`new_spool`, whole.
-    :param size: its size in bytes, to compare with what the storage holds afterwards.
-    :param content_type: told to the storage where it keeps such.
+
+def publish(
+    file: File,
+    place: Place,
+    *,
+    replace: bool = False,
+    earlier_uploads: Collection[str] = (),
+    began: Callable[[str | None], None] = lambda _: None,
+) -> None:
+    """
+    Give a whole file its final name.
+
+    :param replace: put it in the place of what lies there; otherwise that is left as it is.
+    :param earlier_uploads: ids of uploads to this place by earlier tries of the same task, which are aborted.
+    :param began: called before the name can appear, with the id of the upload if there is one.
+    :raises FileConflictError: something lies there, and was left as it is.
+    :raises StorageRefusedError: it could not be written, and a retry could not either.
     :raises LandingError: it could not be written; no half file is left.
     """
     try:
-        if place.protocol in _OBJECT_STORES:
-            _upload_object(spool, place, size, content_type)
-        else:
-            _write_file(spool, place)
-        stored = _size(place)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise LandingError(f"It could not be written to {place.uri}: {reason}.") from error
-    if stored not in {None, size}:
-        with suppress(Exception):
-            place.fs.rm_file(place.path)
-        raise LandingError(f"{place.uri} has {stored} bytes after {size} were written.")
-
-
-def _size(place: Place) -> int | None:
-    """What the storage says; ``None`` if there is nothing, or if it may be written to but not looked at."""
-    with suppress(Exception):
-        place.fs.invalidate_cache(place.folder)
-        return int(place.fs.info(place.path)["size"])
-    return None
-
-
-def _write_file(spool: BinaryIO, place: Place) -> None:
-    place.fs.makedirs(place.folder, exist_ok=True)
-    beside = f"{place.folder}/{_part_prefix(place)}"
-    _sweep(place, beside)
-    part = f"{beside}{secrets.token_hex(8)}.part"
-    try:
         if place.is_local:
-            _name_spool(spool, part, place)
-            Path(part).replace(place.path)
-            _sync_folder(place.folder)
+            began(None)
+            local.name_file(file.spool, Path(place.path), file.generation_id, replace=replace)
+        elif place.protocol in s3.PROTOCOLS:
+            _upload_to_s3(file, place, replace=replace, earlier=earlier_uploads, began=began)
         else:
-            _copy(spool, place.fs, part)
-            if place.fs.exists(place.path):
-                place.fs.rm_file(place.path)
-            place.fs.mv(part, place.path)
-    except BaseException:
-        with suppress(Exception):
-            place.fs.rm_file(part)
-        raise
+            began(None)
+            (_upload if place.is_object_store else write_and_move)(file, place, replace=replace)
+    except Exception as error:
+        if is_taken(error):
+            raise FileConflictError(f"Something lies at {place.uri} already.") from error
+        raise failure(place, error) from error
+    if not place.is_local:
+        _check(file, place)
 
 
-def _name_spool(spool: BinaryIO, part: str, place: Place) -> None:
-    """Link the spool where the system can (Linux, same file system), else copy it."""
-    spool.flush()
-    os.fsync(spool.fileno())
-    try:
-        # The folder's descriptor is not used, but makes Python follow the link in /proc.
-        os.link(f"/proc/self/fd/{spool.fileno()}", part, src_dir_fd=spool.fileno())
-    except OSError:
-        _copy(spool, place.fs, part)
+def _check(file: File, place: Place) -> None:
+    stored = size_of(place)
+    if stored is None or stored == file.size:
+        return
+    with suppress(Exception):
+        # Only what is certain to be the half of ours may go: it may as well be another file by now.
+        if is_beginning(place, stored, file):
+            place.fs.rm_file(place.path)
+    raise LandingError(
+        f"{place.uri} has {stored} bytes after {file.size} were written: the storage has lost some, or something else "
+        "was written there at the same time."
+    )
 
 
-def _copy(spool: BinaryIO, fs: Any, path: str) -> None:
-    spool.seek(0)
-    with fs.open(path, "wb", block_size=_BLOCK_BYTES) as target:
-        shutil.copyfileobj(spool, target, _COPY_BYTES)
-        target.flush()
-        with suppress(OSError, AttributeError):
-            os.fsync(target.fileno())
+def _upload_to_s3(
+    file: File, place: Place, *, replace: bool, earlier: Collection[str], began: Callable[[str | None], None]
+) -> None:
+    is_large = file.size >= BLOCK_BYTES
+    s3.abort(place, earlier)
+    if is_large:
+        s3.abort_stale(place, now=datetime.now(UTC))
+    facts = {"ContentType": file.content_type, "Metadata": {_MARK.replace("_", "-"): file.generation_id}}
+
+    def upload(only_new: Mapping[str, str]) -> None:
+        def condition() -> Mapping[str, str]:
+            if not replace:
+                refuse_if_taken(place)
+            return only_new
+
+        s3.upload(file.spool, place, facts, is_large=is_large, condition=condition, began=began)
+
+    _preferring_conditions(lambda: upload(s3.ONLY_NEW), lambda: upload({}), replace=replace)
 
 
-def _sync_folder(folder: str) -> None:
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+def _upload(file: File, place: Place, *, replace: bool) -> None:
+    def upload(mode: str) -> None:
+        facts = _facts(file, place)
+        target = place.fs.open(place.path, mode, block_size=BLOCK_BYTES, **facts)
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            file.spool.seek(0)
+            shutil.copyfileobj(file.spool, target, COPY_BYTES)
+            if not replace:
+                refuse_if_taken(place)
+            target.close()
+        except BaseException:
+            _abandon(target)
+            raise
+
+    _preferring_conditions(lambda: upload("xb"), lambda: upload("wb"), replace=replace)
 
 
-def _part_prefix(place: Place) -> str:
-    """Short whatever the final name's length, and the same for the same final name."""
-    return f".evolink-{hashlib.sha256(place.path.encode()).hexdigest()[:16]}-"
-
-
-def _sweep(place: Place, beside: str) -> None:
-    """Remove what a killed landing of the same file has left; one that still runs then fails and may retry."""
-    with suppress(OSError):
-        for name in place.fs.ls(place.folder, detail=False):
-            if f"/{name.lstrip('/')}".startswith(f"/{beside.lstrip('/')}"):
-                place.fs.rm_file(name)
-
-
-def _upload_object(spool: BinaryIO, place: Place, size: int, content_type: str) -> None:
-    option = _CONTENT_TYPE_OPTION.get(place.protocol)
-    if size >= _BLOCK_BYTES:
-        _abort_stale_uploads(place)
-    spool.seek(0)
-    target = place.fs.open(place.path, "wb", block_size=_BLOCK_BYTES, **({option: content_type} if option else {}))
+def _preferring_conditions(only_new: Callable[[], None], plainly: Callable[[], None], *, replace: bool) -> None:
+    """Write only where nothing is, or where the storage can't do that, after having looked."""
+    if replace:
+        plainly()
+        return
     try:
-        shutil.copyfileobj(spool, target, _COPY_BYTES)
-        target.close()
-    except BaseException:
-        _abandon(target)
-        raise
+        only_new()
+    except Exception as error:
+        if not lacks_conditions(error):
+            raise
+        plainly()
+
+
+def _facts(file: File, place: Place) -> dict[str, Any]:
+    if place.protocol in {"gs", "gcs"}:
+        return {"content_type": file.content_type, "metadata": {_MARK: file.generation_id}}
+    if place.protocol in {"abfs", "abfss", "adl"}:
+        # adlfs notes the second at every file it makes, unless it is given other metadata.
+        metadata = {_MARK: file.generation_id, "is_directory": "false"}
+        return {"content_settings": {"content_type": file.content_type}, "metadata": metadata}
+    return {}
 
 
 def _abandon(target: Any) -> None:
@@ -234,15 +202,3 @@ def _abandon(target: Any) -> None:
         target.discard()
     with suppress(AttributeError):
         target.closed = True
-
-
-def _abort_stale_uploads(place: Place) -> None:
-    """S3 keeps the parts of an upload that was killed, unseen and at a price, until somebody aborts it."""
-    if not place.protocol.startswith("s3"):
-        return
-    bucket, key, _ = place.fs.split_path(place.path)
-    with suppress(Exception):
-        listed = place.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
-        for upload in listed.get("Uploads", []):
-            if upload["Key"] == key:
-                place.fs.abort_mpu(bucket, key, upload["UploadId"])

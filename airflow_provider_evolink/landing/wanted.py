@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from airflow_provider_evolink.api.catalog import makes_files
 from airflow_provider_evolink.api.errors import (
-    InvalidInputError,
     LandingError,
+    LandingInputError,
     MalformedAnswerError,
     PermanentGenerationFailedError,
 )
@@ -21,13 +22,21 @@ _ALLOWED = (
 )
 
 
+# What an XCom that is not there is, and what a template makes of it.
+_NOTHING = (None, "None")
+_NO_UPSTREAM = (
+    "the task upstream has returned nothing: it failed or was skipped, or what it returned was cleared. There is "
+    "nothing to land; its own log says what became of the generation. A retry finds the same until it has succeeded"
+)
+
+
 def generations_in(generation: object) -> dict[str, Mapping[str, Any] | None]:
     """
     Sort out what was given, in its order, each generation once.
 
     :param generation: a record, an id, or a sequence of them.
     :return: by id: the record, or ``None`` where only the id was given.
-    :raises InvalidInputError: it is none of these.
+    :raises LandingInputError: it is none of these.
     """
     return dict(_one_by_one(generation, is_inside=False))
 
@@ -36,7 +45,7 @@ def results_of(record: Mapping[str, Any]) -> list[Result] | None:
     """
     List the files of a record.
 
-    :return: empty for a generation that made none, as some models do (documented); ``None`` if the record is of a
+    :return: empty for a generation that lists none; ``None`` if the record is of a
         generation that was not finished when it was made, so that EvoLink has to be asked.
     :raises PermanentGenerationFailedError: it is finished, and failed.
     """
@@ -59,6 +68,27 @@ def results_of(record: Mapping[str, Any]) -> list[Result] | None:
     return [Result(generation_id, index, link, seen.model, life, role) for index, (link, role) in files]
 
 
+def expects_files(record: Mapping[str, Any]) -> bool:
+    """Whether the generation's model makes files; one that is not known counts as one that does."""
+    model = record.get("model")
+    return makes_files(model) if isinstance(model, str) else True
+
+
+def check_empty(record: Mapping[str, Any]) -> None:
+    """
+    Refuse a completed generation without a usable file.
+
+    :raises LandingError: its model makes files. A retry asks EvoLink again, and generates nothing.
+    """
+    if expects_files(record):
+        raise LandingError(
+            f"Generation {record['generation_id']} is completed, {_credits(record)}, and EvoLink lists no file of it "
+            "that can be fetched. Nothing is generated again. A retry asks EvoLink again, at no cost; if it stays so, "
+            "ask EvoLink's support with this id.",
+            generation_id=record["generation_id"],
+        )
+
+
 def check_finished(generation_id: str, status: str) -> None:
     """
     Refuse a generation that EvoLink has not finished.
@@ -73,7 +103,16 @@ def check_finished(generation_id: str, status: str) -> None:
         )
 
 
+def _credits(record: Mapping[str, Any]) -> str:
+    usage = record.get("usage")
+    used = usage.get("credits_used") if isinstance(usage, Mapping) else None
+    is_number = isinstance(used, int | float) and not isinstance(used, bool)
+    return f"{used:g} credits were used" if is_number else "what it cost is not stated"
+
+
 def _one_by_one(given: object, *, is_inside: bool) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+    if given in _NOTHING:
+        raise LandingInputError("generation", given, _NO_UPSTREAM)
     if isinstance(given, str) and is_generation_id(given):
         yield given, None
     elif isinstance(given, Mapping) and is_generation_id(given.get("generation_id")):
@@ -82,4 +121,4 @@ def _one_by_one(given: object, *, is_inside: bool) -> Iterator[tuple[str, Mappin
         for item in given:
             yield from _one_by_one(item, is_inside=True)
     else:
-        raise InvalidInputError("generation", given, _ALLOWED)
+        raise LandingInputError("generation", given, _ALLOWED)

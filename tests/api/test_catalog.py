@@ -263,3 +263,11 @@ def test_any_name_leads_to_an_endpoint_or_is_asked_about(name: str) -> None:
         assert refused.parameter in {"media_type", "model"}
         assert len(str(refused)) < 400
     assert catalog.link_life(name).total_seconds() >= 24 * 3600
+
+
+def test_models_without_files() -> None:
+    """The models whose documents show a result without a file are known; every other one makes files."""
+    for name in ("kling-custom-element", "suno-persona", "voice-enrollment"):
+        assert not catalog.makes_files(name)
+    for name in ("gemini-omni-flash-image-to-video", "suno-v5-beta", "a-model-of-tomorrow"):
+        assert catalog.makes_files(name)

@@ -73,7 +73,7 @@ UPLOADING = Point(
     in_parts=True,
     wishes={"duration": 10, "aspect_ratio": "auto"},
 )
-LANDED = Point("file landed, not yet noted", "landed", task="land", needs_end=True)
+LANDED = Point("file landed, not yet told", "landed", task="land", needs_end=True)
 
 _STOP = {"on_unknown_submission": "fail"}
 BEFORE_POST_OR_STOP = Point('before the POST, "fail"', "after-intent", wishes=_STOP)

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
@@ -25,9 +23,10 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-_load("media_server")
-_load("real_media")
+for helper in ("media_server", "real_media", "publishing", "gateway"):
+    _load(helper)
 from media_server import MediaServer  # noqa: E402 - just loaded
+from publishing import FakeStore  # noqa: E402
 
 
 @pytest.fixture
@@ -53,19 +52,6 @@ def secure_media(authority: Path) -> Iterator[MediaServer]:
     server._http.socket = context.wrap_socket(server._http.socket, server_side=True)
     yield server
     server.close()
-
-
-class FakeStore:
-    """Airflow's task state store, as a dictionary."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, Any] = {}
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.rows[key]) if key in self.rows else default
-
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        self.rows[key] = json.dumps(value)
 
 
 @pytest.fixture

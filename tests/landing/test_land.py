@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ from media_server import MediaServer, mp4
 from airflow_provider_evolink.api.errors import (
     ConnectionLostError,
     EvoLinkError,
+    FileConflictError,
     LandingError,
     ResultCorruptError,
     ResultExpiredError,
 )
+from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.land import Lander
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
 from airflow_provider_evolink.landing.notes import KEY, Landed, Notes
+from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.landing.source import Network
-from airflow_provider_evolink.landing.storage import Place
 
 BODY = mp4(100_000)
 ID = "task-unified-1757169743-7cvnl5zw"
@@ -86,15 +89,26 @@ def test_retry_does_not_fetch_again(media: MediaServer, tmp_path: Path, store: A
     assert len(media.seen) == 1
 
 
-def test_damaged_file_is_landed_again(media: MediaServer, tmp_path: Path, store: Any) -> None:
-    """A file that changed since it was landed is fetched again and replaced, though the note says it is there."""
+def test_changed_file_is_not_replaced(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """A file that somebody has changed since it was landed is theirs; replacing it has to be asked for."""
     result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
     lander(tmp_path, store).land(result)
     path = tmp_path / ID / "0.mp4"
     path.write_bytes(BODY[:-1] + b"!")
-    lander(tmp_path, store).land(result)
+    with pytest.raises(FileConflictError, match="changed since"):
+        lander(tmp_path, store).land(result)
+    assert path.read_bytes() == BODY[:-1] + b"!"
+    replace(lander(tmp_path, store), on_existing=OnExisting.REPLACE).land(result)
     assert path.read_bytes() == BODY
-    assert len(media.seen) == 2
+
+
+def test_lost_file_is_landed_again(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """A file that is gone since it was landed is fetched again."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    lander(tmp_path, store).land(result)
+    (tmp_path / ID / "0.mp4").unlink()
+    lander(tmp_path, store).land(result)
+    assert (tmp_path / ID / "0.mp4").read_bytes() == BODY
 
 
 def test_other_destination_is_landed_anew(media: MediaServer, tmp_path: Path, store: Any) -> None:
@@ -218,7 +232,7 @@ from airflow_provider_evolink.landing.land import Lander
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
 from airflow_provider_evolink.landing.notes import Notes
 from airflow_provider_evolink.landing.source import Network
-from airflow_provider_evolink.landing.storage import Place
+from airflow_provider_evolink.landing.place import Place
 
 folder, generation_id, link = sys.argv[1:]
 Lander(

@@ -13,7 +13,7 @@ from airflow_provider_evolink.landing.notes import KEY, Notes
 from tests import hostile
 
 RESULT = Result(hostile.ID, 0, "https://files.example.com/a.mp4")
-NOTED = {
+NOTED: dict[str, Any] = {
     "uri": "file:///videos/a.mp4",
     "bytes": 5,
     "sha256": "ab" * 32,
@@ -53,3 +53,21 @@ def test_any_stored_value_is_a_note_or_none(stored: Any) -> None:
     if found is not None:
         assert render(DEFAULT_PATTERN, RESULT, found.kind) == f"{hostile.ID}/0.{found.extension}"
         assert found.generation_id == hostile.ID
+
+
+def test_what_a_task_has_written() -> None:
+    """A file under a name is this task's own if it has written it; notes of earlier versions hold only such."""
+    found = {**NOTED, "written": False, "upload": None}
+    own = {**NOTED, "written": True, "upload": "u1"}
+    kept = notes({"task-a/0": NOTED, "task-b/0": found, "task-c/0": own, "task-d/0": {**own, "uri": "file:///b"}})
+    assert len(kept.written_to(NOTED["uri"])) == 2
+    assert kept.uploads_to(NOTED["uri"]) == ["u1"]
+    assert kept.written_to("file:///elsewhere") == []
+
+
+@given(hostile.gone_wrong({f"{hostile.ID}/0": {**NOTED, "written": True, "upload": "u1"}}) | hostile.anything)
+def test_any_stored_value_names_uploads_or_none(stored: Any) -> None:
+    """Whatever the store holds, what is taken from it for a name is of that name."""
+    kept = notes(stored)
+    assert all(landed.uri == NOTED["uri"] for landed in kept.written_to(NOTED["uri"]))
+    assert all(isinstance(upload, str) and upload for upload in kept.uploads_to(NOTED["uri"]))

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
+import signal
+import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
@@ -35,9 +39,10 @@ def record(*links: str, generation_id: str = A, **more: Any) -> dict[str, Any]:
     return {"generation_id": generation_id, **done, "results": list(links), "expires_at": None, **more}
 
 
-def answer(media: MediaServer, *links: str, generation_id: str = A, status: str = "completed") -> None:
+def answer(media: MediaServer, *links: str, generation_id: str = A, **more: Any) -> None:
     """Let EvoLink know a generation."""
-    task = {"id": generation_id, "status": status, "model": "m", "created": 1757169743, "results": list(links)}
+    task = {"id": generation_id, "status": "completed", "model": "m", "created": 1757169743, "results": list(links)}
+    task.update(more)
     path = f"/v1/tasks/{generation_id}"
     media.serve(path, body=json.dumps(task).encode(), content_type="application/json", etag=None)
 
@@ -107,10 +112,77 @@ def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
     assert transfer.execute(context(store)) == landed
 
 
-def test_nothing_to_land(media: MediaServer, tmp_path: Path) -> None:
-    """A generation that made no file, and an empty list, land nothing and succeed."""
-    assert operator(record(), str(tmp_path)).execute(context()) == []
+@pytest.mark.parametrize("model", ["suno-persona", "kling-custom-element", "voice-enrollment"])
+def test_nothing_to_land(media: MediaServer, tmp_path: Path, model: str) -> None:
+    """A generation of a model that makes no file, and an empty list, land nothing, ask nothing and succeed."""
+    assert operator(record(model=model), str(tmp_path)).execute(context()) == []
     assert operator([], str(tmp_path)).execute(context()) == []
+    assert media.seen == []
+
+
+@pytest.mark.parametrize("links", [(), ("file:///etc/passwd",)])
+def test_completed_without_a_usable_file(media: MediaServer, tmp_path: Path, links: tuple[str, ...]) -> None:
+    """A generation that was charged and lists no file fails with its id and cost; a retry looks again and lands."""
+    usage = {"credits_reserved": 8.0, "credits_used": 7.5, "billing_rule": None}
+    answer(media, *links, usage=usage)
+    for given in (A, record(*links, usage=usage)):
+        with pytest.raises(LandingError) as caught:
+            operator(given, str(tmp_path)).execute(context())
+        for fact in (A, "7.5 credits were used", "Nothing is generated again", "A retry asks EvoLink again"):
+            assert fact in str(caught.value)
+        assert caught.value.generation_id == A
+        assert not caught.value.permanent
+    assert [seen.path for seen in media.seen] == [f"/v1/tasks/{A}"] * 2
+    answer(media, media.serve("/a.mp4", body=BODY))
+    assert len(operator(record(*links), str(tmp_path)).execute(context())) == 1
+
+
+@pytest.mark.parametrize("trigger_rule", ["all_success", "all_done"])
+def test_upstream_that_returned_nothing(media: MediaServer, tmp_path: Path, trigger_rule: str) -> None:
+    """After an upstream task that failed, the landing says that there is nothing to land, and why."""
+    with pytest.raises(EvoLinkFailException, match="the task upstream has returned nothing") as caught:
+        operator(None, str(tmp_path), trigger_rule=trigger_rule).execute(context())
+    assert "charged" not in str(caught.value)
+    assert media.seen == []
+
+
+@pytest.mark.parametrize("destination", ["videos", "None", "$HOME/videos", "s3//bucket/x", "s3:///x"])
+def test_wrong_destination_is_refused_with_the_dag(tmp_path: Path, destination: str) -> None:
+    """A literal destination that can't work is refused when the DAG is read, before anything upstream is paid for."""
+    with pytest.raises(EvoLinkFailException, match=r"^destination="):
+        operator(A, destination)
+    with pytest.raises(EvoLinkFailException, match=r"^on_existing="):
+        operator(A, str(tmp_path), on_existing="overwrite")
+    for later in ("{{ var.value.folder }}", "{% if true %}/videos{% endif %}"):
+        assert operator(A, later).destination == later
+
+
+def test_destination_is_checked_before_anything_is_asked(media: MediaServer) -> None:
+    """What a template renders to is checked before EvoLink or a media host is asked."""
+    transfer = operator(A, "{{ folder }}")
+    transfer.render_template_fields({"folder": "videos"})  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(EvoLinkFailException, match=r"^destination='videos' is refused: a relative path"):
+        transfer.execute(context())
+    assert media.seen == []
+
+
+def test_mapped_tasks_under_one_name(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """Of mapped tasks whose pattern does not tell them apart the second is told; a choice lets it replace or skip."""
+    links = [media.serve(f"/{seed}.mp4", body=mp4(seed=seed)) for seed in "ab"]
+    first, second = record(links[0]), record(links[1], generation_id=B)
+    pattern = "{index}.{ext}"
+    operator(first, str(tmp_path), filename_pattern=pattern).execute(context(store))
+    with pytest.raises(EvoLinkFailException) as caught:
+        operator(second, str(tmp_path), filename_pattern=pattern).execute(context())
+    for fact in (A, B, f"{tmp_path}/0.mp4", "{generation_id}", "on_existing"):
+        assert fact in str(caught.value)
+    assert "Landing result 0 of generation" in str(caught.value)
+    skipping = operator(second, str(tmp_path), filename_pattern=pattern, on_existing="skip")
+    assert skipping.execute(context()) == []
+    assert (tmp_path / "0.mp4").read_bytes() == mp4(seed="a")
+    replacing = operator(second, str(tmp_path), filename_pattern=pattern, on_existing="replace")
+    assert [entry["generation_id"] for entry in replacing.execute(context())] == [B]
+    assert (tmp_path / "0.mp4").read_bytes() == mp4(seed="b")
 
 
 def test_unfinished_record_is_read_again(media: MediaServer, tmp_path: Path) -> None:
@@ -194,6 +266,65 @@ def test_names_that_assets_can_not_hold(media: MediaServer, tmp_path: Path) -> N
     event = where["outlet_events"][alias].asset_alias_events[0]
     assert event.dest_asset_key.uri.endswith(f"/vid%C3%A9os/{A}/0.mp4")
     assert event.extra == landed[0]
+
+
+@pytest.mark.parametrize("name", ["take #0", "what? 1", "100% sure", "%23", "a b;c=d&e", "film[1]", "größer #ü"])
+def test_asset_of_any_name(media: MediaServer, tmp_path: Path, name: str) -> None:
+    """Whatever a file is called, Airflow keeps its asset's URI as it is, and it leads back to that file alone."""
+    alias = AssetAlias("landed-videos")
+    where = context()
+    one = record(media.serve("/a.mp4", body=BODY))
+    pattern = name.replace("{", "{{") + ".{ext}"
+    landed = operator(one, str(tmp_path), filename_pattern=pattern, outlets=[alias]).execute(where)
+    assert landed[0]["uri"] == f"file://{tmp_path}/{name}.mp4"
+    uri = where["outlet_events"][alias].asset_alias_events[0].dest_asset_key.uri
+    assert uri.isascii()
+    parts = urlsplit(uri)
+    assert (parts.query, parts.fragment) == ("", "")
+    assert unquote(parts.path) == f"{tmp_path}/{name}.mp4"
+    assert Asset(uri).uri == uri
+
+
+def test_asset_that_would_be_too_long(media: MediaServer, tmp_path: Path) -> None:
+    """A path that Airflow could not tell of is refused before the fetch if it is to be told, and lands otherwise."""
+    folder = tmp_path / ("视" * 80) / ("频" * 80)
+    one = record(media.serve("/a.mp4", body=BODY))
+    with pytest.raises(EvoLinkFailException, match=r"^destination=.*and Airflow takes 1500"):
+        operator(one, str(folder), outlets=[AssetAlias("landed-videos")]).execute(context())
+    assert media.seen == []
+    assert len(operator(one, str(folder), outlets=[Asset("videos")]).execute(context())) == 1
+
+
+def test_name_that_is_too_long_with_its_extension(media: MediaServer, tmp_path: Path) -> None:
+    """A name that only some kinds of file would make too long is refused before the fetch."""
+    one = record(media.serve("/a.webp", body=PNG))
+    with pytest.raises(EvoLinkFailException, match=r"^filename_pattern="):
+        operator(one, str(tmp_path), filename_pattern="a" * 251 + ".{ext}").execute(context())
+    assert media.seen == []
+
+
+def test_worker_without_room(media: MediaServer, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a temporary file is told of the worker, not of the bucket."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not-there"))
+    with pytest.raises(LandingError, match=r"This worker has no room .*not-there .*TMPDIR") as caught:
+        operator(record(media.serve("/a.mp4", body=BODY)), "s3://store@videos/no-room").execute(context())
+    assert "s3://" not in str(caught.value)
+    assert "A retry lands it again, at no cost" in str(caught.value)
+    assert media.seen == []
+
+
+def test_worker_whose_room_ends(media: MediaServer, s3: S3) -> None:
+    """Nor is a temporary file that can't grow the bucket's fault."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    transfer = operator(record(media.serve("/a.mp4", body=mp4(3_000_000))), "s3://store@videos/no-room")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    try:
+        with pytest.raises(LandingError, match=r"This worker has no room .*TMPDIR"):
+            transfer.execute(context())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
 
 
 def test_templates() -> None:

@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, PermanentGenerationFailedError
+from airflow_provider_evolink.api.errors import (
+    InvalidInputError,
+    LandingError,
+    LandingInputError,
+    PermanentGenerationFailedError,
+)
 from airflow_provider_evolink.landing.wanted import check_finished, generations_in, results_of
 from tests import hostile
 
@@ -46,6 +51,14 @@ def test_anything_else_is_refused(value: object) -> None:
     """What is no generation is refused by the parameter's name."""
     with pytest.raises(InvalidInputError, match=r"^generation="):
         generations_in(value)
+
+
+def test_nothing_upstream() -> None:
+    """That a task upstream has returned nothing is told as that, not as a wrong type, and not as money."""
+    for given_ in (None, "None", [None], [record(), None]):
+        with pytest.raises(LandingInputError, match="the task upstream has returned nothing") as caught:
+            generations_in(given_)
+        assert "charged" not in str(caught.value)
 
 
 def test_results_in_order() -> None:

@@ -7,17 +7,17 @@ is wrapped so that a process can be halted before and after; nothing is answered
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import DAG, Context, Param
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_evolink.landing.storage import Place
+from airflow_provider_evolink.landing.notes import Landed
+from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
@@ -30,7 +30,6 @@ AROUND = {
     ("evolink", "intent"): ("before-intent", "after-intent"),
     ("evolink", "submitted"): ("answered", "recorded"),
     ("evolink", "finished"): ("resumed", None),
-    ("evolink_landing", None): ("landed", None),
 }
 
 
@@ -65,17 +64,12 @@ class HaltingStorage:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fs, name)
 
-    def open(self, *arguments: Any, **options: Any) -> Any:
-        """Open a file."""
-        file = self._fs.open(*arguments, **options)
-        file.write = partial(self._write, file, file.write)
-        return file
-
-    def _write(self, file: Any, write: Callable[[bytes], int], data: bytes) -> int:
-        written = write(data)
-        if file.parts:
+    def call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Ask S3."""
+        answer = self._fs.call_s3(method, *arguments, **options)
+        if method == "upload_part":
             self._marks.reach("uploading")
-        return written
+        return answer
 
 
 def halting(context: Context) -> Context:
@@ -146,6 +140,10 @@ class Land(EvoLinkToObjectStorageOperator):
     def _place(self) -> Place:
         place = super()._place()
         return place if place.is_local else replace(place, fs=HaltingStorage(place.fs, self._marks))
+
+    def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
+        self._marks.reach("landed")
+        super()._announce(context, landed)
 
 
 with DAG(
