@@ -23,10 +23,10 @@ from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
 from airflow_provider_evolink.operators.parameters import as_parameters, picture_parameters
-from airflow_provider_evolink.operators.task_ledger import ledger_name, open_ledger, with_ledger_asset
 from airflow_provider_evolink.patience import Refused
 from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
+from airflow_provider_evolink.task_stores import ledger_name, open_ledger, with_ledger_asset
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import LandingInputError
-from airflow_provider_evolink.compat import NEVER_EXPIRE, BaseOperator, task_state_store
+from airflow_provider_evolink.compat import NEVER_EXPIRE, BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing.existing import OnExisting, on_existing_of
@@ -24,6 +24,7 @@ from airflow_provider_evolink.landing.wanted import (
     generations_in,
     results_of,
 )
+from airflow_provider_evolink.task_stores import kept_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
@@ -173,7 +174,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
             destination=place,
             pattern=self.filename_pattern,
             network=self._network(),
-            notes=Notes(task_state_store(context), NEVER_EXPIRE),
+            notes=Notes(kept_store(context, self.log), NEVER_EXPIRE),
             renew=self._renew,
             on_existing=on_existing,
         )

@@ -16,8 +16,10 @@ from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.task_stores import LEDGER_ASSET
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from tests.s3 import S3
+from tests.stage import TaskInstance
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 KEY = "sk-landing-tests-only"
@@ -92,6 +94,21 @@ def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
     assert [entry["generation_id"] for entry in landed] == [A, B]
     assert (tmp_path / A / "0.mp4").read_bytes() == BODY
     assert (tmp_path / B / "0.mp4").read_bytes() == mp4(seed="b")
+
+
+def test_a_clear_that_empties_the_store_fetches_nothing(media: MediaServer, tmp_path: Path, store: Any) -> None:
+    """What lies there is known by the copy of the notes, even when its link has died since."""
+    copies = type(store)()
+    stores = {"ti": TaskInstance(), "asset_state_store": {LEDGER_ASSET: copies}}
+    link = media.serve("/a.mp4", body=BODY)
+    first = operator(record(link), str(tmp_path)).execute({**context(store), **stores})
+    media.serve("/a.mp4", faults=[{"body": b"gone", "status": 403}] * 9)
+    answer(media, link)
+
+    again = operator(record(link), str(tmp_path)).execute({**context(type(store)()), **stores})
+
+    assert again == first
+    assert [request.path for request in media.seen] == ["/a.mp4"]
 
 
 def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:

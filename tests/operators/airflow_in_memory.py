@@ -25,7 +25,7 @@ from airflow_provider_evolink.emulator.faults import Faults
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
 from airflow_provider_evolink.operators import evolink as operators
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.operators.task_ledger import LEDGER_ASSET
+from airflow_provider_evolink.task_stores import LEDGER_ASSET
 from tests.operators.orders import WorkerDied
 from tests.stage import Stage, Store
 

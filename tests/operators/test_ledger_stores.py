@@ -12,7 +12,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.operators.task_ledger import LEDGER_ASSET
+from airflow_provider_evolink.task_stores import LEDGER_ASSET
 from tests.operators.orders import made, operator
 from tests.stage import Stage, Store, TaskInstance
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the ledger of the task instance that is running: its entry in Airflow's stores, and the copy of it."""
+"""
+What outlives the tries of the task instance that is running, and the clears: its ledger, and the notes of its landings.
+
+Both are in Airflow's task state store, which a clear may empty, and in a copy, which it does not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from airflow.sdk import Asset
 
 from airflow_provider_evolink.api.errors import ConfigurationError
 from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, outer_task, task_state_store
-from airflow_provider_evolink.ledger import KEY, Ledger
+from airflow_provider_evolink.ledger import KEY, Ledger, Store
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -60,6 +64,38 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
             "Nothing was sent. Airflow 3.3 or later is needed."
         )
     return Ledger(store, NEVER_EXPIRE, name=name, try_number=context["ti"].try_number, copy=_copy_of(context), log=log)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStore:
+    """
+    The task state store, and behind it a copy that answers where a clear has emptied the store.
+
+    :param log: is told of a copy that can't be written, which stops nothing.
+    """
+
+    store: Store
+    copy: Store
+    log: Any
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what is kept under a key."""
+        kept = self.store.get(key)
+        return self.copy.get(key, default) if kept is None else kept
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Keep a value in both."""
+        self.store.set(key, value, retention=retention)
+        try:
+            self.copy.set(key, value)
+        except Exception as error:
+            self.log.warning("The copy of %s could not be written (%s); a clear may forget it.", key, error)
+
+
+def kept_store(context: Context, log: Any) -> Store | None:
+    """Return a store for what a task instance should remember after a clear, too; ``None`` where Airflow has none."""
+    store, copy = task_state_store(context), _copy_of(context)
+    return store if store is None or copy is None else KeptStore(store, copy, log)
 
 
 @dataclass(frozen=True, slots=True)
