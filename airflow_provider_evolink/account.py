@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-One account, shared by everybody who waits in one event loop: looked up once, opened once, renewed once.
+One account, shared by everybody who waits in one event loop: looked up once, opened once.
 
 The first look-up of a triggerer costs seconds and an HTTP client a TLS context, so neither may happen once for each
 generation.
@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, MalformedAnswerError
+from airflow_provider_evolink.api.errors import ConnectionNotFoundError, EvoLinkError, MalformedAnswerError
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.client import EvoLinkClient
@@ -26,63 +26,63 @@ Lookup = Callable[[], Awaitable["Settings"]]
 
 # The first look-up of a triggerer takes up to 20 s; one that was not answered by then never will be.
 _LOOKUP_SECONDS = 60.0
-# A key that was refused is not looked up again before.
+# Whether a connection has changed is not looked up again before.
 _RENEWAL_SECONDS = 30.0
+# Airflow also says "not found" when the database could not be read for a moment.
+_NOT_FOUND_SECONDS = 5.0
 
 
 class Account:
     """
     An account's client, opened on first use.
 
-    :param lookup: finds the account's settings; called once, and once more when the key is refused.
+    :param lookup: finds what the connection says; called once, and when it may have changed.
+    :param settings: what was found already.
     """
 
-    def __init__(self, lookup: Lookup) -> None:
+    def __init__(self, lookup: Lookup, settings: Settings | None = None) -> None:
         self._lookup = lookup
+        self._settings = settings
         self._opening: asyncio.Task[EvoLinkClient] | None = None
-        self._clients: list[EvoLinkClient] = []
+        self._client: EvoLinkClient | None = None
+        self._renewal: asyncio.Task[Settings | None] | None = None
         self._renewed_at = -math.inf
 
     async def use(self, operation: Callable[[EvoLinkClient], Awaitable[T]]) -> T:
         """
-        Do something with the client; once more, with the settings of now, if the key is refused.
+        Do something with the client.
 
+        :raises ConnectionNotFoundError: there is no such connection, for this process at least.
         :raises EvoLinkError: it failed, or the account could not be looked up.
         """
-        opening = self._current()
-        client = await self._client(opening)
-        try:
-            return await operation(client)
-        except AuthenticationError:
-            if not self._may_renew(opening):
-                raise
-            return await operation(await self._client(self._current()))
+        return await operation(await self._opened())
+
+    async def renewed(self) -> Settings | None:
+        """Look the connection up again, once for all who ask within half a minute; return what differs, if anything."""
+        if self._settings is None:
+            return None
+        if self._renewal is None or time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS:
+            self._renewed_at = time.monotonic()
+            self._renewal = asyncio.ensure_future(self._changed())
+        return await asyncio.shield(self._renewal)
 
     async def close(self) -> None:
-        """Close every client that was opened; those whose key was refused may have been in use until now."""
+        """Close the client, and forget what was looked up."""
         opening, self._opening = self._opening, None
-        clients, self._clients = self._clients, []
-        if opening is not None:
-            opening.cancel()
-        for client in clients:
+        renewal, self._renewal = self._renewal, None
+        client, self._client = self._client, None
+        self._settings = None
+        for task in (opening, renewal):
+            if task is not None:
+                task.cancel()
+        if client is not None:
             with suppress(Exception):
                 await client.close()
 
-    def _may_renew(self, refused: asyncio.Task[EvoLinkClient]) -> bool:
-        """A key may have been rotated: look it up once, however many were refused, and not again at once."""
-        if self._opening is refused:
-            if time.monotonic() - self._renewed_at < _RENEWAL_SECONDS:
-                return False
-            self._renewed_at = time.monotonic()
-            self._forget(refused)
-        return True
-
-    def _current(self) -> asyncio.Task[EvoLinkClient]:
+    async def _opened(self) -> EvoLinkClient:
         if self._opening is None:
             self._opening = asyncio.ensure_future(self._open())
-        return self._opening
-
-    async def _client(self, opening: asyncio.Task[EvoLinkClient]) -> EvoLinkClient:
+        opening = self._opening
         try:
             return await asyncio.shield(opening)
         except EvoLinkError:
@@ -95,12 +95,26 @@ class Account:
             ) from error
 
     async def _open(self) -> EvoLinkClient:
-        async with asyncio.timeout(_LOOKUP_SECONDS):
-            settings = await self._lookup()
+        if self._settings is None:
+            self._settings = await self._found()
         # What has to be imported and made once takes a tenth of a second, which other triggers need not wait for.
-        client = await asyncio.to_thread(_light_client, settings)
-        self._clients.append(client)
-        return client
+        self._client = await asyncio.to_thread(_light_client, self._settings)
+        return self._client
+
+    async def _found(self) -> Settings:
+        async with asyncio.timeout(_LOOKUP_SECONDS):
+            with suppress(ConnectionNotFoundError):
+                return await self._lookup()
+            await asyncio.sleep(_NOT_FOUND_SECONDS)
+            return await self._lookup()
+
+    async def _changed(self) -> Settings | None:
+        """Whoever can't look it up now goes on with what is known."""
+        known, found = self._settings, None
+        with suppress(Exception):
+            async with asyncio.timeout(_LOOKUP_SECONDS):
+                found = await self._lookup()
+        return None if found == known else found
 
     def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
         if self._opening is opening:

@@ -16,6 +16,7 @@ from airflow.sdk import (
     RetryPolicy,
     conf,
 )
+from airflow.sdk import exceptions as sdk_exceptions
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowNotFoundException,
@@ -29,7 +30,14 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
+# How Airflow says that a process has no such connection; not every version knows the second.
+CONNECTION_NOT_FOUND = (
+    AirflowNotFoundException,
+    getattr(sdk_exceptions, "AirflowSecretsBackendAccessDenied", AirflowNotFoundException),
+)
+
 __all__ = [
+    "CONNECTION_NOT_FOUND",
     "NEVER_EXPIRE",
     "AirflowFailException",
     "AirflowNotFoundException",

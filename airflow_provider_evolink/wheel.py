@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import sys
 from collections import deque
 from typing import Generic, TypeVar
 
@@ -38,9 +39,10 @@ class Wheel(Generic[T]):
         """Return the moment at which the first items are due; infinite if there are none."""
         return self._order[0] * SLOT_SECONDS if self._order else math.inf
 
-    def take(self, now: float, most: int) -> list[T]:
-        """Return those that are due, longest due first."""
+    def take(self, now: float, most: int | None) -> list[T]:
+        """Return those that are due, longest due first; all of them if ``most`` is ``None``."""
         taken: list[T] = []
+        most = sys.maxsize if most is None else most
         while len(taken) < most and self.next_due() <= now:
             slot = self._slots[self._order[0]]
             while slot and len(taken) < most:

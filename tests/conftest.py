@@ -89,8 +89,11 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a test ask more often than EvoLink may be asked, every 50 ms, and without the random start."""
+    """Let a test ask more often than EvoLink may be asked, without the random start, and believe it sooner."""
     monkeypatch.setattr("airflow_provider_evolink.wheel.SLOT_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_evolink.api.pacing.REFUSED_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_evolink.api.throttle.DOCUMENTED", None)
+    monkeypatch.setattr("airflow_provider_evolink.account._NOT_FOUND_SECONDS", 0.1)
     for module in ("api.pacing", "limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
-    monkeypatch.setattr("airflow_provider_evolink.poller.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("airflow_provider_evolink.asker.random", SimpleNamespace(random=lambda: 0.0))

@@ -190,6 +190,8 @@ def _api_error(
     detail = clean(fields.get("message"), secret)
     kind = _kind(answer.status, code, question)
     request_id = _request_id(answer.headers, fields, detail, secret)
+    # The query's documents show both; the body's is there where something between has taken the header away.
+    told = answer.headers.get("retry-after", fields.get("retry_after", ""))
     return kind(
         _text(answer.status, code, error_type, detail, request_id, question, kind),
         status=answer.status,
@@ -197,7 +199,7 @@ def _api_error(
         error_type=error_type,
         detail=detail,
         request_id=request_id,
-        retry_after=retry_after(answer.headers, now),
+        retry_after=retry_after({"retry-after": str(told)}, now),
         generation_id=question.generation_id,
     )
 

@@ -112,6 +112,10 @@ class ConfigurationError(EvoLinkError):
     permanent = True
 
 
+class ConnectionNotFoundError(ConfigurationError):
+    """A connection that is not there, or not for the process that looked; nothing was sent."""
+
+
 class ApiError(EvoLinkError):
     """
     An error that EvoLink answered with.

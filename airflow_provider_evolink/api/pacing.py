@@ -15,9 +15,13 @@ from airflow_provider_evolink.api.errors import (
     ApiError,
     AuthenticationError,
     BadRequestError,
+    ConfigurationError,
+    ConnectionNotFoundError,
     EvoLinkError,
     GenerationNotFoundError,
     InvalidInputError,
+    RateLimitedError,
+    ServerError,
 )
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
 from airflow_provider_evolink.api.schedule import CAP, FLOOR, Plan, Took
@@ -34,6 +38,14 @@ _PROGRESS_STEP = 20
 _ALL = 100
 # A generation may be unknown for a moment after it was accepted.
 NOT_FOUND_GRACE = 60.0
+# Questions are free, so a refusal is believed only when several agree over a while: a stray answer of a proxy, or a key
+# that is being replaced, would else end the waiting for what is paid for.
+REFUSED_SECONDS = 180.0
+_AGREEING = 3
+# For so long nothing may be answered before another account of the connection, if there is one, is asked instead.
+MOVED_SECONDS = 60.0
+# Where questions are rationed, minutes may lie between two of a generation's: few that failed are no outage.
+_OUTAGE = 5
 
 
 class Outcome(StrEnum):
@@ -43,6 +55,7 @@ class Outcome(StrEnum):
     DEADLINE = "deadline"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
+    NO_CONNECTION = "no_connection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +83,21 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the waiting has seen so far; ``seen_at`` is the age at the last answer."""
+    """
+    What the waiting has seen so far.
+
+    ``seen_at`` is the age at the last answer; ``was_hurried`` whether a progress has brought the present question
+    forward; ``refusal`` what the last refusals agree on, ``refusals`` and ``refused_since`` how many they are and since
+    when.
+    """
 
     back_off: float = _BACK_OFF
     failing_since: float | None = None
+    failures: int = 0
+    refusal: str | None = None
+    refusals: int = 0
+    refused_since: float = 0.0
+    was_hurried: bool = False
     status: str | None = None
     percent: int | None = None
     told_percent: int = 0
@@ -134,35 +158,50 @@ def after_answer(
         seen_at=age,
     )
     planned = plan.next_age(age) - age
-    delay = _explicit(watch) or _spread(_foreseen(planned, plan.silence, progress, known), chance, _JITTER)
-    return Ask(_within(delay, watch, now), known, news, changed)
+    wanted = _foreseen(planned, plan.silence, progress, known)
+    delay = _explicit(watch) or _spread(wanted, chance, _JITTER)
+    return Ask(_within(delay, watch, now), replace(known, was_hurried=wanted < planned), news, changed)
 
 
 def after_failure(watch: Watch, progress: Progress, error: EvoLinkError, *, now: float, chance: float) -> Ask | Stop:
-    """Decide what follows a question that failed: only for so long is it asked again."""
-    if _is_hopeless(watch, error, now):
+    """
+    Decide what follows a question that failed: only for so long is it asked again.
+
+    A 429 counts for nothing, however many there are: EvoLink is there, and rations questions.
+    """
+    if isinstance(error, ConnectionNotFoundError):
+        return Stop(Outcome.NO_CONNECTION, progress.status, _brief(error))
+    known = _after_refusal(watch, progress, error, now)
+    if isinstance(error, InvalidInputError) or _is_agreed(known, now):
         return Stop(Outcome.REFUSED, progress.status, _brief(error))
     if now >= watch.deadline:
         return Stop(Outcome.DEADLINE, progress.status, _brief(error))
+    if isinstance(error, RateLimitedError):
+        return Ask(_pause(watch, _BACK_OFF, error, now, chance), replace(known, failing_since=None, failures=0))
     since = now if progress.failing_since is None else progress.failing_since
-    if now - since >= watch.patience:
+    if now - since >= watch.patience and progress.failures + 1 >= _OUTAGE:
         return Stop(Outcome.UNREACHABLE, progress.status, _brief(error))
-    told = error.retry_after if isinstance(error, ApiError) else None
-    delay = _explicit(watch) or _spread(progress.back_off, chance, _FAILURE_JITTER)
-    known = replace(progress, failing_since=since, back_off=min(progress.back_off * _GROWTH, CAP))
+    delay = _pause(watch, progress.back_off, error, now, chance)
+    longer = min(progress.back_off * _GROWTH, CAP)
+    known = replace(known, failing_since=since, failures=progress.failures + 1, back_off=longer)
     is_first = progress.failing_since is None
     news = f"EvoLink can't be asked just now; the generation goes on. {error}" if is_first else None
-    return Ask(_within(max(delay, told or 0.0), watch, now), known, news)
+    return Ask(delay, known, news)
+
+
+def may_have_moved(error: EvoLinkError) -> bool:
+    """Whether a failure may come from asking at an account that the connection does not name any more."""
+    return not isinstance(error, RateLimitedError | ServerError | InvalidInputError | ConfigurationError)
 
 
 def took(watch: Watch, progress: Progress, seen: Generation, plan: Plan, *, now: float) -> Took | None:
     """
-    How long a generation took, as far as the questions show: it ended between the last two.
+    How long a generation took: what EvoLink says, if the questions allow it, else that it ended between the last two.
 
     :return: ``None`` if they show too little, as when it was first asked about long after it should have been.
     """
     age = max(now - watch.submitted_at, 0.0)
-    if seen.duration is not None and 0 < seen.duration <= age:
+    if seen.duration is not None and max(progress.seen_at or 0.0, 0.0) < seen.duration <= age:
         return Took(seen.duration)
     if progress.seen_at is None:
         return Took(age, at_most=True) if age <= _LATE * plan.next_age(0.0) else None
@@ -182,11 +221,31 @@ def _brief(error: EvoLinkError) -> str:
     return " ".join(part for part in named if part)
 
 
-def _is_hopeless(watch: Watch, error: EvoLinkError, now: float) -> bool:
-    """402 and 403 are not: the generation is paid for, and credits or a firewall may come to their senses."""
+def _after_refusal(watch: Watch, progress: Progress, error: EvoLinkError, now: float) -> Progress:
+    """Count refusals that agree; what says nothing about the generation, as a 5xx, does not interrupt them."""
+    if not _is_refusal(watch, error, now):
+        return progress
+    refusal = _brief(error)
+    if refusal != progress.refusal:
+        return replace(progress, refusal=refusal, refusals=1, refused_since=now)
+    return replace(progress, refusals=progress.refusals + 1)
+
+
+def _is_agreed(progress: Progress, now: float) -> bool:
+    return progress.refusals >= _AGREEING and now - progress.refused_since >= REFUSED_SECONDS
+
+
+def _is_refusal(watch: Watch, error: EvoLinkError, now: float) -> bool:
+    """402 and 403 are none: the generation is paid for, and credits or a firewall may come to their senses."""
     if isinstance(error, GenerationNotFoundError):
         return now - watch.submitted_at >= NOT_FOUND_GRACE
-    return isinstance(error, AuthenticationError | BadRequestError | InvalidInputError)
+    return isinstance(error, AuthenticationError | BadRequestError)
+
+
+def _pause(watch: Watch, back_off: float, error: EvoLinkError, now: float, chance: float) -> float:
+    asked = error.retry_after if isinstance(error, ApiError) else None
+    delay = _explicit(watch) or _spread(back_off, chance, _FAILURE_JITTER)
+    return _within(max(delay, asked or 0.0), watch, now)
 
 
 def _explicit(watch: Watch) -> float | None:
@@ -197,8 +256,8 @@ def _foreseen(planned: float, silence: float, before: Progress, now: Progress) -
     """
     Ask when the progress says that it will be done, if that is near the planned moment.
 
-    Progress may lie or stand still, so it brings a question forward by half at the most, and puts it off by half, and
-    not beyond the longest silence.
+    Progress may lie or stand still, so it brings a question forward by half at the most, and no two in a row; it puts
+    one off by half, and not beyond the longest silence.
     """
     if before.percent is None or now.percent is None or before.seen_at is None or now.seen_at is None:
         return planned
@@ -206,7 +265,8 @@ def _foreseen(planned: float, silence: float, before: Progress, now: Progress) -
     if gained <= 0 or now.percent >= _ALL:
         return planned
     left = passed * (_ALL - now.percent) / gained * (1.0 + _JITTER)
-    return max(min(left, planned * 1.5, silence), planned / 2, FLOOR)
+    soonest = planned if before.was_hurried else planned / 2
+    return max(min(left, planned * 1.5, silence), soonest, FLOOR)
 
 
 def _within(delay: float, watch: Watch, now: float) -> float:
@@ -237,5 +297,7 @@ def describe(stop: Stop) -> str:
             return "could not be asked about for too long"
         case Outcome.REFUSED:
             return "may not be asked about"
+        case Outcome.NO_CONNECTION:
+            return "could not be asked about where its connection is not known"
         case _:
             assert_never(stop.outcome)

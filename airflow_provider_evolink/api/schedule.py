@@ -8,7 +8,8 @@ chance that it has ended by then. Before anything is known EvoLink's estimate st
 
 Nothing learned is trusted for ever: a model that gets faster is noticed because no silence is longer than the fastest
 of its last generations took; one that gets slower, or a queue that stalls, because questions go on beyond the plan,
-each after a twelfth of the age.
+each after a twelfth of the age. Nor is anything claimed believed for more than two minutes: no silence is longer, and
+beyond an estimate that was too short the pauses grow as fast as is fit where nothing is known.
 """
 
 from __future__ import annotations
@@ -20,22 +21,30 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 FLOOR = 3.0
 CAP = 30.0
-# One question costs as much as a result that lies unnoticed for so many seconds.
-PRICE = 1.0
+# No claim may cost more than two minutes of delay: what is left of them is for jitter, slots and the request itself.
+LONGEST_SILENCE = 115.0
+# One question costs as much as a result that lies unnoticed for so many seconds: a little less than what both weigh
+# alike, since the two minutes make the plans for slow models ask earlier than is cheapest.
+PRICE = 0.7
 REMEMBERED = 50
 _TRUSTED_FROM = 5
 _UNKNOWN_SECONDS, _UNKNOWN_SPREAD = 60.0, 0.8
 # How far off an estimate usually is, as the standard deviation of its logarithm, and how many durations outweigh it.
-_ESTIMATE_SPREAD, _ESTIMATE_OUTWEIGHED = 0.45, 10
+_ESTIMATE_SPREAD, _ESTIMATE_OUTWEIGHED = 0.43, 10
 _ESTIMATE_WEIGHT = 2.0
 _SMALLEST_SPREAD = 0.02
-_GRID, _KERNELS = 80, 17
+_GRID, _KERNELS = 160, 17
 _REACH = 2.6
 _BEYOND = 1 / 12
+# Where nothing is known, pauses of so many times the square root of the age cost least for any duration: the chance to
+# end in the next second falls as the age grows, and the best pause as the square root of that chance.
+_GUESS_BEYOND = 2.2
+# A generation that has taken so many times what was guessed shows that nothing is known.
+_GUESS_REACH = 1.8
 # What had ended at the first question took about this share of its age, before the others say more; and less if so many
 # in a row had, since the model has got faster then.
 _FOUND_AT_ONCE, _FASTER, _ROW = 0.9, 0.6, 10
@@ -52,17 +61,22 @@ class Plan:
 
     :param ages: of the generation, in seconds, rising.
     :param silence: seconds that no two questions are further apart.
+    :param is_guess: whether too few generations are known to believe that nothing takes longer than the last age.
     """
 
     ages: tuple[float, ...]
     silence: float
+    is_guess: bool = False
 
     def next_age(self, age: float) -> float:
         """Return the age at which to ask after a question at ``age``, which found it unfinished."""
         earliest = age + FLOOR
         index = bisect_left(self.ages, age + FLOOR / 2)
-        wanted = self.ages[index] if index < len(self.ages) else age + min(_BEYOND * age, CAP)
+        wanted = self.ages[index] if index < len(self.ages) else age + self._pause_beyond(age)
         return min(max(wanted, earliest), max(age + self.silence, earliest))
+
+    def _pause_beyond(self, age: float) -> float:
+        return _GUESS_BEYOND * math.sqrt(age) if self.is_guess else min(_BEYOND * age, CAP)
 
 
 # For those who are asked about at a fixed interval: a plan is not free.
@@ -77,8 +91,12 @@ def plan(durations: Sequence[float], estimated_time: float | None) -> Plan:
     :param estimated_time: EvoLink's estimate in seconds, if it gave one; it may be wrong.
     """
     mixture = _mixture(durations, estimated_time)
-    known = _PATIENT * min(durations) if len(durations) >= _TRUSTED_FROM else 0.6 * (estimated_time or _UNKNOWN_SECONDS)
-    return Plan(tuple(_cheapest(*_chances(mixture))), max(CAP, known))
+    is_guess = len(durations) < _TRUSTED_FROM
+    known = 0.6 * (estimated_time or _UNKNOWN_SECONDS) if is_guess else _PATIENT * min(durations)
+    silence = min(max(CAP, known), LONGEST_SILENCE)
+    reach = _GUESS_REACH * max(estimated_time or _UNKNOWN_SECONDS, *durations, 0.0) if is_guess else math.inf
+    ages = takewhile(lambda age: age <= reach, _cheapest(*_chances(mixture)))
+    return Plan(tuple(ages), silence, is_guess)
 
 
 @dataclass(frozen=True, slots=True)

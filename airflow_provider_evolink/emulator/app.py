@@ -24,6 +24,9 @@ from airflow_provider_evolink.emulator.settings import Settings
 from airflow_provider_evolink.emulator.studio import Studio
 from airflow_provider_evolink.emulator.world import World
 
+# A query about one generation and one about many count alike.
+LIMITED = frozenset({"read", "batch"})
+
 Handler = Callable[[Call], Awaitable[Response]]
 Control = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -126,12 +129,15 @@ class Endpoint:
     async def _respond(self, request: Request) -> Response:
         try:
             if not self._is_open:
-                self._check_key(request)
+                key = self._checked_key(request)
+                if self._name in LIMITED:
+                    self._emulator.world.query_limit.take(key)
             return await self._handler(Call(request, self._emulator.world, self._emulator.studio))
         except RefusedError as refusal:
             return refuse(self._name, refusal.status, **refusal.changes)
 
-    def _check_key(self, request: Request) -> None:
+    def _checked_key(self, request: Request) -> str:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or key not in self._emulator.settings.keys:
             raise RefusedError(401)
+        return key

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         credits=options.credits,
         denied_models=frozenset(options.deny_model),
         media_dir=options.media_dir,
+        query_limit=options.query_limit,
         seed=options.seed,
     )
     asyncio.run(_serve(settings, listen(options.host, options.port)))
@@ -59,8 +60,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--credits", type=float, default=1000.0, help="what the account starts with (default: %(default)s)")
     add("--deny-model", action="append", default=[], help="a model without access; may be repeated")
     add("--media-dir", type=Path, help="folder to keep a copy of every rendered file in")
+    add(
+        "--query-limit",
+        type=_limit,
+        metavar="N",
+        help="queries about generations that each key may send in an emulated minute, such as 60 (default: no limit)",
+    )
     add("--seed", type=int, help="makes ids, links and the chances of faults repeatable")
     return parser
+
+
+def _limit(text: str) -> int:
+    limit = int(text)
+    if limit < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return limit
 
 
 def _pace(text: str) -> float:

@@ -79,6 +79,16 @@ class Control:
         """
         self._call("POST", "/settings", {"link_life": seconds})
 
+    def limit_queries(self, per_minute: int | None) -> None:
+        """Let each key ask about generations so often in an emulated minute, from now on.
+
+        A query too many is answered as documented: 429 with `Retry-After`, in real seconds. One generation and a batch
+        count alike. `state()["limited_queries"]` tells how many were.
+
+        :param per_minute: requests; None for no limit.
+        """
+        self._call("POST", "/settings", {"query_limit": per_minute})
+
     def add_credits(self, amount: float) -> None:
         """Top the account up.
 

@@ -68,17 +68,29 @@ def set_clock(world: World, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def configure(world: World, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """Change the life of links, or top the account up.
+    """Change the life of links or the limit of queries, or top the account up.
 
     :param world: where.
-    :param wanted: `link_life` (real seconds; null for the documented one) or `credits` (to add), or both.
+    :param wanted: `link_life` (real seconds; null for the documented one), `query_limit` (requests in an emulated
+        minute; null for none) or `credits` (to add), or several of them.
+    :raises PanelError: no limit is less than one request.
     """
-    _check_names(wanted, {"link_life", "credits"})
+    _check_names(wanted, {"link_life", "query_limit", "credits"})
+    if "query_limit" in wanted:
+        world.query_limit.per_minute = _limit(wanted["query_limit"])
     if "link_life" in wanted:
         life = wanted["link_life"]
         world.link_life = None if life is None else timedelta(seconds=float(life))
     world.account.deposit(float(wanted.get("credits", 0)))
     return world.describe()["credits"]  # type: ignore[no-any-return]
+
+
+def _limit(wanted: object) -> int | None:
+    if wanted is None:
+        return None
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted < 1:
+        raise PanelError(f"query_limit must be a whole number of at least 1, or null: {wanted!r}")
+    return wanted
 
 
 def is_local(request: Request) -> bool:

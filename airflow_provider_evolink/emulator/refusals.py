@@ -90,8 +90,15 @@ def refuse(endpoint: str, status: int, **changes: Any) -> Response:
 
     :param endpoint: which; the files API has another shape, and media hosts answer with web pages.
     :param status: HTTP status.
-    :param changes: fields of the documented error body to add or replace.
+    :param changes: fields of the documented error body to add or replace; `retry_after` becomes a header, too.
     """
+    response = _refusal(endpoint, status, changes)
+    if "retry_after" in changes:
+        response.headers["retry-after"] = str(changes["retry_after"])
+    return response
+
+
+def _refusal(endpoint: str, status: int, changes: Error) -> Response:
     if endpoint == "media":
         return page(status)
     if endpoint in ("upload", "quota"):

@@ -18,6 +18,7 @@ class Settings:
     :param credits: what the account starts with.
     :param denied_models: models that the account has no access to.
     :param media_dir: where rendered files are kept too, for people to look at; None keeps them in memory only.
+    :param query_limit: requests about generations that each key may send in an emulated minute; None for no limit.
     :param seed: makes ids, link secrets and the chances of faults repeatable; None for fresh ones.
     """
 
@@ -26,4 +27,5 @@ class Settings:
     credits: float = 1000.0
     denied_models: frozenset[str] = frozenset()
     media_dir: Path | None = None
+    query_limit: int | None = None
     seed: int | None = None

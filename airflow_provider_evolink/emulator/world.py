@@ -19,6 +19,7 @@ from airflow_provider_evolink.emulator.faults import ENDPOINTS, Faults
 from airflow_provider_evolink.emulator.idempotency import Keys
 from airflow_provider_evolink.emulator.jobs import Destiny, Job, Order, State, state
 from airflow_provider_evolink.emulator.leaks import Leaks
+from airflow_provider_evolink.emulator.limits import QueryLimit
 from airflow_provider_evolink.emulator.settings import Settings
 from airflow_provider_evolink.emulator.uploads import Uploads
 
@@ -44,6 +45,7 @@ class World:
         self.link_life: timedelta | None = None
         self._random = random.Random(settings.seed)
         self.faults = Faults(self._random)
+        self.query_limit = QueryLimit(self.clock, settings.query_limit)
         self._files: dict[str, tuple[Job, int]] = {}
         self._unsettled: list[tuple[float, str]] = []
         self._settled: dict[str, float] = {}
@@ -108,6 +110,7 @@ class World:
         return {
             "clock": {"factor": self.clock.factor, "now": round(self.clock.now(), 3)},
             "requests": {"total": self.requests.total()} | {name: self.requests[name] for name in sorted(ENDPOINTS)},
+            "limited_queries": self.query_limit.refused,
             "leaked_keys": self.leaks.found.total(),
             "leaks": dict(self.leaks.found),
             "credits": {name: getattr(self.account, name) for name in ("balance", "reserved", "charged", "released")},

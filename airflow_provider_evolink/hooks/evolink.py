@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_evolink.api import request
-from airflow_provider_evolink.api.errors import ConfigurationError, EvoLinkError, InvalidInputError
+from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
+    ConnectionNotFoundError,
+    EvoLinkError,
+    InvalidInputError,
+)
 from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.api.settings import Settings, read_settings
-from airflow_provider_evolink.compat import BaseHook, get_async_connection
+from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook, get_async_connection
 from airflow_provider_evolink.inputs import UPLOADABLE, upload_type
 from airflow_provider_evolink.landing.kinds import HEAD_BYTES
 
@@ -148,8 +153,19 @@ class EvoLinkHook(BaseHook):
 
 
 async def async_settings(evolink_conn_id: str) -> Settings:
-    """Look a connection up from an event loop."""
-    return settings_of(evolink_conn_id, await get_async_connection(evolink_conn_id, hook=EvoLinkHook))
+    """
+    Look a connection up from an event loop.
+
+    :raises ConnectionNotFoundError: there is none, or this process may not use it.
+    :raises ConfigurationError: it can't be used; the text says which field and why.
+    """
+    try:
+        connection = await get_async_connection(evolink_conn_id, hook=EvoLinkHook)
+    except CONNECTION_NOT_FOUND as error:
+        raise ConnectionNotFoundError(
+            f"Connection {evolink_conn_id!r} is not found here: {error}. Nothing was sent."
+        ) from error
+    return settings_of(evolink_conn_id, connection)
 
 
 def settings_of(conn_id: str, connection: Connection) -> Settings:

@@ -184,6 +184,37 @@ def test_the_key_is_cut_out_of_whatever_comes_back() -> None:
     assert SECRET not in str(error_of(Answer(200, {"content-type": SECRET}, f"<p>{SECRET}".encode())))
 
 
+@pytest.mark.parametrize(
+    ("headers", "said", "seconds"),
+    [
+        ({}, 30, 30.0),
+        ({}, "30", 30.0),
+        ({"retry-after": "7"}, 30, 7.0),
+        ({}, 1e9, 120.0),
+        ({}, -5, 0.0),
+        ({}, True, None),
+        ({}, None, None),
+        ({}, [30], None),
+        ({}, "soon", None),
+    ],
+)
+def test_the_pause_may_stand_in_the_body(headers: dict[str, str], said: object, seconds: float | None) -> None:
+    """As documented for queries; the header, which proxies know, goes before."""
+    body = json.dumps({"error": {"code": "rate_limit_exceeded", "retry_after": said}}).encode()
+    error = error_of(Answer(429, headers, body), READ)
+
+    assert isinstance(error, errors.RateLimitedError)
+    assert error.retry_after == seconds
+
+
+def test_a_429_that_is_not_evolinks_is_a_limit_too() -> None:
+    """A gateway limits with a page of its own, and means the same: nothing was done, and a pause helps."""
+    error = error_of(Answer(429, {"content-type": "text/html", "retry-after": "9"}, b"<html>slow down</html>"), READ)
+
+    assert isinstance(error, errors.RateLimitedError)
+    assert error.retry_after == 9.0
+
+
 @pytest.mark.parametrize("before", range(0, 90, 10))
 def test_a_key_that_is_quoted_where_a_text_is_cut_is_cut_out_first(before: int) -> None:
     """The beginning of a foreign page is shown, but not the beginning of a key in it."""

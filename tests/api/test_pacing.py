@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -174,24 +175,109 @@ def test_retry_after_is_obeyed() -> None:
         assert ask(pacing.after_failure(WATCH, Progress(), limited, now=START, chance=MIDDLE)).delay == delay
 
 
+def refused(
+    failures: Sequence[tuple[float, errors.EvoLinkError]], *, watch: Watch = WATCH, progress: Progress | None = None
+) -> Ask | Stop:
+    """What follows the last of some failures, given with their ages."""
+    known = progress or Progress()
+    step: Ask | Stop | None = None
+    for age, error in failures:
+        step = pacing.after_failure(watch, known, error, now=watch.submitted_at + age, chance=MIDDLE)
+        known = step.progress if isinstance(step, Ask) else known
+    assert step is not None
+    return step
+
+
+UNKNOWN = errors.GenerationNotFoundError("no", status=404, code="task_not_found")
+REFUSALS = [
+    UNKNOWN,
+    errors.AuthenticationError("no", status=401, code="unauthorized"),
+    errors.BadRequestError("no", status=400, code="invalid_task_id"),
+]
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
+def test_one_refusal_ends_nothing(error: errors.ApiError) -> None:
+    """Questions are free: a stray refusal, or many within a moment, are asked about again."""
+    assert isinstance(refused([(100.0, error)]), Ask)
+    assert isinstance(refused([(100.0 + number, error) for number in range(50)]), Ask)
+    assert isinstance(refused([(100.0, error), (290.0, error)]), Ask)
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
+def test_refusals_that_agree_over_minutes_end_the_waiting(error: errors.ApiError) -> None:
+    """Several of the same kind, spread over three minutes, are believed, whatever outages lie between them."""
+    step = refused([(100.0, error), (150.0, FAILURE), (200.0, error), (280.0, error)])
+
+    assert isinstance(step, Stop)
+    assert (step.outcome, step.detail) == (
+        Outcome.REFUSED,
+        f"{type(error).__name__} HTTP {error.status} {error.code}",
+    )
+
+
+def test_refusals_that_disagree_or_are_contradicted_end_nothing() -> None:
+    """Another refusal, or an answer, starts the count anew."""
+    denied = REFUSALS[1]
+    assert isinstance(refused([(100.0, UNKNOWN), (160.0, denied), (220.0, UNKNOWN), (281.0, denied)]), Ask)
+
+    before = ask(refused([(100.0, UNKNOWN), (200.0, UNKNOWN)])).progress
+    answered = ask(pacing.after_answer(WATCH, before, seen(), PLAN, now=START + 210, chance=MIDDLE)).progress
+    assert isinstance(refused([(281.0, UNKNOWN)], progress=answered), Ask)
+
+
+def test_a_young_generation_may_be_unknown() -> None:
+    """What was accepted within the last minute may not be known yet, which counts for nothing."""
+    assert ask(refused([(5.0, UNKNOWN), (30.0, UNKNOWN), (59.0, UNKNOWN)])).progress.refusals == 0
+
+
 @pytest.mark.parametrize(
-    ("error", "age", "outcome"),
+    "error",
     [
-        (errors.AuthenticationError("no", status=401), 0, Outcome.REFUSED),
-        (errors.BadRequestError("no", status=400), 0, Outcome.REFUSED),
-        (errors.GenerationNotFoundError("no", status=404), 61, Outcome.REFUSED),
-        (errors.GenerationNotFoundError("no", status=404), 5, None),
-        (errors.InsufficientCreditsError("no", status=402), 300, None),
-        (errors.AccessDeniedError("no", status=403), 300, None),
-        (errors.ServerError("no", status=500), 300, None),
-        (errors.MalformedAnswerError("html"), 300, None),
+        errors.InsufficientCreditsError("no", status=402),
+        errors.AccessDeniedError("no", status=403),
+        errors.ServerError("no", status=500),
+        errors.MalformedAnswerError("html"),
     ],
 )
-def test_which_failures_end_the_wait(error: errors.EvoLinkError, age: float, outcome: Outcome | None) -> None:
-    """A refused key and a generation nobody knows end it; what may pass does not, since the video is paid for."""
-    step = pacing.after_failure(WATCH, Progress(), error, now=START + age, chance=MIDDLE)
+def test_what_may_pass_is_endured(error: errors.EvoLinkError) -> None:
+    """What may pass does not end it before the patience does, since the video is paid for."""
+    assert isinstance(refused([(number * 59.0, error) for number in range(10)]), Ask)
+    stop = refused([(number * 60.0, error) for number in range(11)])
+    assert isinstance(stop, Stop)
+    assert stop.outcome is Outcome.UNREACHABLE
 
-    assert (step.outcome if isinstance(step, Stop) else None) == outcome
+
+def test_what_is_never_sent_ends_it_at_once() -> None:
+    """An id that this package itself refuses is refused for good."""
+    stop = refused([(1.0, errors.InvalidInputError("generation_id", "x", "an id"))])
+
+    assert isinstance(stop, Stop)
+    assert stop.outcome is Outcome.REFUSED
+
+
+def test_a_connection_that_is_not_there_hands_over_at_once() -> None:
+    """Where a connection is not known no patience helps: a worker, which may know it, takes over."""
+    stop = refused([(1.0, errors.ConnectionNotFoundError("no such connection"))])
+
+    assert stop == Stop(Outcome.NO_CONNECTION, None, "ConnectionNotFoundError")
+
+
+def test_a_limit_is_no_outage() -> None:
+    """However long EvoLink says 429, the generation is waited for until its deadline; and it ends a run of failures."""
+    limited = errors.RateLimitedError("slow down", status=429, retry_after=30.0)
+    rationed = [(30.0 * number, limited) for number in range(59)]
+
+    assert isinstance(refused(rationed), Ask)
+    assert ask(refused([(0.0, FAILURE), (100.0, limited)])).progress.failing_since is None
+    assert refused([*rationed, (1800.0, limited)]) == Stop(Outcome.DEADLINE, None, "RateLimitedError HTTP 429")
+
+
+def test_few_failures_far_apart_are_no_outage() -> None:
+    """Where questions are rationed, minutes may lie between two: five have to fail in a row."""
+    apart = [(100.0 + 400.0 * number, FAILURE) for number in range(4)]
+    assert isinstance(refused(apart), Ask)
+    assert isinstance(refused([*apart, (1310.0, FAILURE)]), Stop)
 
 
 chances = st.floats(0, 1)
@@ -229,10 +315,11 @@ def test_paced_questions_keep_floor_and_silence(
         (None, None, 600, None),
         (None, 40.0, 600, None),
         (45.0, None, 600, Took(45.0)),
+        (30.0, 40.0, 60, Took(50.0)),
     ],
 )
 def test_how_long_it_took(duration: float | None, seen_at: float | None, age: float, known: Took | None) -> None:
-    """EvoLink's own figure if it can be true, else what the questions show; nothing if they came too late for that."""
+    """EvoLink's own figure if the questions allow it, else what they show; nothing if they came too late for that."""
     done = replace(seen("completed"), duration=duration)
 
     assert pacing.took(WATCH, Progress(seen_at=seen_at), done, PLAN, now=START + age) == known

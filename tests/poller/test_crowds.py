@@ -47,7 +47,7 @@ async def test_the_rest_follows_when_a_request_has_ended(
     service: Service, lookup: Lookup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A crowd that needs more requests than may be under way waits for the first of them, and for no alarm."""
-    monkeypatch.setattr("airflow_provider_evolink.poller.MAX_IN_FLIGHT", 2)
+    monkeypatch.setattr("airflow_provider_evolink.asker.MAX_IN_FLIGHT", 2)
     service.is_done = True
 
     async with asyncio.timeout(20):
@@ -178,7 +178,7 @@ async def test_a_loop_that_fails_again_lets_workers_look(
     monkeypatch.setattr("airflow_provider_evolink.api.pacing.RESTART_SECONDS", 0.1)
     poller = Poller(lookup)
     waits = crowd(poller)
-    monkeypatch.setattr(poller, "_due", broken)
+    monkeypatch.setattr(poller._askers[-1], "_due", broken)
 
     stops = await asyncio.gather(*waits)
 
@@ -192,13 +192,14 @@ def broken() -> list[Any]:
 
 def fail_once(poller: Poller, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the loop fail at its next step, and only then."""
-    sound = poller._due
+    asker = poller._askers[-1]
+    sound = asker._due
 
     def first() -> list[Any]:
-        monkeypatch.setattr(poller, "_due", sound)
+        monkeypatch.setattr(asker, "_due", sound)
         return broken()
 
-    monkeypatch.setattr(poller, "_due", first)
+    monkeypatch.setattr(asker, "_due", first)
 
 
 WHOSE: contextvars.ContextVar[int] = contextvars.ContextVar("whose", default=-1)
