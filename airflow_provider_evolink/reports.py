@@ -22,8 +22,16 @@ if TYPE_CHECKING:
 
 
 def has_results(seen: Generation, model: str | None) -> bool:
-    """Whether a completed generation has what its model makes: a link that can be followed, or nothing to link to."""
-    return any(map(_is_web_link, seen.links)) or not catalog.makes_files(seen.model or model or "")
+    """
+    Whether a completed generation has what its model makes: a link that can be followed, or data where there is none.
+
+    What a model makes that is not in the catalogue is not known, so data will do.
+    """
+    name = seen.model or model or ""
+    is_known = catalog.find(name) is not None
+    return (
+        any(map(_is_web_link, seen.links)) or not catalog.makes_files(name) or (not is_known and bool(seen.result_data))
+    )
 
 
 def result_missing(seen: Generation, *, cost: float | None, conn_id: str) -> ResultMissingError:

@@ -113,8 +113,14 @@ class WaitsForGeneration(BaseOperator):
         :param failing_since: since when workers could not read the generation, if the last one could not.
         """
         with airflow_errors():
-            ended = self._end(context, self._waited(context, event), stop_of(event), failing_since)
-            return self._await(context, ended.waited, ended.failing_since) if isinstance(ended, GoOn) else ended
+            stop = stop_of(event)
+            ended = self._end(context, self._waited(context, event), stop, failing_since)
+            if not isinstance(ended, GoOn):
+                return ended
+            if stop.outcome is Outcome.NO_CONNECTION:
+                # A new trigger would not know the connection either.
+                return self._await_here(context, ended.waited)
+            return self._await(context, ended.waited, ended.failing_since)
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context

@@ -18,7 +18,7 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_provider_evolink import submission, waiting
+from airflow_provider_evolink import patience, submission, waiting
 from airflow_provider_evolink.api import client
 from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.faults import Faults
@@ -80,6 +80,10 @@ class MovingTime:
     def time(self) -> float:
         """Seconds since the epoch."""
         return time.time() + self.ahead
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self.ahead += seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
@@ -151,7 +155,7 @@ class World:
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
         patch.setattr(client, "HttpxCarrier", functools.partial(client.HttpxCarrier, transport=self.wire))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
-        for room in (submission, waiting, operators):
+        for room in (submission, waiting, patience, operators):
             patch.setattr(room, "time", self.time)
         patch.setattr("airflow_provider_evolink.sending.PAUSE_SECONDS", 0.0)
         patch.setattr("airflow_provider_evolink.submission.PAUSE_SECONDS", 0.0)

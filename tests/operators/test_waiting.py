@@ -18,6 +18,7 @@ from airflow_provider_evolink.api.errors import (
     PollingFailedError,
     ResultMissingError,
 )
+from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
@@ -391,6 +392,34 @@ def test_a_model_that_makes_no_files_needs_no_links(
 
     assert (record["status"], record["results"]) == ("completed", [])
     assert "links" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("data", "is_enough"), [({"voice": "v-1"}, True), ({}, False), (None, False)])
+def test_data_will_do_for_a_model_that_is_not_known(
+    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch, data: Any, is_enough: bool
+) -> None:
+    """What a later model makes may be an id; with no data either, nothing was delivered."""
+    read = EvoLinkHook.get_generation
+
+    def answered(hook: EvoLinkHook, generation_id: str) -> Generation:
+        return replace(read(hook, generation_id), model="of-a-later-day", links=(), result_data=data)
+
+    monkeypatch.setattr(EvoLinkHook, "get_generation", answered)
+    if is_enough:
+        assert stage.play(operator())["result_data"] == data
+    else:
+        with pytest.raises(ResultMissingError):
+            stage.play(operator())
+
+
+def test_where_the_triggerer_lacks_the_connection_the_worker_waits(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A connection that only workers have, in their environment, costs their slots, and no round after round."""
+    emulator.control.run_at(60)
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+
+    assert task.execute_complete(stage.context, {"outcome": "no_connection"})["status"] == "completed"
 
 
 def test_the_button_is_empty_while_it_waits(emulator: EmulatorHandle, stage: Stage) -> None:
