@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_evolink import limits
-from airflow_provider_evolink.api import answers
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
     EvoLinkError,
@@ -26,6 +25,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch, deferral_seconds
 from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, outer_task
+from airflow_provider_evolink.events import stop_of
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook, async_settings
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
@@ -321,14 +321,3 @@ class WaitsForGeneration(BaseOperator):
             cost=waited.origin.credits_reserved,
             retry_after=retry_after,
         )
-
-
-def stop_of(event: Mapping[str, Any] | None) -> Stop:
-    """Read a trigger's event; one that says nothing counts as a deadline, which is looked into."""
-    said = event if isinstance(event, Mapping) else {}
-    try:
-        outcome = Outcome(said.get("outcome", Outcome.DEADLINE))
-    except ValueError:
-        outcome = Outcome.DEADLINE
-    status, detail = (answers.clean(said.get(name), "") for name in ("status", "detail"))
-    return Stop(outcome, status, detail)

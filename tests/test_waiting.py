@@ -10,8 +10,8 @@ from hypothesis import given
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
+from airflow_provider_evolink.events import stop_of
 from airflow_provider_evolink.limits import seconds_of
-from airflow_provider_evolink.waiting import stop_of
 from tests import hostile
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_evolink.api.generation import COMPLETED
-from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
+from airflow_provider_evolink.api.pacing import Outcome, Watch
+from airflow_provider_evolink.events import event_of
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.poller import shared_poller
 from airflow_provider_evolink.reports import left_alone
@@ -110,13 +111,3 @@ class EvoLinkGenerationTrigger(BaseTrigger):
 
     def _tell(self, news: str) -> None:
         self.log.info("Generation %s: %s.", self.watch.generation_id, news)
-
-
-def event_of(stop: Stop, generation_id: str) -> dict[str, str | None]:
-    """The event's payload: small, plain and without a link."""
-    return {
-        "generation_id": generation_id,
-        "outcome": stop.outcome.value,
-        "status": stop.status,
-        "detail": stop.detail,
-    }

@@ -14,7 +14,7 @@ TEXT = "gemini-omni-flash-text-to-video"
 def operator(prompt: str = "A lighthouse", **kwargs: Any) -> EvoLinkGenerateOperator:
     """A short text-to-video task."""
     return EvoLinkGenerateOperator(
-        task_id="task", model=TEXT, parameters={"prompt": prompt, "duration": 3}, poll_interval=1, **kwargs
+        task_id="task", model=TEXT, parameters={"prompt": prompt, "duration": 3}, **{"poll_interval": 1, **kwargs}
     )
 
 
