@@ -86,8 +86,8 @@ def _config() -> dict[str, Any]:
         "description": "How EvoLink generations are waited for.",
         "options": {
             "default_timeout": {
-                "description": "Seconds from its submission for which a generation is waited for, "
-                "where the task does not say.",
+                "description": "Seconds for which a generation is waited for, where the task does not say: from its "
+                "submission, or from the start of the sensor.",
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "3600",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.emulator.server import EmulatorHandle
+    from tests.leaping import LeapingTime
     from tests.s3 import S3
     from tests.stage import Stage
 
@@ -62,24 +62,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         yield server
 
 
-class LeapingTime:
-    """A clock that leaps where a worker would sleep."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-
-    def time(self) -> float:
-        """Seconds since the epoch."""
-        return time.time() + sum(self.slept)
-
-    def sleep(self, seconds: float) -> None:
-        """Leap."""
-        self.slept.append(seconds)
-
-
 @pytest.fixture
 def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
     """The clock of the workers, which wait for no time to pass between two reads."""
+    from tests.leaping import LeapingTime
+
     clock = LeapingTime()
     for module in ("patience", "waiting", "sensors.evolink"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)

@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.patience import AGREEING_SECONDS, Refused, Unanswered, read_patiently, words
-from tests.conftest import LeapingTime
+from tests.leaping import LeapingTime
 
 SEEN = Generation("task-unified-1", "processing")
 LOG = logging.getLogger(__name__)

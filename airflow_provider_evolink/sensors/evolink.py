@@ -42,8 +42,10 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
     :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
         ``[evolink] default_timeout``, 30 minutes. However old the generation is, it is waited for that long.
     :return: the record that :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns.
-    :raises EvoLinkFailException: EvoLink does not know the generation, or it failed for good.
-    :raises GenerationTimeoutError: it has not ended in time; a retry looks again.
+    :raises EvoLinkFailException: EvoLink refuses to tell about the generation, for minutes, or it failed for good.
+    :raises GenerationTimeoutError: it has not ended in time; a retry waits as long again.
+    :raises PollingFailedError: EvoLink could not be asked for too long; a retry asks again.
+    :raises ResultMissingError: it is completed and has no link to a result; a retry looks again.
 
     The other parameters are those of every waiting operator and of Airflow's sensors (``soft_fail``, ``mode``, …).
     """

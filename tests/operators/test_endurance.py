@@ -16,7 +16,7 @@ from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from tests.conftest import LeapingTime
+from tests.leaping import LeapingTime
 from tests.operators.orders import operator
 from tests.stage import Stage, first_event
 

@@ -17,7 +17,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.ledger import KEY
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
-from tests.conftest import LeapingTime
+from tests.leaping import LeapingTime
 from tests.operators.orders import DyingStore, WorkerDied, made, operator
 from tests.stage import FailingStore, Stage
 

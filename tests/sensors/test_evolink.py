@@ -15,7 +15,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
-from tests.conftest import LeapingTime
+from tests.leaping import LeapingTime
 from tests.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("quick")
