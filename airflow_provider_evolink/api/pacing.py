@@ -45,7 +45,7 @@ _AGREEING = 3
 # For so long nothing may be answered before another account of the connection, if there is one, is asked instead.
 MOVED_SECONDS = 60.0
 # Where questions are rationed, minutes may lie between two of a generation's: few that failed are no outage.
-_OUTAGE = 5
+_OUTAGE = 3
 
 
 class Outcome(StrEnum):

@@ -26,7 +26,7 @@ from itertools import pairwise, takewhile
 FLOOR = 3.0
 CAP = 30.0
 # No claim may cost more than two minutes of delay: what is left of them is for jitter, slots and the request itself.
-LONGEST_SILENCE = 115.0
+LONGEST_SILENCE = 117.0
 # One question costs as much as a result that lies unnoticed for so many seconds: a little less than what both weigh
 # alike, since the two minutes make the plans for slow models ask earlier than is cheapest.
 PRICE = 0.7

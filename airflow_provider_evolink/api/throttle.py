@@ -33,7 +33,7 @@ _FIRST_HOLD, _LONGEST_HOLD = 30.0, 240.0
 # and quickly beyond, where it is no more.
 _SLOWLY, _QUICKLY, _BEYOND = 0.0025, 0.05, 1.5
 # The pause after a 429 that does not say how long: twice as long each time that nothing has passed meanwhile.
-_FIRST_PAUSE, _LONGEST_PAUSE, _SHORTEST_PAUSE = 5.0, 60.0, 0.5
+_FIRST_PAUSE, _LONGEST_PAUSE, _SHORTEST_PAUSE = 2.0, 60.0, 0.5
 # How many a second go after a pause, until one is answered.
 _PROBES = 1.0
 _ROUNDING = 1e-9
@@ -75,7 +75,7 @@ class Throttle:
     def demand(self, requests: float) -> None:
         """Take note of how many are waiting: a crowd finds out whether a limit that was only assumed is there."""
         if self._is_assumed and requests > _BEARABLE_SECONDS * self.rate:
-            self._forget()
+            self._forget_limit()
 
     def reserve(self, now: float) -> float:
         """Take the next place if it is free now, and return 0; else return the seconds after which to try again."""
@@ -101,12 +101,15 @@ class Throttle:
         """After an answer: count it, and go faster if a limit has been kept for long enough."""
         self._answers.append(now)
         self._is_probing = False
-        while self._answers[0] < now - _WINDOW_SECONDS:
-            self._answers.popleft()
+        self._forget_before(now - _WINDOW_SECONDS)
         if self._held_until is None:
             self._held_until = now + _WINDOW_SECONDS
         if self._limit is not None and now >= self._held_until:
             self._approach(self._limit)
+
+    def _forget_before(self, moment: float) -> None:
+        while self._answers and self._answers[0] < moment:
+            self._answers.popleft()
 
     def _approach(self, limit: float) -> None:
         is_beyond = self.rate > _BEYOND * limit
@@ -114,9 +117,9 @@ class Throttle:
         if is_beyond:
             self._hold = _FIRST_HOLD
         if self.rate >= self._fastest:
-            self._forget()
+            self._forget_limit()
 
-    def _forget(self) -> None:
+    def _forget_limit(self) -> None:
         self.rate, self._limit, self._burst, self._is_assumed = self._fastest, None, _BURST, False
 
     def pause(self, now: float, seconds: float) -> None:
@@ -130,6 +133,7 @@ class Throttle:
         :param retry_after: seconds to pause, if EvoLink has said so.
         :return: whether it is the first of its crowd.
         """
+        self._forget_before(now - _WINDOW_SECONDS)
         is_first = now >= self._paused_until
         if is_first:
             self._begin_pause(now, retry_after)
@@ -152,8 +156,8 @@ class Throttle:
         """Reckon the limit from the answers between two pauses; what arrives during the second makes it more exact."""
         passed = self._passed()
         if not passed:
-            # Once that only says that the pause was too short.
-            self.rate = max(self._rate_before / 2, SLOWEST) if self._in_vain > 1 else self._rate_before
+            # Within a minute that only says that the pause was too short.
+            self.rate = self._rate_before if self._answers else max(self._rate_before / 2, SLOWEST)
             return
         seconds = min(self._paused_until - passed[0], _WINDOW_SECONDS)
         # What has passed in a minute that had a pause in it shows a limit that is not lower than that.

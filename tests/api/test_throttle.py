@@ -83,7 +83,8 @@ def test_any_limit_is_learned(kind: type[FixedWindows], limit: int, hint: Hint) 
 
     passed, refused = run.between(300.0, 1800.0)
     assert passed >= 0.75 * limit * 25
-    assert refused <= max(0.03 * passed, 15)
+    # Where it does not say how long to wait, that has to be found out each time.
+    assert refused <= max(0.03 * passed, 70 if hint is nothing else 15)
 
 
 @pytest.mark.parametrize("kind", KINDS)

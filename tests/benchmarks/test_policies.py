@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from benchmarks.bound import Spent
-from benchmarks.pacing import of_change, paced
+from benchmarks.bound import Spent, bound
+from benchmarks.pacing import learned, of_change, paced
 from benchmarks.policies import Ours, back_off, every
-from benchmarks.workloads import uniform
+from benchmarks.workloads import WORKLOADS, Workload, uniform
 
 
 def test_a_fixed_interval_asks_until_it_finds_the_end() -> None:
@@ -52,3 +52,15 @@ def test_a_change_is_reported_beside_a_fixed_interval() -> None:
     """Each change has a row for ours and one for every ten seconds, on the same jobs."""
     rows = of_change("changed", uniform("", 40.0, 50.0), 1)
     assert [(row.workload, row.policy) for row in rows] == [("changed", "ours"), ("changed", "every 10 s")]
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.title)
+@pytest.mark.parametrize(("known", "limit"), [(0, 1.5), (50, 1.2)])
+def test_ours_comes_close_to_the_best_plan(workload: Workload, known: int, limit: float) -> None:
+    """Questions times delay, with an honest estimate at first and with what was learned from fifty jobs."""
+    best = bound(workload.stratified(800))
+
+    row = paced("", "", learned(workload, known, workload.median, 40), best)
+
+    assert row.ratio is not None
+    assert row.ratio <= limit

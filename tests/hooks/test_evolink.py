@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api.errors import (
     AuthenticationError,
     ConfigurationError,
+    ConnectionNotFoundError,
     EvoLinkError,
     GenerationNotFoundError,
     InvalidInputError,
@@ -86,6 +87,12 @@ def test_a_connection_as_uri(evolink_emulator: EmulatorHandle, monkeypatch: pyte
 
     assert hook.settings.timeout == 5
     assert hook.get_credits().account_remaining == 1000
+
+
+def test_a_connection_that_is_not_there() -> None:
+    """A look-up from an event loop tells it from one that failed: another process may know the connection."""
+    with pytest.raises(ConnectionNotFoundError, match=r"'not_here' is not found here: .* Nothing was sent\."):
+        asyncio.run(async_settings("not_here"))
 
 
 @pytest.mark.parametrize("extra", ["[]", "nonsense", '"text"', "5"])

@@ -108,7 +108,7 @@ def test_failures_far_apart_give_nobody_up(monkeypatch: pytest.MonkeyPatch) -> N
     dice = random.Random(3)
 
     def failing(_: float) -> ServerError | None:
-        return ServerError("sorry", status=503) if dice.random() < 0.1 else None
+        return ServerError("sorry", status=503) if dice.random() < 0.05 else None
 
     service = Service(jobs(120, least=2000.0, most=3000.0), [(0.0, FixedWindows(10))], takes_batches=False)
     service.failing = failing

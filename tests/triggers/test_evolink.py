@@ -29,7 +29,7 @@ def trigger(generation_id: str = "task-unified-1", *, seconds: float = 30, **cha
     """A trigger that asks every 50 ms."""
     now = time.time()
     given = {"submitted_at": now, "deadline": now + seconds, "poll_interval": 0.05, **changes}
-    return EvoLinkGenerationTrigger("evolink_default", generation_id, **given)
+    return EvoLinkGenerationTrigger(given.pop("evolink_conn_id", "evolink_default"), generation_id, **given)
 
 
 @pytest.fixture
@@ -152,6 +152,32 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     event = await first_event(trigger(made, patience=0.2))
     assert event["outcome"] == "unreachable"
     assert event["detail"] == "MalformedAnswerError"
+
+
+async def test_a_connection_that_the_triggerer_does_not_know() -> None:
+    """As with teams: a worker may know it, so it is handed over at once, with nothing asked."""
+    event = await first_event(trigger(evolink_conn_id="of_another_team"))
+
+    assert (event["outcome"], event["detail"]) == ("no_connection", "ConnectionNotFoundError")
+
+
+async def test_a_connection_that_leads_elsewhere_now(
+    crowd: tuple[Crowd, Loopback], lookups: list[str], emulator: EmulatorHandle, made: str
+) -> None:
+    """Old generations end where they were accepted, new ones at the connection's new host, for one more look-up."""
+    old = asyncio.create_task(first_event(trigger(made)))
+    emulator.control.run_at(0.1)
+    while emulator.control.state()["requests"]["read"] < 3:  # noqa: ASYNC110 - it happens in another thread
+        await asyncio.sleep(0.02)
+    _, server = crowd
+    connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
+        events = await asyncio.gather(*(first_event(trigger(f"task-unified-{number:04}")) for number in range(20)))
+    emulator.control.advance(1000)
+
+    assert {event["status"] for event in [*events, await old]} == {"completed"}
+    assert lookups == ["evolink_default"] * 2
 
 
 async def test_a_trigger_that_starts_again_goes_on(emulator: EmulatorHandle, made: str) -> None:
