@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.connection import get_async_connection
 from airflow.sdk import (
     BaseHook,
     BaseOperator,
     BaseOperatorLink,
     BaseSensorOperator,
+    Connection,
     RetryDecision,
     RetryPolicy,
     conf,
@@ -65,6 +66,19 @@ def outer_task(operator: BaseOperator, context: Context) -> str | None:
     if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
         return None
     return str(task.task_id)
+
+
+async def get_async_connection(conn_id: str, hook: type[BaseHook]) -> Connection:
+    """
+    Look a connection up, as a hook does, without blocking the event loop.
+
+    :raises AirflowNotFoundException: there is none under this id.
+    """
+    if hasattr(Connection, "aextra_dejson"):
+        return await hook.aget_connection(conn_id)
+    # Before 3.3.2 aget_connection masks the extra with a blocking call, which fails in a worker whose event loop is
+    # just asking Airflow something else. Airflow's own compat provider turns to a thread there, too, from 1.23 on.
+    return await asyncio.to_thread(hook.get_connection, conn_id)
 
 
 def task_state_store(context: Context) -> Any | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -40,8 +41,8 @@ async def upload_stream(call: Call) -> Response:
             if not isinstance(file, UploadFile):
                 raise RefusedError(400, msg="file is required")
             return _store(call, await file.read(), _texts(form), original_name=file.filename or "")
-    except HTTPException as error:
-        raise RefusedError(400, msg=error.detail) from None
+    except (HTTPException, FormParserError) as error:  # starlette 1.0 lets the parser's own errors through
+        raise RefusedError(400, msg=getattr(error, "detail", str(error))) from None
 
 
 async def quota(call: Call) -> Response:

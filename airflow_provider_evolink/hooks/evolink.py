@@ -8,8 +8,10 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_evolink.api import request
+from airflow_provider_evolink.api.addresses import is_this_machine
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
     ConnectionNotFoundError,
@@ -38,10 +40,11 @@ class EvoLinkHook(BaseHook):
     """
     Speaks to EvoLink with the key and host of a connection.
 
-    The connection is of type ``evolink`` (``http`` is accepted too): host = base URL of the API, by default
-    ``https://api.evolink.ai``; password = API key; extras ``timeout`` and ``submit_timeout`` (seconds), ``verify``
-    (``false``, or the path of a CA bundle or of a folder of CA certificates) and ``proxy`` (``http://`` or ``https://``).
-    Any other extra is ignored and never sent.
+    The connection is of type ``evolink``: host = base URL of the API, by default ``https://api.evolink.ai``;
+    password = API key; extras ``timeout`` and ``submit_timeout`` (seconds), ``verify`` (``false``, or the path of a CA
+    bundle or of a folder of CA certificates) and ``proxy`` (``http://`` or ``https://``). Any other extra is ignored
+    and never sent. A connection of type ``http`` is accepted too, and means the URL that it means to Airflow's
+    ``HttpHook``, but for plain http to another machine, which becomes https where it is not asked for.
 
     Reading is repeated up to four times when it fails in passing. A submission is sent once, whatever comes of it.
 
@@ -181,12 +184,19 @@ def settings_of(conn_id: str, connection: Connection) -> Settings:
     return read_settings(
         conn_id,
         host=connection.host,
-        schema=connection.schema,
+        schema=_schema_of(connection),
         port=connection.port,
         login=connection.login,
         password=connection.password,
         extra=_extra(conn_id, connection.extra),
     )
+
+
+def _schema_of(connection: Connection) -> str | None:
+    """Airflow's HttpHook speaks plain http where it is not told, which the key may do on this machine only."""
+    if connection.schema or connection.conn_type != "http":
+        return connection.schema
+    return "http" if is_this_machine(urlsplit(f"//{connection.host}").hostname or "") else "https"
 
 
 def _extra(conn_id: str, text: str | None) -> Mapping[str, Any]:

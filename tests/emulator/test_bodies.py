@@ -66,6 +66,11 @@ def test_an_upload_lies_where_its_link_leads(api, folder: str, name: str) -> Non
         lambda http: http.post(
             "/api/v1/files/upload/stream", content=b"--", headers={"Content-Type": "multipart/form-data"}
         ),
+        lambda http: http.post(
+            "/api/v1/files/upload/stream",
+            content=b"--abcX\r\n",
+            headers={"Content-Type": "multipart/form-data; boundary=abc"},
+        ),
         lambda http: http.post("/api/v1/files/upload/base64", json={**UPLOAD, "upload_path": None}),
         lambda http: http.post("/v1/tasks/batch", content=b'{"task_ids": ["\\ud800"]}'),
         lambda http: http.post("/v1/tasks/batch", content=b"[" * 100_000),

@@ -1,0 +1,45 @@
+"""What differs between the Airflows that are supported."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that have looked a connection up with Airflow's blocking call."""
+    threads: list[threading.Thread] = []
+    blocking = EvoLinkHook.get_connection
+
+    def noted(conn_id: str) -> Connection:
+        threads.append(threading.current_thread())
+        return blocking(conn_id)
+
+    monkeypatch.setattr(EvoLinkHook, "get_connection", staticmethod(noted))
+    return threads
+
+
+async def test_before_airflow_3_3_2_a_thread_looks_connections_up(
+    emulator: EmulatorHandle, lookups: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Airflow's own asynchronous look-up blocks, the event loop does not."""
+    monkeypatch.delattr(Connection, "aextra_dejson", raising=False)
+
+    settings = await async_settings("evolink_default")
+
+    assert settings.base_url == emulator.url
+    [thread] = lookups
+    assert thread is not threading.current_thread()
+
+
+@pytest.mark.skipif(not hasattr(Connection, "aextra_dejson"), reason="Airflow before 3.3.2")
+async def test_from_airflow_3_3_2_nothing_blocks(emulator: EmulatorHandle, lookups: list[threading.Thread]) -> None:
+    """Where Airflow looks connections up without blocking, no thread is needed."""
+    assert (await async_settings("evolink_default")).base_url == emulator.url
+    assert lookups == []
