@@ -194,5 +194,5 @@ async def test_files_are_rendered_once_and_off_the_loop(tmp_path):
     ticker.cancel()
     studio.close()
     assert all(file is files[0] for file in files)
-    assert ticks > 10
+    assert ticks > 1  # a loop that is held ticks not at all; how often a free one does depends on the machine
     assert {path.read_bytes() == files[0] for path in tmp_path.iterdir()} == {True}
