@@ -188,6 +188,25 @@ def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: Emulato
     assert stage.record["earlier"] == [lost]
 
 
+def test_the_first_clear_buys_what_was_missing_for_minutes(
+    emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker has found out in minutes, that EvoLink has no such generation, the next try need not find again."""
+    monkeypatch.setattr("airflow_provider_evolink.submission.NOT_FOUND_GRACE", 0.0)
+    task = operator(on_clear="resubmit")
+    with pytest.raises(TaskDeferred):
+        task.execute(stage.context)
+    emulator.control.inject("vanished", on="read", times=None)
+    with pytest.raises(EvoLinkFailException, match=r"on_clear=.resubmit., pays for a new one"):
+        task.execute_complete(stage.context, {"outcome": "refused"})
+    assert leaping.slept
+
+    stage.ti.try_number, stage.ti.max_tries = 2, 1
+    with pytest.raises(TaskDeferred):
+        operator(on_clear="resubmit").execute(stage.context)
+    assert len(made(emulator)) == 2
+
+
 def test_a_clear_buys_again_what_was_not_waited_for(emulator: EmulatorHandle, stage: Stage) -> None:
     """A task that succeeds at the submission is finished by it: the first clear with ``resubmit`` buys a new one."""
     first = stage.play(operator(wait_for_completion=False, on_clear="resubmit"))
