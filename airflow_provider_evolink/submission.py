@@ -119,23 +119,21 @@ class Submitter:
                 return Brought(record, seen)
             case Replay(record):
                 return Brought(self._submit(request, record))
-            case Submit(ordinal, earlier):
-                if earlier:
-                    self.log.warning("Submitting anew; submitted before: %s", ", ".join(earlier))
-                key = new_key()
-                intent = Record(
-                    Phase.INTENT,
-                    fingerprint,
-                    key,
-                    ordinal,
-                    request.model,
-                    time.time(),
-                    try_number=try_number,
-                    account=account_digest(key, api_key),
-                    max_tries=max_tries,
-                    earlier=earlier,
-                )
-                return Brought(self._submit(request, intent))
+            case Submit() as submit:
+                self._warn_of_a_new_charge(known, submit, try_number)
+                intent = _intent(submit, request, fingerprint, api_key)
+                return Brought(self._submit(request, replace(intent, try_number=try_number, max_tries=max_tries)))
+
+    def _warn_of_a_new_charge(self, known: Record | None, submit: Submit, try_number: int) -> None:
+        """No later try pays for a new generation in silence."""
+        if submit.earlier:
+            self.log.warning("Submitting anew; submitted before: %s", ", ".join(submit.earlier))
+        elif known is None and try_number > 1:
+            self.log.warning(
+                "This is try %d, and the ledger holds nothing of the earlier ones: none of them came to a submission, or "
+                "their record was deleted. A new generation is paid for.",
+                try_number,
+            )
 
     def go_on(self, known: Record | None, error: Exception, *, max_tries: int) -> Brought:
         """
@@ -278,6 +276,20 @@ class Submitter:
         price = "" if record.credits_reserved is None else f", {record.credits_reserved:g} credits reserved"
         self.log.info("Generation %s: %s (%s%s).", record.generation_id, what, record.model, price)
         self.announce(record)
+
+
+def _intent(submit: Submit, request: Request, fingerprint: str, api_key: str) -> Record:
+    key = new_key()
+    return Record(
+        Phase.INTENT,
+        fingerprint,
+        key,
+        submit.ordinal,
+        request.model,
+        time.time(),
+        account=account_digest(key, api_key),
+        earlier=submit.earlier,
+    )
 
 
 def _after(intent: Record, sent: Record, error: EvoLinkError) -> Record:

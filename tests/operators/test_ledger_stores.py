@@ -206,6 +206,20 @@ def test_an_empty_ledger_is_cross_checked(emulator: EmulatorHandle, cleared: Led
     assert len(made(emulator)) == 1
 
 
+def test_no_later_try_pays_in_silence(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where record and copy are both gone, a later try that pays says so; a first try has nothing to say."""
+    stage.play(operator(wait_for_completion=False))
+    assert "holds nothing of the earlier ones" not in capsys.readouterr().out
+    stage.store.held.clear()
+
+    stage.clear(operator(wait_for_completion=False))
+
+    assert "This is try 2, and the ledger holds nothing of the earlier ones" in capsys.readouterr().out
+    assert len(made(emulator)) == 2
+
+
 def test_a_run_made_anew_asks_for_something_new(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
     """A deleted run's copy is not taken for the first try of another run of that name."""
     first = cleared.play(operator(wait_for_completion=False))
