@@ -130,8 +130,8 @@ class Submitter:
             self.log.warning("Submitting anew; submitted before: %s", ", ".join(submit.earlier))
         elif known is None and try_number > 1:
             self.log.warning(
-                "This is try %d, and the ledger holds nothing of the earlier ones: none of them came to a submission, or "
-                "their record was deleted. A new generation is paid for.",
+                "This is try %d, and the ledger holds nothing of the earlier ones: none of them came to a submission, "
+                "or their record was deleted. A new generation is paid for.",
                 try_number,
             )
 
