@@ -8,6 +8,7 @@ lazy sequences. What has the right type already is left alone.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -92,8 +93,14 @@ def _as_it_is(value: Any, _schema: Schema, _path: str) -> Any:
 def _text(value: Any, schema: Schema, path: str) -> Any:
     if isinstance(value, list | dict) and "enum" not in schema:
         raise InvalidInputError(path, value, f"it must be {in_words(schema)}{_likely_cause(value)}")
-    is_printable = isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= MAX_INTEGER_BITS)
-    return str(value) if is_printable else value
+    return str(value) if _is_printable(value) else value
+
+
+def _is_printable(value: object) -> bool:
+    """A cell that is missing in a table comes as NaN, and "nan" is nothing to pay for."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and value.bit_length() <= MAX_INTEGER_BITS
 
 
 def _likely_cause(value: object) -> str:

@@ -147,6 +147,15 @@ def test_out_of_range_stays_refused(duration: Any) -> None:
     assert str(error).startswith(f"duration={int(duration)} is refused: it must be an integer from 3 to 10, or 'auto'.")
 
 
+@pytest.mark.parametrize("missing", [float("nan"), float("inf")])
+@pytest.mark.parametrize("place", ["prompt", "image_urls"])
+def test_a_missing_cell_is_no_text(place: str, missing: float) -> None:
+    """What a table holds where nothing was written is refused: nobody means to pay for a video of "nan"."""
+    given = {"prompt": "x", "image_urls": [LINK]} | {place: missing if place == "prompt" else [missing]}
+
+    assert "it must be finite" in str(refusal("gemini-omni-flash-image-to-video", **given))
+
+
 @pytest.mark.parametrize("value", ["5.0", "5 s", "", "None", "five", "0x5", "1_0", "\u0665", "5" * 50])
 def test_text_that_is_no_number_is_refused(value: str) -> None:
     """Text where a number is meant names the template setting that keeps numbers what they are."""
