@@ -23,6 +23,12 @@ HEAVY = {
     "multipart", "numpy", "pandas", "pytest", "requests", "rich.progress", "s3fs", "sqlalchemy.orm", "starlette",
     "uvicorn",
 }  # fmt: skip
+# What DAG files import, and what only a task that runs has a use for.
+DAG_AUTHORS = [
+    f"airflow_provider_evolink.{name}"
+    for name in ("operators.evolink", "sensors.evolink", "transfers.evolink_to_object_storage")
+]
+LEFT_TO_TASKS = {"client", "coercion", "constraints", "media", "poller", "request", "schema", "transport", "validation"}
 # Runs in a process of its own: imports what it is told, with every way out blocked.
 PROBE = """
 import importlib, json, sys
@@ -65,6 +71,7 @@ def imported() -> dict[str, list[Any]]:
     running = {
         "all": start(["airflow.sdk"], modules()),
         "api": start([], modules("api")),
+        "dag": start(["airflow.sdk"], DAG_AUTHORS),
         "info": start([], ["airflow_provider_evolink.get_provider_info"]),
     }
     return {name: json.loads(one.communicate(timeout=120)[0].splitlines()[-1]) for name, one in running.items()}
@@ -81,6 +88,13 @@ def test_nothing_heavy(imported: dict[str, list[Any]]) -> None:
     new = set(imported["all"][0])
 
     assert not {heavy for heavy in HEAVY if any(name == heavy or name.startswith(f"{heavy}.") for name in new)}
+
+
+def test_a_dag_file_needs_no_checks(imported: dict[str, list[Any]]) -> None:
+    """Parsing a DAG file brings neither what checks a request nor what sends it."""
+    new = {name.rpartition(".")[2] for name in imported["dag"][0] if name.startswith("airflow_provider_evolink.")}
+
+    assert not LEFT_TO_TASKS & new
 
 
 def test_no_network_and_no_database(imported: dict[str, list[Any]]) -> None:

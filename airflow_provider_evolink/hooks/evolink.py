@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.addresses import is_this_machine
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
@@ -18,17 +17,15 @@ from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     InvalidInputError,
 )
-from airflow_provider_evolink.api.request import Request
 from airflow_provider_evolink.api.settings import Settings, read_settings
 from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook, get_async_connection
-from airflow_provider_evolink.inputs import UPLOADABLE, upload_type
-from airflow_provider_evolink.landing.kinds import HEAD_BYTES
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
 
     from airflow_provider_evolink.api.client import EvoLinkClient
     from airflow_provider_evolink.api.generation import Credits, Generation, Submission
+    from airflow_provider_evolink.api.request import Request
 
 T = TypeVar("T")
 
@@ -80,6 +77,9 @@ class EvoLinkHook(BaseHook):
         :raises InvalidInputError: EvoLink would refuse it.
         :raises ConfigurationError: the connection can't be used.
         """
+        # Its checks are imported where something is submitted, as parsing a DAG file needs none of them.
+        from airflow_provider_evolink.api import request
+
         return request.prepare(model, parameters, media_type=media_type, allow_loopback=self.is_loopback)
 
     def submit(self, prepared: Request, idempotency_key: str) -> Submission:
@@ -123,6 +123,9 @@ class EvoLinkHook(BaseHook):
             them); what it is shows in its content, whatever it is called.
         :raises InvalidInputError: it can't be read, or is none of these; nothing was sent.
         """
+        from airflow_provider_evolink.inputs import UPLOADABLE, upload_type
+        from airflow_provider_evolink.landing.kinds import HEAD_BYTES
+
         file = Path(path)
         try:
             with file.open("rb") as stream:

@@ -22,7 +22,6 @@ from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
-from airflow_provider_evolink.operators.parameters import as_parameters, picture_parameters
 from airflow_provider_evolink.patience import Refused
 from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
@@ -136,6 +135,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
     def _parameters(self) -> Mapping[str, Any]:
         """The parameters as EvoLink takes them."""
+        from airflow_provider_evolink.operators.parameters import as_parameters
+
         return as_parameters(self.parameters)
 
     def _known(self, context: Context) -> Record | None:
@@ -324,6 +325,8 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
         self.aspect_ratio = aspect_ratio
 
     def _parameters(self) -> Mapping[str, Any]:
+        from airflow_provider_evolink.operators.parameters import picture_parameters
+
         return {
             "prompt": self.prompt,
             **picture_parameters(self.model, self.image, allow_loopback=self._hook.is_loopback),
