@@ -13,7 +13,9 @@ from airflow_provider_evolink.api.errors import (
     InvalidInputError,
     PollingFailedError,
     ResultMissingError,
+    StaleRequestError,
 )
+from airflow_provider_evolink.ledger import Phase, Record
 from airflow_provider_evolink.result import collecting, how_to_collect, reserved
 
 if TYPE_CHECKING:
@@ -67,6 +69,27 @@ def given_up(refused: Refused, generation_id: str, *, cost: float | None, may_su
     )
     error.args = (text,)
     return error
+
+
+def mistaken_since(error: InvalidInputError, known: Record | None, *, conn_id: str) -> EvoLinkError:
+    """
+    Return a mistake in a task's input with what an earlier try has paid for, or may have: it must not hide that.
+
+    :param known: what the ledger holds.
+    """
+    if known is None or known.phase not in (Phase.INTENT, Phase.SUBMITTED, Phase.FINISHED):
+        return error
+    if known.generation_id is None:
+        paid = (
+            f"But an earlier try sent a request under the key {known.key} and its answer was lost: it may have been "
+            "charged. Restore the input and clear the task to settle that."
+        )
+    else:
+        paid = (
+            f"An earlier try has paid for generation {known.generation_id}, which stays: mend the input, or let "
+            f"{collecting(known.generation_id, conn_id)} collect it."
+        )
+    return StaleRequestError(f"{error.refusal} Nothing was sent now. {paid}", generation_id=known.generation_id)
 
 
 def unwatchable(error: EvoLinkError, generation_id: str, *, conn_id: str, cost: float | None) -> PollingFailedError:

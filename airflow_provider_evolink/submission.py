@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
+    GenerationLostError,
     GenerationNotFoundError,
     IdempotencyConflictError,
+    InvalidInputError,
     NotSentError,
     SubmissionAbandonedError,
+    SubmissionUnknownError,
 )
 from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE
 from airflow_provider_evolink.decision import (
@@ -143,16 +146,26 @@ class Submitter:
         """
         if known is None:
             raise error
+        is_lasting = isinstance(error, InvalidInputError)
+        why = error.refusal if isinstance(error, InvalidInputError) else str(error)
         match self._decide(known, known.fingerprint, max_tries):
             case Attach(record, seen) | Finish(record, seen):
-                self.log.warning("%s So it can't be compared with what was submitted, which is gone on with.", error)
+                self.log.warning("%s So it can't be compared with what was submitted, which is gone on with.", why)
                 self._announce(record, "going on with it; nothing is submitted")
                 return Brought(record, seen)
             case Replay(record):
-                raise SubmissionAbandonedError(
-                    f"{error} But an earlier try sent it under the key {record.key} and its answer was lost: it may "
-                    "have been charged. Restore the input and clear the task: the same request is then sent again."
+                doubt = (
+                    f"{why} Nothing was sent now, but an earlier try sent it under the key {record.key} and its answer "
+                    "was lost: it may have been charged."
                 )
+                if is_lasting:
+                    raise SubmissionAbandonedError(
+                        f"{doubt} Restore the input and clear the task: the same request is then sent again."
+                    )
+                raise SubmissionUnknownError(f"{doubt} A retry reads the input again.")
+            case Refuse(SubmissionAbandonedError() | GenerationLostError() as refusal) if is_lasting:
+                self.log.warning("%s", why)
+                raise refusal
             case _:
                 raise error
 

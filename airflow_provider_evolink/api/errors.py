@@ -85,6 +85,8 @@ class InvalidInputError(EvoLinkError):
     :param parameter: the parameter's name, dotted when nested.
     :param value: the value given; shortened in the text.
     :param allowed: what may be given instead, in words.
+
+    ``refusal`` is the text without its end, for a task that has sent something before.
     """
 
     permanent = True
@@ -93,7 +95,8 @@ class InvalidInputError(EvoLinkError):
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
         self.allowed = allowed
-        super().__init__(f"{parameter}={shown(value)} is refused: {allowed}. {self.consequence}")
+        self.refusal = f"{parameter}={shown(value)} is refused: {allowed}."
+        super().__init__(f"{self.refusal} {self.consequence}")
 
 
 class UnreadableInputError(InvalidInputError):

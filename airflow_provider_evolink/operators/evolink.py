@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
-    EvoLinkError,
     GenerationNotFoundError,
     InvalidInputError,
-    StaleRequestError,
     UnreadableInputError,
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
@@ -23,7 +21,8 @@ from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
 from airflow_provider_evolink.patience import Refused
-from airflow_provider_evolink.result import Origin, collecting, left_running, links_are_dead, record_of
+from airflow_provider_evolink.reports import mistaken_since
+from airflow_provider_evolink.result import Origin, left_running, links_are_dead, record_of
 from airflow_provider_evolink.submission import Brought, Submitter
 from airflow_provider_evolink.task_stores import ledger_name, open_ledger, with_ledger_asset
 from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
@@ -151,7 +150,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         except (UnreadableInputError, ConnectionError, TimeoutError) as error:
             return self._submitter(context).go_on(known, error, max_tries=ti.max_tries)
         except InvalidInputError as error:
-            raise self._with_facts(error, known) from None
+            raise mistaken_since(error, known, conn_id=self.evolink_conn_id) from None
         for warning in request.warnings:
             self.log.warning("%s", warning)
         return self._submitter(context).settle(
@@ -161,16 +160,6 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             api_key=self._hook.settings.api_key,
-        )
-
-    def _with_facts(self, error: InvalidInputError, known: Record | None) -> EvoLinkError:
-        """Add what an earlier try has paid for, so that a mistake of now does not hide it."""
-        if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
-            return error
-        return StaleRequestError(
-            f"{error} An earlier try has paid for generation {known.generation_id}, which goes on: mend the input, "
-            f"or let {collecting(known.generation_id, self.evolink_conn_id)} collect it.",
-            generation_id=known.generation_id,
         )
 
     def _request(self) -> Request:

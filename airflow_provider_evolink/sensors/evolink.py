@@ -100,7 +100,8 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         seen = self._read(waited, patience=0.0)
         if isinstance(seen, Refused) and not self._is_young(seen):
             raise self._given_up(seen, waited)
-        is_late = time.time() >= self._watch(waited).deadline
+        with self._said_what_is_paid(waited):
+            is_late = time.time() >= self._watch(waited).deadline
         if not isinstance(seen, Generation):
             self.log.warning("Generation %s can't be read (%s).", waited.generation_id, words(seen.error))
             if is_late:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
@@ -96,7 +97,7 @@ def picture(tmp_path: Path) -> Path:
 def from_picture(picture: Path, **kwargs: Any) -> EvoLinkImageToVideoOperator:
     """A short image-to-video task."""
     given = {"duration": 3, "poll_interval": 1, **kwargs}
-    return EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(picture), **given)
+    return EvoLinkImageToVideoOperator(task_id="task", prompt="x", **{"image": str(picture), **given})
 
 
 def test_a_picture_that_is_gone_does_not_stop_what_was_paid(
@@ -132,6 +133,48 @@ def test_a_mistake_of_now_does_not_hide_what_was_paid(emulator: EmulatorHandle, 
 
     with pytest.raises(EvoLinkFailException, match=f"duration=11 .*{made(emulator)[0]['id']}"):
         stage.retry(from_picture(picture, duration=11))
+    assert len(made(emulator)) == 1
+
+
+@pytest.mark.parametrize("policy", ["replay", "fail"])
+@pytest.mark.parametrize("mistake", [{"duration": 11}, {"image": "gone.png"}, {"timeout": 0}])
+def test_a_mistake_of_now_does_not_hide_a_doubt(
+    emulator: EmulatorHandle, stage: Stage, picture: Path, policy: str, mistake: dict[str, Any]
+) -> None:
+    """With a lost answer before, no mistake in the input is a reason to say that nothing was charged."""
+    emulator.control.inject("lost_reply", on="submit", times=None)
+    with pytest.raises((SubmissionUnknownError, EvoLinkFailException)):
+        stage.play(from_picture(picture, on_unknown_submission=policy))
+
+    for again in (stage.retry, stage.clear):
+        with pytest.raises(EvoLinkFailException, match="may have been charged") as caught:
+            again(from_picture(picture, on_unknown_submission=policy, **mistake))
+        assert stage.record["key"] in str(caught.value)
+        assert "nothing was charged" not in str(caught.value)
+
+
+def test_a_mistake_of_now_does_not_hide_a_result(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A value out of range names the result that an earlier try has paid for, and how to collect it."""
+    record = stage.play(operator())
+
+    with pytest.raises(EvoLinkFailException, match=f"{record['generation_id']}.*collect") as caught:
+        stage.clear(operator(timeout=0))
+    assert "nothing was charged" not in str(caught.value)
+
+
+def test_storage_that_is_away_for_a_while_does_not_end_the_retries_over_a_doubt(
+    emulator: EmulatorHandle, stage: Stage, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a lost answer before, a picture that can't be read just now leaves the doubt to the next try."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(SubmissionUnknownError):
+        stage.play(from_picture(picture))
+    with monkeypatch.context() as away:
+        away.setattr("airflow_provider_evolink.inputs._head", Mock(side_effect=RuntimeError("the storage is away")))
+        with pytest.raises(SubmissionUnknownError, match=r"away.*may have been charged"):
+            stage.retry(from_picture(picture))
+
+    assert stage.retry(from_picture(picture))["status"] == "completed"
     assert len(made(emulator)) == 1
 
 

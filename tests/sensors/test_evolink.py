@@ -396,3 +396,14 @@ def test_a_timeout_that_is_none(timeout: Any) -> None:
     """A timeout that can't be kept is refused by name, before the DAG runs."""
     with pytest.raises(Exception, match="timeout"):
         EvoLinkGenerationSensor(task_id="collect", generation_id="task-unified-1", timeout=timeout)
+
+
+@EVERY_MODE
+def test_a_mistake_does_not_deny_what_is_paid(
+    emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
+) -> None:
+    """In every mode, a setting that makes no sense says that the generation is paid for, not that nothing was."""
+    emulator.control.run_at(0.1)
+
+    with pytest.raises(PollingFailedError, match=f"{record['generation_id']} is paid for.*poll_interval: at least"):
+        play(stage, sensor(record["generation_id"], mode, poll_interval=0.01))
