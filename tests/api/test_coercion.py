@@ -147,6 +147,12 @@ def test_out_of_range_stays_refused(duration: Any) -> None:
     assert str(error).startswith(f"duration={int(duration)} is refused: it must be an integer from 3 to 10, or 'auto'.")
 
 
+def test_what_is_none_is_left_out() -> None:
+    """A parameter that is None is not sent, so that the model's default holds, known or not."""
+    assert "duration" not in sent(T2V, prompt="x", duration=None)
+    assert sent("a-video-model-nobody-knows", prompt="x", seed=None) == {"prompt": "x"}
+
+
 @pytest.mark.parametrize("missing", [float("nan"), float("inf")])
 @pytest.mark.parametrize("place", ["prompt", "image_urls"])
 def test_a_missing_cell_is_no_text(place: str, missing: float) -> None:
