@@ -66,7 +66,17 @@ def failure_reason(answer: Mapping[str, Any], *, has_failed: bool) -> Reason:
         return reason
     beside = {name: answer[name] for name in _MESSAGE_KEYS if name in answer}
     code = next((answer[name] for name in _CODE_KEYS if answer.get(name) in KNOWN_CODES), None)
-    return _reason_in({**beside, "code": code})
+    reason = _reason_in({**beside, "code": code})
+    return _as_it_stands(answer.get("error")) if reason == Reason() else reason
+
+
+def _as_it_stands(error: object) -> Reason:
+    """Show what is said in a shape that nobody knows, rather than nothing."""
+    try:
+        text = json.dumps(error, ensure_ascii=False) if error else ""
+    except RecursionError:
+        text = "something nested too deep to be read"
+    return Reason(_code_in(text), clean(text, "") or None)
 
 
 def _reason_in(value: object) -> Reason:

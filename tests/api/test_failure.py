@@ -49,6 +49,8 @@ def failed(**answer: Any) -> generation.Generation:
         ({"error": {"message": "Service error.\nPlease wait."}}, "service_error", "Service error. Please wait."),
         ({"error": {"code": "InvalidParameter.TaskTypeConstraint"}}, "InvalidParameter.TaskTypeConstraint", None),
         ({"error": {"code": 429, "message": "slow down"}}, "429", "slow down"),
+        ({"error": {"description": "too dark"}}, None, '{"description": "too dark"}'),
+        ({"error": {"why": {"kind": CODE}}}, CODE, f'{{"why": {{"kind": "{CODE}"}}}}'),
         ({"error": None}, None, None),
         ({"error": False}, None, None),
         ({}, None, None),
