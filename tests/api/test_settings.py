@@ -218,6 +218,18 @@ def test_a_proxy_that_cannot_be_used_is_refused_before_anything_is_paid(
     assert read(host)
 
 
+@pytest.mark.parametrize("left_out", ["api", "files-api", "files"])
+def test_a_proxy_has_to_be_of_use_for_each_host(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that can't be used is refused if only one of EvoLink's hosts is behind it: results come from a third."""
+    monkeypatch.delenv("https_proxy", raising=False)
+    direct = {"api", "files-api", "files"} - {left_out}
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example.com")
+    monkeypatch.setenv("NO_PROXY", ",".join(f"{name}.evolink.ai" for name in direct))
+
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        read()
+
+
 def test_nothing_secret_is_shown() -> None:
     """Neither the key nor a proxy's password is in a representation."""
     settings = read(extra={"proxy": "http://me:hunter2@proxy.example.com"})
