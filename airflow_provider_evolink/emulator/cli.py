@@ -21,7 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: as on the command line; None for this process's own.
     :return: exit code.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     settings = Settings(
         clock=options.clock,
         keys=tuple(options.key or [DEFAULT_KEY]),
@@ -31,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         query_limit=options.query_limit,
         seed=options.seed,
     )
-    asyncio.run(_serve(settings, listen(options.host, options.port)))
+    try:
+        listener = listen(options.host, options.port)
+    except (OSError, OverflowError) as error:
+        parser.error(f"can't listen at {options.host}, port {options.port}: {error}")
+    asyncio.run(_serve(settings, listener))
     return 0
 
 

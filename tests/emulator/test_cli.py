@@ -88,7 +88,20 @@ def test_options_count(start, tmp_path):
     assert repeated["id"].rpartition("-")[2] == answer["id"].rpartition("-")[2]
 
 
-@pytest.mark.parametrize("options", [("--clock", "0"), ("--clock", "fast"), ("--nonsense",)])
+def test_queries_are_limited_if_that_is_asked_for(start):
+    """With ``--query-limit 2``, the third query of a key within a minute is answered 429; without it, none is."""
+    for options, third in ((("--query-limit", "2"), 429), ((), 200)):
+        _, url = start(*options)
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {DEFAULT_KEY}"}, trust_env=False) as client:
+            made = client.post("/v1/images/generations", json={"model": "gpt-image-2", "prompt": "a"}).json()
+            queries = [client.get(f"/v1/tasks/{made['id']}").status_code for _ in range(3)]
+        assert queries == [200, 200, third]
+
+
+WRONG = [("--clock", "0"), ("--clock", "fast"), ("--nonsense",), ("--query-limit", "0"), ("--port", "99999")]
+
+
+@pytest.mark.parametrize("options", [*WRONG, ("--host", "192.0.2.1")])
 def test_wrong_options_are_refused(options):
     """What cannot be run ends with usage and exit code 2."""
     command = [sys.executable, "-m", "airflow_provider_evolink.emulator", *options]
