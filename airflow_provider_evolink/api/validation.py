@@ -52,6 +52,8 @@ def check(model: str, parameters: Mapping[str, Any], *, allow_loopback: bool = F
     known = catalog.find(model)
     if known is None:
         meant = catalog.closest(model)
+        if meant is not None and meant.lower() == model.strip().lower():
+            raise InvalidInputError("model", model, f"it must be written {meant!r}")
         question = f"Did you mean {meant!r}? " if meant else ""
         return [f"{question}The model {model!r} is not in the catalogue: its parameters are sent unchecked."]
     own = {name: value for name, value in parameters.items() if name not in ("model", "callback_url")}

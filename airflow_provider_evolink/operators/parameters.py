@@ -53,11 +53,17 @@ def _carrier_of_pictures(model: object) -> tuple[str, str | None]:
     """Return the parameter that takes a model's picture, and its documented form."""
     known = catalog.find(model) if isinstance(model, str) else None
     properties: Mapping[str, Any] = known.schema["properties"] if known else {"image_urls": {"items": {}}}
-    if "image_urls" in properties:
-        return "image_urls", properties["image_urls"]["items"].get("format")
-    if "image_start" in properties:
-        return "image_start", properties["image_start"].get("format")
-    raise InvalidInputError("model", model, "it must be a model that makes videos of a picture: this one takes none")
+    carrier = next((name for name in ("image_urls", "image_start") if name in properties), None)
+    if carrier is None:
+        raise InvalidInputError(
+            "model", model, "it must be a model that makes videos of a picture: this one takes none"
+        )
+    if known and known.endpoint != catalog.endpoint_for("", "video"):
+        raise InvalidInputError(
+            "model", model, "it must be a model that makes videos; EvoLinkGenerateOperator runs others"
+        )
+    facts = properties[carrier]
+    return carrier, facts.get("items", facts).get("format")
 
 
 def _one(image: object) -> str:

@@ -200,3 +200,24 @@ def test_a_misspelt_model(emulator: EmulatorHandle, stage: Stage, media_type: An
     with pytest.raises(EvoLinkFailException, match=r"^model=.*did you mean 'gemini-omni-flash-image-to-video'\?"):
         stage.play(misspelt)
     assert emulator.control.state()["requests"]["total"] == 0
+
+
+@pytest.mark.parametrize("model", ["Gemini-Omni-Flash-Text-To-Video", "gemini-omni-flash-text-to-video\n"])
+def test_a_model_in_another_spelling_is_not_sent_unchecked(emulator: EmulatorHandle, stage: Stage, model: str) -> None:
+    """What differs from a documented id in case or white space only is that id, and its limits would be passed over."""
+    task = EvoLinkGenerateOperator(task_id="task", model=model, parameters={"prompt": "x", "duration": 99})
+
+    with pytest.raises(EvoLinkFailException, match="'gemini-omni-flash-text-to-video'"):
+        stage.play(task)
+    assert emulator.control.state()["requests"]["submit"] == 0
+
+
+def test_a_model_of_pictures_makes_no_video(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A model that takes a picture and makes another is no image-to-video model, whatever form the picture has."""
+    task = EvoLinkImageToVideoOperator(
+        task_id="task", prompt="x", image="https://example.com/a.png", model="gpt-image-2"
+    )
+
+    with pytest.raises(EvoLinkFailException, match=r"model='gpt-image-2'.*makes videos"):
+        stage.play(task)
+    assert emulator.control.state()["requests"]["submit"] == 0
