@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
@@ -76,7 +77,7 @@ class Lander:
         return noted
 
     def _fetch_and_keep(self, result: Result) -> Landed | None:
-        with storage.new_spool(self.destination) as spool:
+        with _discarded(storage.new_spool(self.destination)) as spool:
             fetched = self._fetch(result, spool)
             place = self._place(result, fetched.kind)
             landed = Landed(
@@ -174,6 +175,16 @@ class Lander:
 
     def _place(self, result: Result, kind: Kind) -> Place:
         return self.destination / render(self.pattern, result, kind)
+
+
+@contextmanager
+def _discarded(spool: BinaryIO) -> Iterator[BinaryIO]:
+    """Close a spool in the end; bytes that a full disk has left over in its buffer are of no use to anybody."""
+    try:
+        yield spool
+    finally:
+        with suppress(OSError):
+            spool.close()
 
 
 def _gone(result: Result, facts: str) -> LandingError:

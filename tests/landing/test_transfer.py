@@ -330,12 +330,13 @@ def test_worker_without_room(media: MediaServer, s3: S3, tmp_path: Path, monkeyp
     assert media.seen == []
 
 
-def test_worker_whose_room_ends(media: MediaServer, s3: S3) -> None:
-    """Nor is a temporary file that can't grow the bucket's fault."""
+@pytest.mark.parametrize("room", [1_000_000, 2_999_900])
+def test_worker_whose_room_ends(media: MediaServer, s3: S3, room: int) -> None:
+    """Nor is a temporary file that can't grow the bucket's fault, be it by its last bytes."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     transfer = operator(record(media.serve("/a.mp4", body=mp4(3_000_000))), "s3://store@videos/no-room")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
         with pytest.raises(LandingError, match=r"This worker has no room .*TMPDIR"):
             transfer.execute(context())
