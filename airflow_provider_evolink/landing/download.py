@@ -45,7 +45,7 @@ class Limits:
     :param tries: failures in a row after which a download is given up; moving on by ``progress`` bytes starts
         the count again.
     :param slowest: bytes a second, over ``window`` seconds, below which an answer counts as cut.
-    :param seconds: for one file, all tries and waits together; a server may be slow, but not for ever.
+    :param seconds: for one file, all tries, waits and links together; a server may be slow, but not for ever.
     """
 
     max_bytes: int = 5 * 1024**3
@@ -74,6 +74,7 @@ def download(
     network: Network,
     limits: Limits = LIMITS,
     *,
+    began: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Download:
@@ -83,6 +84,7 @@ def download(
     A cut download is resumed where the server takes ``Range``, and begun again where it does not.
 
     :param spool: open for reading and writing; holds the whole file afterwards.
+    :param began: when the file was first asked for, on the clock, if that was under another link.
     :param sleep: waits between tries.
     :param clock: tells the seconds; anything that runs evenly will do.
     :raises ResultExpiredError: the link is dead.
@@ -91,7 +93,7 @@ def download(
     :raises LandingError: it did not come whole within the bounds.
     """
     with Sink(spool) as sink:
-        patience = Patience(limits, clock)
+        patience = Patience(limits, clock, began)
         copy, failures = _Copy(sink, limits, patience), Counter[str]()
         while True:
             try:

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lands one result: skips it if it is there, else fetches it, renewing a dead link once, and puts it in place."""
+"""Lands one result: skips it if it is there, else fetches it, with a new link if need be, and puts it in place."""
 
 from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from airflow_provider_evolink.api.errors import EvoLinkError, FileConflictError, LandingError, ResultExpiredError
+from airflow_provider_evolink.api.errors import (
+    EvoLinkError,
+    FileConflictError,
+    GenerationNotFoundError,
+    LandingError,
+    ResultCorruptError,
+    ResultExpiredError,
+)
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
 from airflow_provider_evolink.landing.existing import OnExisting, conflict
@@ -62,7 +70,7 @@ class Lander:
         try:
             return self._known(result) or self._fetch_and_keep(result)
         except LandingError as error:
-            advice = "" if error.permanent else " A retry lands it again, at no cost."
+            advice = "" if error.permanent or "retry" in str(error) else " A retry lands it again, at no cost."
             message = f"Landing {result}, which is made and paid for, failed. {error}{advice}"
             raise type(error)(message, generation_id=result.generation_id) from error
 
@@ -144,33 +152,35 @@ class Lander:
         return False
 
     def _fetch(self, result: Result, spool: BinaryIO) -> Download:
+        began = time.monotonic()
         try:
-            return self._download(result.link, spool)
-        except ResultExpiredError as dead:
-            log.warning("The link of %s is dead; EvoLink is asked for a new one.", result)
-            renewed = replace(result, link=self._renewed(result, dead))
+            return self._download(result.link, spool, began)
+        except (ResultExpiredError, ResultCorruptError) as failure:
+            log.warning("The link of %s gives no file; EvoLink is asked for a new one. %s", result, failure)
+            link = self._renewed(result, failure)
         try:
-            return self._download(renewed.link, spool)
+            return self._download(link, spool, began)
         except ResultExpiredError as dead:
             raise _gone(result, f"{dead} So does the link EvoLink gives now.") from dead
 
-    def _download(self, link: str, spool: BinaryIO) -> Download:
+    def _download(self, link: str, spool: BinaryIO, began: float) -> Download:
         try:
-            return download(link, spool, self.network, self.limits)
+            return download(link, spool, self.network, self.limits, began=began)
         except LandingError as error:
             is_full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_ROOM
             if is_full and not self.destination.is_local:
                 raise LandingError(f"{storage.no_room()}. {error}") from error
             raise
 
-    def _renewed(self, result: Result, dead: ResultExpiredError) -> str:
+    def _renewed(self, result: Result, failure: LandingError) -> str:
         try:
             link = self.renew(result)
+        except GenerationNotFoundError as error:
+            raise _without_link(result, failure, f"Asked for a new link, EvoLink did not help: {error}") from error
         except EvoLinkError as error:
-            facts = f"{dead} Asked for a new link, EvoLink did not help: {error}"
-            raise (_gone(result, facts) if error.permanent else LandingError(facts)) from error
+            raise LandingError(f"{failure} Asked for a new link, EvoLink did not help: {error}") from error
         if link is None:
-            raise _gone(result, f"{dead} EvoLink has no link for it any more.")
+            raise _without_link(result, failure, "EvoLink has no link for it any more.")
         return link
 
     def _place(self, result: Result, kind: Kind) -> Place:
@@ -185,6 +195,13 @@ def _discarded(spool: BinaryIO) -> Iterator[BinaryIO]:
     finally:
         with suppress(OSError):
             spool.close()
+
+
+def _without_link(result: Result, failure: LandingError, facts: str) -> LandingError:
+    """A link that answers with something else than the file may answer with the file yet; one that is dead won't."""
+    if isinstance(failure, ResultCorruptError):
+        return ResultCorruptError(f"{failure} {facts}")
+    return _gone(result, f"{failure} {facts}")
 
 
 def _gone(result: Result, facts: str) -> LandingError:

@@ -27,14 +27,18 @@ class InterruptedDownloadError(Exception):
 
 
 class Patience:
-    """Counts failures, as long as nothing more comes, and watches the clock."""
+    """
+    Counts failures, as long as nothing more comes, and watches the clock.
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    :param began: when the time in all began, if not now.
+    """
+
+    def __init__(self, limits: Limits, clock: Callable[[], float], began: float | None = None) -> None:
         self._limits = limits
         self._clock = clock
         self._failures = 0
         self._furthest = 0
-        self._end = clock() + limits.seconds
+        self._end = (clock() if began is None else began) + limits.seconds
         self._since, self._mark = 0.0, 0
 
     def begin_answer(self, have: int) -> None:

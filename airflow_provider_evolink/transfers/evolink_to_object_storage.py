@@ -44,12 +44,12 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     it again. A file that this task has not written is never replaced unless ``on_existing`` says so. Nothing is ever
     generated again. The API key is not sent to the hosts of the results.
 
-    A file that has not come whole within an hour, all tries and waits together, ends the try with an error. Bytes of no
-    known kind land as what the server says they are, with a warning; pages, other text and archives are refused. A link
-    over plain http is followed over https.
+    A file that has not come whole within an hour, all tries, waits and links together, ends the try with an error.
+    Bytes of no known kind land as what the server says they are, with a warning; pages, other text and archives are
+    refused. A link over plain http is followed over https.
 
-    A dead link is renewed once through the API (EvoLink's own client advises that; undocumented). Most links live
-    for 24 hours (documented).
+    A link that is dead, or gives a page instead of the file, is renewed once through the API (EvoLink's own client
+    advises that; undocumented). Most links live for 24 hours (documented).
 
     Asset events: give an ``AssetAlias`` in ``outlets`` for one event for each file, with its entry of the returned
     list as extra; an ``Asset`` in ``outlets`` gets one event with the list as ``extra["landed"]``. For a fan-out

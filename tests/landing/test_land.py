@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import (
+    AuthenticationError,
     ConnectionLostError,
     EvoLinkError,
     FileConflictError,
@@ -24,6 +25,7 @@ from airflow_provider_evolink.api.errors import (
     ResultCorruptError,
     ResultExpiredError,
 )
+from airflow_provider_evolink.landing.download import Limits
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.land import Lander
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
@@ -161,6 +163,37 @@ def test_dead_link_is_renewed_once(media: MediaServer, tmp_path: Path, status: i
     assert [seen.path for seen in media.seen] == ["/old.mp4", "/old.mp4", "/new.mp4"]
 
 
+PAGE = {"body": b"<html>This link has expired.</html>", "content_type": "text/html"}
+
+
+def test_link_that_gives_a_page_is_renewed_once(media: MediaServer, tmp_path: Path) -> None:
+    """Some hosts answer for a dead link with a page and HTTP 200."""
+    fresh = media.serve("/new.mp4", body=BODY)
+    lander(tmp_path, renew=lambda _: fresh).land(Result(ID, 0, media.serve("/old.mp4", **PAGE)))
+    assert (tmp_path / ID / "0.mp4").read_bytes() == BODY
+    assert [seen.path for seen in media.seen] == ["/old.mp4", "/new.mp4"]
+
+
+@pytest.mark.parametrize("has_link", [True, False])
+def test_link_that_gives_a_page_is_not_given_up(media: MediaServer, tmp_path: Path, has_link: bool) -> None:
+    """It may be a page of maintenance, so no new generation is advised, even where EvoLink has no better link."""
+    link = media.serve("/a.mp4", **PAGE)
+    result = Result(ID, 0, link, expires_at="2026-11-23T10:00:00+00:00")
+    with pytest.raises(ResultCorruptError, match="A retry lands it again, at no cost") as caught:
+        lander(tmp_path, renew=lambda _: link if has_link else None).land(result)
+    assert not caught.value.permanent
+    assert len(media.seen) == 1 + has_link
+
+
+def test_time_for_a_file_is_that_of_both_its_links(media: MediaServer, tmp_path: Path) -> None:
+    """A renewed link does not start the clock again."""
+    dead = media.serve("/old.mp4", faults=[{"silence": 0.5}], **PAGE)
+    fresh = media.serve("/new.mp4", body=BODY, faults=[{"pause": 0.3, "chunk": 50_000}])
+    landing = replace(lander(tmp_path, renew=lambda _: fresh), limits=Limits(seconds=0.7))
+    with pytest.raises(LandingError, match=r"within 0\.7 s"):
+        landing.land(Result(ID, 0, dead))
+
+
 def test_expired_link_tells(media: MediaServer, tmp_path: Path) -> None:
     """A link that stays dead ends the retries with what happened, what it cost, and what can be done."""
     link = media.serve("/a.mp4", faults=[{"status": 410}] * 9)
@@ -203,6 +236,18 @@ def test_dead_link_and_evolink_away(media: MediaServer, tmp_path: Path) -> None:
     with pytest.raises(LandingError, match="EvoLink is away") as caught:
         lander(tmp_path, renew=fail).land(Result(ID, 0, f"{media.url}/gone.mp4"))
     assert not caught.value.permanent
+
+
+def test_dead_link_and_refused_key(media: MediaServer, tmp_path: Path) -> None:
+    """A key that EvoLink refuses says nothing about the file: nobody is sent to pay for it again."""
+
+    def refuse(_: Result) -> str | None:
+        raise AuthenticationError("A retry fails until the connection holds a valid API key.", status=401)
+
+    with pytest.raises(LandingError, match="holds a valid API key") as caught:
+        lander(tmp_path, renew=refuse).land(Result(ID, 0, f"{media.url}/gone.mp4"))
+    assert not caught.value.permanent
+    assert "new, paid generation" not in str(caught.value)
 
 
 def test_failure_tells_and_leaves_nothing(media: MediaServer, tmp_path: Path) -> None:
