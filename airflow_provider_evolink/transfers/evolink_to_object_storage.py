@@ -17,6 +17,7 @@ from airflow_provider_evolink.landing.existing import OnExisting, on_existing_of
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result, check
 from airflow_provider_evolink.landing.notes import MAX_ASSET_CHARACTERS, asset_uri
 from airflow_provider_evolink.landing.place import check_form
+from airflow_provider_evolink.landing.several import Failures
 from airflow_provider_evolink.landing.wanted import (
     check_empty,
     check_finished,
@@ -44,9 +45,11 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     it again. A file that this task has not written is never replaced unless ``on_existing`` says so. Nothing is ever
     generated again. The API key is not sent to the hosts of the results.
 
-    A file that has not come whole within an hour, all tries, waits and links together, ends the try with an error.
-    Bytes of no known kind land as what the server says they are, with a warning; pages, other text and archives are
-    refused. A link over plain http is followed over https.
+    A result that can't be landed does not keep the others from it: they land, and then the task ends with the error.
+    After three in a row that a retry may mend, the rest is left to the retry. A file has an hour to come whole, all
+    tries, waits and links together; ``execution_timeout`` bounds the whole. Bytes of no known kind land as what the
+    server says they are, with a warning; pages, other text and archives are refused. A link over plain http is followed
+    over https.
 
     A link that is dead, or gives a page instead of the file, is renewed once through the API (EvoLink's own client
     advises that; undocumented). Most links live for 24 hours (documented).
@@ -103,18 +106,16 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         self.evolink_conn_id = evolink_conn_id
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Land every result, one after the other; what is landed stays landed if a later one fails."""
+        """Land every result, one after the other; if one fails, the others land before the task ends with its error."""
         with airflow_errors():
             on_existing = on_existing_of(self.on_existing)
             place = self._place()
-            results = [
-                result
-                for generation_id, record in generations_in(self.generation).items()
-                for result in self._results(generation_id, record)
-            ]
+            failures = Failures()
+            known = failures.each(generations_in(self.generation).items(), lambda given: self._results(*given))
+            results = [result for of_one in known for result in of_one]
             self._check_names(place, check(self.filename_pattern, results))
-            lander = self._lander(context, place, on_existing)
-            landed = [one for result in results if (one := lander.land(result))]
+            landed = list(filter(None, failures.each(results, self._lander(context, place, on_existing).land)))
+            failures.raise_any()
         self._announce(context, landed)
         return [one.entry() for one in landed]
 

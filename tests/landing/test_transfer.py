@@ -130,6 +130,49 @@ def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
     assert transfer.execute(context(store)) == landed
 
 
+C = "task-unified-3-cccccccc"
+
+
+@pytest.mark.parametrize("way", ["dead", "conflict", "failed", "unknown"])
+def test_one_failure_takes_nothing_else_with_it(media: MediaServer, tmp_path: Path, way: str) -> None:
+    """What fails for good ends the task and its retries, so everything else lands first."""
+    dead = media.serve("/dead", faults=[{"status": 404}] * 9)
+    answer(media, dead, status="failed" if way == "failed" else "completed")
+    if way == "unknown":
+        missing = {"error": {"code": "task_not_found", "message": "?", "type": "not_found_error"}}
+        lost = {"status": 404, "body": json.dumps(missing).encode(), "headers": {"Content-Type": "application/json"}}
+        media.serve(f"/v1/tasks/{A}", faults=[lost] * 9)
+    if way == "conflict":
+        (tmp_path / A).mkdir()
+        (tmp_path / A / "0.mp4").write_bytes(b"by hand")
+        media.serve("/dead", body=mp4(seed="a"))
+    first: Any = A if way in {"failed", "unknown"} else record(dead)
+    others = [record(media.serve(f"/{one}", body=mp4(seed=one)), generation_id=one) for one in (B, C)]
+    with pytest.raises(EvoLinkFailException, match=A):
+        operator([first, *others], str(tmp_path)).execute(context())
+    for one in (B, C):
+        assert (tmp_path / one / "0.mp4").read_bytes() == mp4(seed=one)
+
+
+def test_a_failure_that_may_pass_keeps_the_retries(media: MediaServer, tmp_path: Path) -> None:
+    """Beside one that a retry can't mend, one that it may mend decides."""
+    dead = media.serve("/dead", faults=[{"status": 404}] * 9)
+    answer(media, dead)
+    page = media.serve("/page", body=b"<html>maintenance</html>")
+    answer(media, page, generation_id=B)
+    with pytest.raises(ResultCorruptError, match=B):
+        operator([record(dead), record(page, generation_id=B)], str(tmp_path)).execute(context())
+
+
+def test_an_outage_is_left_to_a_retry(media: MediaServer, tmp_path: Path) -> None:
+    """What looks like one is not waited for again with every result."""
+    links = [media.serve(f"/{number}", body=b"<html>maintenance</html>") for number in range(9)]
+    answer(media, *links)
+    with pytest.raises(ResultCorruptError):
+        operator(record(*links), str(tmp_path)).execute(context())
+    assert {seen.path for seen in media.seen} == {"/0", "/1", "/2", f"/v1/tasks/{A}"}
+
+
 @pytest.mark.parametrize("model", ["suno-persona", "kling-custom-element", "voice-enrollment"])
 def test_nothing_to_land(media: MediaServer, tmp_path: Path, model: str) -> None:
     """A generation of a model that makes no file, and an empty list, land nothing, ask nothing and succeed."""
