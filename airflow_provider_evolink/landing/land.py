@@ -81,6 +81,7 @@ class Lander:
         place = self._place(result, noted.kind)
         if place.uri != noted.uri or not storage.holds(place, noted.bytes, noted.sha256):
             return None
+        storage.sweep(place)
         log.info("Already landed: %s is %s.", result, place.uri)
         return noted
 
@@ -97,6 +98,7 @@ class Lander:
                 extension=fetched.kind.extension,
             )
             if storage.holds(place, landed.bytes, landed.sha256):
+                storage.sweep(place)
                 self._found(result, landed)
                 return landed
             return landed if self._keep(spool, result, place, landed) else None

@@ -38,7 +38,7 @@ def name_file(spool: BinaryIO, path: Path, generation_id: str, *, replace: bool)
     os.fsync(spool.fileno())
     _mark(spool, generation_id)
     if replace or not _link(spool, path):
-        _sweep(path)
+        sweep(path)
         with _part(spool, path, generation_id) as part:
             part.replace(path) if replace else _rename(part, path)
     _sync_folder(path.parent)
@@ -61,6 +61,14 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
     _sync_folder(folder.parent)
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed landings of the same file have left beside it."""
+    for left in path.parent.glob(f"{part_prefix(path)}*.part"):
+        with suppress(OSError), left.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()
 
 
 def _link(spool: BinaryIO, path: Path) -> bool:
@@ -133,14 +141,6 @@ def _new_name(path: Path) -> Path:
 def part_prefix(path: Path) -> str:
     """Short whatever the final name's length, and the same for the same final name."""
     return f".evolink-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}-"
-
-
-def _sweep(path: Path) -> None:
-    """Remove what killed landings of the same file have left."""
-    for left in path.parent.glob(f"{part_prefix(path)}*.part"):
-        with suppress(OSError), left.open("r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
 
 
 @contextmanager

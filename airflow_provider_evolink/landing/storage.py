@@ -74,6 +74,12 @@ def holds(place: Place, size: int, sha256: str) -> bool:
     return False
 
 
+def sweep(place: Place) -> None:
+    """Remove what a landing has left that was killed when its file had its name already; other storage leaves none."""
+    if place.is_local:
+        local.sweep(Path(place.path))
+
+
 def generation_at(place: Place) -> str | None:
     """Return which generation the file of this name is of, where the storage has kept that."""
     noted = None

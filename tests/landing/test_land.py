@@ -28,6 +28,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.landing.download import Limits
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.land import Lander
+from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
 from airflow_provider_evolink.landing.notes import KEY, Landed, Notes
 from airflow_provider_evolink.landing.place import Place
@@ -269,11 +270,24 @@ def test_destination_that_can_not_be_written(media: MediaServer, tmp_path: Path)
     assert media.seen == []
 
 
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_killed_once_it_had_its_name(media: MediaServer, tmp_path: Path, store: Any, is_noted: bool) -> None:
+    """A worker that is killed when a copy has just been linked to its name leaves the copy; the next try removes it."""
+    result = Result(ID, 0, media.serve("/a.mp4", body=BODY))
+    lander(tmp_path, store).land(result)
+    path = tmp_path / ID / "0.mp4"
+    path.with_name(f"{part_prefix(path)}0123.part").hardlink_to(path)
+    lander(tmp_path, store if is_noted else None).land(result)
+    assert everything_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert path.read_bytes() == BODY
+
+
 LAND_IN_ANOTHER_PROCESS = """
 import sys
 from datetime import timedelta
 from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_evolink.landing.land import Lander
+from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result
 from airflow_provider_evolink.landing.notes import Notes
 from airflow_provider_evolink.landing.source import Network
