@@ -112,7 +112,7 @@ def check_form(destination: object) -> None:
         connection, credentials in the URI, or no destination at all.
     """
     judge = _problem_of_text if isinstance(destination, str) else _problem_of_object
-    problem = judge(destination)
+    problem = "no path holds a zero byte" if "\0" in str(destination) else judge(destination)
     if problem:
         raise LandingInputError("destination", _without_credentials(destination), problem)
 

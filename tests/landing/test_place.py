@@ -32,6 +32,7 @@ from tests.s3 import S3
         (None, "an absolute path"),
         (5, "an absolute path"),
         (Path("/videos"), "an absolute path"),
+        ("/videos\0", "zero byte"),
         ("s3:bucket/x", "two slashes"),
         ("s3:/bucket/x", "two slashes"),
         ("C:\\videos", "two slashes"),
