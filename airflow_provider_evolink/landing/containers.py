@@ -28,7 +28,9 @@ _IMAGE_BRANDS = (
     ({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}, _HEIC),
 )
 _SOUND_BRANDS = frozenset({b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "})
-_THEORA = re.compile(rb"\x80theora|BBCD\x00|fishead\x00")
+_THEORA = re.compile(rb"\x80theora|BBCD\x00")
+# It may list streams of any kind, and stands before them.
+_SKELETON = b"fishead\x00"
 
 
 def kind_of(head: bytes, stated: str) -> Pair | None:
@@ -43,8 +45,13 @@ def kind_of(head: bytes, stated: str) -> Pair | None:
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         return _matroska(head[:256], is_sound=stated.startswith("audio/"))
     if head.startswith(b"OggS"):
-        return _OGV if _THEORA.search(head) or stated == "video/ogg" else _OGG
+        return _ogg(head, stated)
     return _iso_media(head, stated)
+
+
+def _ogg(head: bytes, stated: str) -> Pair:
+    may_be_video = _SKELETON in head and not stated.startswith("audio/")
+    return _OGV if _THEORA.search(head) or may_be_video or stated == "video/ogg" else _OGG
 
 
 def _matroska(head: bytes, *, is_sound: bool) -> Pair:

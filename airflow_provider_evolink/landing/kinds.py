@@ -39,6 +39,7 @@ class Kind:
 BINARY = Kind("bin", "application/octet-stream")
 _MP3 = Kind("mp3", "audio/mpeg")
 _FLAC = Kind("flac", "audio/flac")
+_AAC = Kind("aac", "audio/aac")
 _LATM = Kind("latm", "audio/mp4a-latm")
 
 # The first that matches at the start of a file names it.
@@ -65,8 +66,10 @@ _SIGNATURES: tuple[tuple[bytes, Kind], ...] = (
 _FRAMES: tuple[tuple[bytes, Kind], ...] = (
     (rb"\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd][\x10-\xeb]", _MP3),
     (rb"\x00+(\xff[\xe2-\xe5\xf2-\xf5\xfa-\xfd])[\x10-\xeb].{20,1500}?\1[\x10-\xeb]", _MP3),
-    (rb"\xff[\xf0\xf1\xf8\xf9]", Kind("aac", "audio/aac")),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", _AAC),
 )
+# What else stands behind ID3 tags.
+_TAGGED = (_FLAC, _AAC)
 _ID3 = re.compile(rb"ID3[\x02-\x04].{2}([\x00-\x7f]{4})", re.DOTALL)
 _LATM_SYNC = re.compile(rb"V[\xe0-\xff]")
 _FOREIGN = re.compile(
@@ -152,9 +155,8 @@ def _behind_id3(head: bytes, size: bytes, content_type: str) -> Kind:
     """Look behind a tag, which may stand before any sound; with a picture, it is longer than what is seen here."""
     behind = head[10 + sum(byte << 7 * place for place, byte in enumerate(reversed(size))) :]
     found = _first(_COMPILED_SIGNATURES + _COMPILED_FRAMES, behind)
-    if found is None and not behind and _ALIASES.get(content_type, content_type) == _FLAC.content_type:
-        return _FLAC
-    return found or _MP3
+    stated = None if behind else _BY_TYPE.get(_ALIASES.get(content_type, content_type))
+    return found or (stated if stated in _TAGGED else None) or _MP3
 
 
 def _by_word(content_type: str, stated: str) -> Kind | None:
