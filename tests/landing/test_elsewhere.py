@@ -78,3 +78,24 @@ def test_short_file_is_not_left() -> None:
     with filled(target) as spool, pytest.raises(LandingError, match="199999 bytes after 200000"):
         publish(spool, target, len(BODY))
     assert target.fs.find("/lossy") == []
+
+
+class Short(MemoryFileSystem):
+    """Storage that says that less was written."""
+
+    protocol = "short"
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        found: dict[str, Any] = super().info(path)
+        return {**found, "size": found["size"] - 1}
+
+    def mv(self, path1: str, path2: str, **_: Any) -> None:
+        raise AssertionError("a file that is not whole was to get its name")
+
+
+def test_short_copy_gets_no_name() -> None:
+    """If less lies there than was written, it is not moved."""
+    target = Place(Short(), "/short/0.mp4", "short")
+    with filled(target) as spool, pytest.raises(LandingError, match="199999 bytes after 200000"):
+        publish(spool, target, len(BODY))
+    assert target.fs.find("/short") == []

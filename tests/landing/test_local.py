@@ -13,7 +13,7 @@ from media_server import mp4
 from publishing import BODY, ID, SHA, files_in, filled, local, publish, race
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
-from airflow_provider_evolink.landing.local import part_prefix
+from airflow_provider_evolink.landing.local import part_prefix, sweep
 from airflow_provider_evolink.landing.storage import generation_at, holds
 
 
@@ -87,6 +87,20 @@ def test_what_a_killed_copy_left_is_removed(tmp_path: Path, monkeypatch: pytest.
         fcntl.flock(held, fcntl.LOCK_EX)
         publish(spool, target, len(BODY))
     assert files_in(tmp_path) == sorted([alive.name, other.name, "0.mp4"])
+
+
+def test_what_is_about_to_replace_is_not_removed(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another landing that clears up at that moment can tell that this one runs."""
+    replace = Path.replace
+
+    def meet(part: Path, path: Path) -> Path:
+        sweep(path)
+        return replace(part, path)
+
+    monkeypatch.setattr(Path, "replace", meet)
+    with filled(local(tmp_path)) as spool:
+        publish(spool, local(tmp_path) / "0.mp4", len(BODY), replace=True)
+    assert files_in(tmp_path) == ["0.mp4"]
 
 
 def test_disk_has_the_file_before_its_name(tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,31 @@ def test_uploads_grow_old() -> None:
     assert not s3_store.is_stale({}, now=now)
 
 
+class Listing:
+    """A store in which old uploads lie, listed by the beginning of their names as S3 does."""
+
+    def __init__(self) -> None:
+        self.aborted: list[str] = []
+
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        bucket, _, key = path.partition("/")
+        return bucket, key, None
+
+    def call_s3(self, _: str, *, Bucket: str, Prefix: str) -> dict[str, Any]:  # noqa: N803 - S3's names
+        begun = datetime(2026, 1, 1, tzinfo=UTC)
+        return {"Uploads": [{"Key": Prefix + end, "UploadId": f"upload{end}", "Initiated": begun} for end in ("", "2")]}
+
+    def abort_mpu(self, _: str, __: str, upload: str) -> None:
+        self.aborted.append(upload)
+
+
+def test_uploads_of_other_names_are_left() -> None:
+    """A name that only begins like this one is another's."""
+    store = Listing()
+    s3_store.abort_stale(Place(store, "videos/0", "s3"), now=datetime(2026, 1, 9, tzinfo=UTC))
+    assert store.aborted == ["upload"]
+
+
 def test_upload_is_noted_before_its_parts(s3: S3) -> None:
     """The id of an upload is known before there is anything of it that costs money."""
     target = bucket(s3) / "noted/0.mp4"
