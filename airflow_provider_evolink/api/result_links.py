@@ -23,13 +23,13 @@ _PICTURE = frozenset({"image", "picture", "photo"})
 _COVER = frozenset({"cover", "thumbnail", "poster", "artwork"})
 _PREVIEW = frozenset({"preview"})
 # Under a name of these words alone, a text that is a link is a file's.
-_MEDIA = _SOUND_OR_VIDEO | _PICTURE | _COVER | _PREVIEW | {"result", "output", "data", "file", "media"}
+_MEDIA = _SOUND_OR_VIDEO | _PICTURE | _COVER | _PREVIEW | {"result", "output", "data", "file", "media", "list"}
 _GIVEN_TO_THE_MODEL = frozenset(
     {"input", "request", "param", "parameter", "prompt", "source", "src", "reference", "ref", "original", "origin"}
     | {"mask", "first", "start", "upload"}
 )
 _FOR_PEOPLE = frozenset(
-    {"doc", "documentation", "help", "support", "page", "web", "website", "site", "homepage", "share"}
+    {"doc", "documentation", "help", "support", "page", "web", "webpage", "website", "site", "homepage", "share"}
     | {"license", "term", "policy", "avatar", "profile", "user", "author", "creator", "dashboard", "console"}
     | {"billing", "invoice", "lyric", "subtitle", "metadata", "log", "error", "suggestion"}
 )

@@ -79,6 +79,8 @@ SONGS = [
         ({"audio": A}, (A,)),
         ({"audio": {"url": A}}, (A,)),
         ({"images": [A, B]}, (A, B)),
+        ({"audio_list": [A], "image_list": [{"url": B}]}, (A, B)),
+        ({"video_url": A, "webpage_url": B}, (A,)),
         ({"images": [{"url": A}, {"imageUrl": B}]}, (A, B)),
         ({"results": [A, {"videos": [B]}]}, (A, B)),
         ({"data": {"task_result": {"videos": [{"id": "1", "url": A}]}}}, (A,)),
