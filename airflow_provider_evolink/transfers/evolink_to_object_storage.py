@@ -110,8 +110,10 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         with airflow_errors():
             on_existing = on_existing_of(self.on_existing)
             place = self._place()
-            failures = Failures()
-            known = failures.each(generations_in(self.generation).items(), lambda given: self._results(*given))
+            failures, given = Failures(), generations_in(self.generation)
+            if not given:
+                self.log.warning("No generation was given: upstream made none, or all of it failed. Nothing is landed.")
+            known = failures.each(given.items(), lambda one: self._results(*one))
             results = [result for of_one in known for result in of_one]
             self._check_names(place, check(self.filename_pattern, results))
             landed = list(filter(None, failures.each(results, self._lander(context, place, on_existing).land)))

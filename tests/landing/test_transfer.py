@@ -75,6 +75,12 @@ def test_record_lands_every_result(media: MediaServer, tmp_path: Path) -> None:
     assert json.loads(json.dumps(landed)) == landed
 
 
+def test_no_generation_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty map lands nothing, which may be right, and is not silent about it."""
+    assert operator([], str(tmp_path)).execute(context()) == []
+    assert "No generation was given" in capsys.readouterr().out
+
+
 def test_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> None:
     """The API key is in the question for the generation, and in no request for media."""
     answer(media, media.serve("/a.mp4", body=BODY))
