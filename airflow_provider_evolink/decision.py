@@ -19,6 +19,7 @@ from airflow_provider_evolink.api.errors import (
     SubmissionAbandonedError,
 )
 from airflow_provider_evolink.api.generation import CANCELLED, COMPLETED, Generation
+from airflow_provider_evolink.collectable import has_results, kept_until
 from airflow_provider_evolink.ledger import Phase, Record
 
 # For how long a submission whose answer was lost is sent again, from the first sending that may have been accepted. How
@@ -138,7 +139,7 @@ def decide(
         return _anew(record) if policy.on_changed_input == "resubmit" else Refuse(_stale(record))
     if record.phase is Phase.INTENT:
         return _of_intent(record, policy, may_buy_again, account, now)
-    return Finish(record) if record.phase is Phase.FINISHED else _going_on(record, said, may_buy_again)
+    return Finish(record) if record.phase is Phase.FINISHED else _going_on(record, said, may_buy_again, now)
 
 
 def as_said(record: Record, said: Said) -> Record:
@@ -205,11 +206,20 @@ def doubtful_since(record: Record) -> float:
     return record.intent_at if record.in_doubt_since is None else record.in_doubt_since
 
 
-def _going_on(record: Record, said: Said, may_buy_again: bool) -> Decision:
+def _going_on(record: Record, said: Said, may_buy_again: bool, now: float) -> Decision:
+    if may_buy_again and _is_hopeless(record, said, now):
+        return _anew(record)
     if isinstance(said, Gone):
-        return _anew(record) if may_buy_again else Refuse(_lost(record))
+        return Refuse(_lost(record))
     is_ready = said is not None and said.status == COMPLETED
     return Finish(record, said) if is_ready else Attach(record, said)
+
+
+def _is_hopeless(record: Record, said: Said, now: float) -> bool:
+    """Whether nothing will come of a generation: it is gone, ended with nothing to collect, or never ended."""
+    if isinstance(said, Generation) and said.status == COMPLETED:
+        return not has_results(said, record.model)
+    return isinstance(said, Gone) or now >= kept_until(record.submitted_at or 0.0, record.model)
 
 
 def _after_failure(record: Record, fingerprint: str, policy: Policy, cleared: bool) -> Decision:

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationNotFoundError,
@@ -16,56 +14,48 @@ from airflow_provider_evolink.api.errors import (
     StaleRequestError,
 )
 from airflow_provider_evolink.ledger import Phase, Record
-from airflow_provider_evolink.result import collecting, how_to_collect, reserved
+from airflow_provider_evolink.result import anew_from, collecting, how_to_collect, reserved
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
     from airflow_provider_evolink.patience import Refused
 
 
-def has_results(seen: Generation, model: str | None) -> bool:
-    """
-    Whether a completed generation has what its model makes: a link that can be followed, or data where there is none.
-
-    What a model makes that is not in the catalogue is not known, so data will do.
-    """
-    name = seen.model or model or ""
-    is_known = catalog.find(name) is not None
-    return (
-        any(map(_is_web_link, seen.links)) or not catalog.makes_files(name) or (not is_known and bool(seen.result_data))
-    )
-
-
-def result_missing(seen: Generation, *, cost: float | None, conn_id: str) -> ResultMissingError:
+def result_missing(seen: Generation, *, cost: float | None, conn_id: str, may_submit: bool) -> ResultMissingError:
     """
     Put a generation that is completed and has no usable link into an error.
 
     :param cost: credits that were reserved for it.
+    :param may_submit: whether the task could pay for a new one.
     """
     used = cost if seen.usage.credits_used is None else seen.usage.credits_used
     price = "" if used is None else f" ({used:g} credits)"
+    anew = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
     return ResultMissingError(
         f"Generation {seen.id} is completed at EvoLink and paid for{price}, but the answer has no link to a result "
         "that could be fetched. It is not generated again: a retry reads it again, since a later answer may have the "
-        f"links, and {collecting(seen.id, conn_id)} does so too. If none comes, EvoLink's support needs the id.",
+        f"links, and {collecting(seen.id, conn_id)} does so too. If none comes, EvoLink's support needs the id.{anew}",
         generation_id=seen.id,
     )
 
 
-def given_up(refused: Refused, generation_id: str, *, cost: float | None, may_submit: bool) -> EvoLinkError:
+def given_up(
+    refused: Refused, generation_id: str, *, cost: float | None, may_submit: bool, replaced_from: float
+) -> EvoLinkError:
     """
     Return a refusal that is believed, with what was tried and what a clear does.
 
     :param cost: credits that were reserved for the generation.
     :param may_submit: whether the task could pay for a new one.
+    :param replaced_from: when it may, whatever the refusal, in seconds since the epoch.
     """
     error = refused.error
-    is_lost = may_submit and isinstance(error, GenerationNotFoundError)
-    anew = ', or, with on_clear="resubmit", pays for a new one' if is_lost else ""
+    is_lost = isinstance(error, GenerationNotFoundError)
+    anew = ', or, with on_clear="resubmit", pays for a new one.' if is_lost else "." + anew_from(replaced_from)
     text = (
         f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, with the same answer. Generation "
         f"{generation_id} stays paid for{reserved(cost)}: once that is mended, a clear of this task goes on with it "
-        f"and submits nothing{anew}."
+        f"and submits nothing{anew if may_submit else '.'}"
     )
     error.args = (text,)
     return error
@@ -119,11 +109,3 @@ def left_alone(generation_id: str, conn_id: str, *, cost: float | None) -> str:
         f"generation {generation_id} can't be cancelled and stays paid for{reserved(cost)}. "
         f"{how_to_collect(generation_id, conn_id)}"
     )
-
-
-def _is_web_link(link: str) -> bool:
-    try:
-        parts = urlsplit(link)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    except ValueError:
-        return False

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.answers import clean, sentence
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
@@ -22,6 +21,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
 from airflow_provider_evolink.api.result_links import RESULT
+from airflow_provider_evolink.collectable import kept_until
 from airflow_provider_evolink.decision import is_mendable
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
@@ -54,14 +54,13 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     """
     model = seen.model or origin.model
     is_final = seen.status in FINAL
-    life = catalog.link_life(model or "").total_seconds()
     record = {
         "generation_id": seen.id,
         "model": model,
         "status": seen.status,
         "results": list(seen.links),
         "result_data": _storable(seen.result_data),
-        "expires_at": _iso(origin.submitted_at + life) if seen.links else None,
+        "expires_at": _iso(kept_until(origin.submitted_at, model)) if seen.links else None,
         "submitted_at": _iso(origin.submitted_at),
         "finished_at": _iso(now) if is_final else None,
         "usage": {
@@ -120,18 +119,21 @@ def unfinished(
     conn_id: str,
     cost: float | None,
     retry_after: float | None = None,
+    replaced_from: float | None = None,
 ) -> EvoLinkError:
     """
     Put a wait that ended before its generation did into an error.
 
     :param waited: seconds since the submission.
     :param retry_after: seconds after which EvoLink asked to be tried again, if it did.
+    :param replaced_from: when the task may pay for a new one, in seconds since the epoch; ``None`` = never.
     """
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
     text = (
         f"Generation {generation_id} {describe(stop)}, {waited:.0f} s after its submission. It may still be completed "
         f"at EvoLink, which offers no way to cancel it.{price} A retry goes on with it and submits nothing; "
         f"{collecting(generation_id, conn_id)} collects it too."
+        + ("" if replaced_from is None else anew_from(replaced_from))
         + (f" Last failure: {stop.detail}" if stop.detail else "")
     )
     kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
@@ -144,6 +146,11 @@ def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str
         f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{reserved(cost)}. "
         f"{how_to_collect(generation_id, conn_id)}"
     )
+
+
+def anew_from(moment: float) -> str:
+    """From when on a generation that does not end is replaced, if somebody wishes."""
+    return f' From {_iso(moment)} on, a clear with on_clear="resubmit" pays for a new one.'
 
 
 def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:

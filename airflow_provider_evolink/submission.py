@@ -118,10 +118,9 @@ class Submitter:
             case Refuse(error):
                 raise error
             case Attach(record, seen) | Finish(record, seen):
-                self._announce(record, "going on with it; nothing is submitted")
-                return Brought(record, seen)
+                return self._gone_on(record, seen, max_tries)
             case Replay(record):
-                return Brought(self._submit(request, record))
+                return Brought(self._submit(request, replace(record, max_tries=max_tries)))
             case Submit() as submit:
                 self._warn_of_a_new_charge(known, submit, try_number)
                 intent = _intent(submit, request, fingerprint, api_key)
@@ -151,8 +150,7 @@ class Submitter:
         match self._decide(known, known.fingerprint, max_tries):
             case Attach(record, seen) | Finish(record, seen):
                 self.log.warning("%s So it can't be compared with what was submitted, which is gone on with.", why)
-                self._announce(record, "going on with it; nothing is submitted")
-                return Brought(record, seen)
+                return self._gone_on(record, seen, max_tries)
             case Replay(record):
                 doubt = (
                     f"{why} Nothing was sent now, but an earlier try sent it under the key {record.key} and its answer "
@@ -170,13 +168,20 @@ class Submitter:
                 raise error
 
     def _decide(self, known: Record | None, fingerprint: str, max_tries: int, api_key: str | None = None) -> Decision:
+        said, known = self._asked(known, max_tries)
         # Only a clear changes Airflow's figure: to more, or to less where the DAG's ``retries`` were lowered before.
         cleared = known is not None and known.max_tries is not None and max_tries != known.max_tries
-        said, known = self._asked(known)
         account = None if known is None or api_key is None else account_digest(known.key, api_key)
         return decide(known, fingerprint, said, self.policy, cleared=cleared, now=time.time(), account=account)
 
-    def _asked(self, known: Record | None) -> tuple[Said, Record | None]:
+    def _gone_on(self, record: Record, seen: Generation | None, max_tries: int) -> Brought:
+        """Go on with what is there. A clear counts once: no retry after it is to be taken for it."""
+        noted = replace(record, max_tries=max_tries)
+        self._leave(noted, record)
+        self._announce(noted, "going on with it; nothing is submitted")
+        return Brought(noted, seen)
+
+    def _asked(self, known: Record | None, max_tries: int) -> tuple[Said, Record | None]:
         """Ask for a generation that an earlier try has left; what has become of it is worth a free read."""
         if known is None or known.phase is not Phase.SUBMITTED or known.generation_id is None:
             return None, known
@@ -193,6 +198,9 @@ class Submitter:
             self.log.warning(
                 "Generation %s has ended as %s at EvoLink (%s).", seen.id, seen.status, noted.error_code or "no code"
             )
+            if not known.handed_over:
+                # Whoever cleared the task before this was known has not asked for another generation.
+                noted = replace(noted, max_tries=max_tries)
         if noted != known:
             self.ledger.write(noted)
         return seen, noted
@@ -258,7 +266,7 @@ class Submitter:
         return record
 
     def _leave(self, known: Record, sent: Record) -> None:
-        """Note what is known of an open submission; where it can't be noted, the record says less than it might."""
+        """Note what is known; where it can't be noted, the record says less than it might."""
         if known == sent:
             return
         try:

@@ -24,13 +24,14 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch, deferral_seconds
+from airflow_provider_evolink.collectable import has_results, kept_until
 from airflow_provider_evolink.compat import BaseOperator, TaskDeferralError, TaskDeferralTimeout, outer_task
 from airflow_provider_evolink.events import stop_of
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook, async_settings
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
 from airflow_provider_evolink.patience import Refused, Unanswered, read_patiently, words
-from airflow_provider_evolink.reports import given_up, has_results, result_missing, unwatchable
+from airflow_provider_evolink.reports import given_up, result_missing, unwatchable
 from airflow_provider_evolink.result import Origin, failure_of, record_of, unfinished
 
 if TYPE_CHECKING:
@@ -272,8 +273,13 @@ class WaitsForGeneration(BaseOperator):
         return read_patiently(ask, patience=patience, log=self.log)
 
     def _given_up(self, refused: Refused, waited: Waited) -> EvoLinkError:
-        cost = waited.origin.credits_reserved
-        return given_up(refused, waited.generation_id, cost=cost, may_submit=self._may_submit)
+        return given_up(
+            refused,
+            waited.generation_id,
+            cost=waited.origin.credits_reserved,
+            may_submit=self._may_submit,
+            replaced_from=kept_until(waited.origin.submitted_at, waited.origin.model),
+        )
 
     @contextmanager
     def _said_what_is_paid(self, waited: Waited) -> Iterator[None]:
@@ -294,7 +300,8 @@ class WaitsForGeneration(BaseOperator):
             raise failure_of(seen, cost=waited.origin.credits_reserved, may_submit=self._may_submit)
         if not has_results(seen, waited.origin.model):
             # Nothing is noted: a retry is to read it again.
-            raise result_missing(seen, cost=waited.origin.credits_reserved, conn_id=self.evolink_conn_id)
+            cost = waited.origin.credits_reserved
+            raise result_missing(seen, cost=cost, conn_id=self.evolink_conn_id, may_submit=self._may_submit)
         record = record_of(seen, waited.origin, now=time.time())
         self._remember(context, waited, seen, record)
         self._hand_on(context, record)
@@ -313,11 +320,13 @@ class WaitsForGeneration(BaseOperator):
         )
 
     def _unfinished(self, stop: Stop, waited: Waited, retry_after: float | None = None) -> EvoLinkError:
+        origin = waited.origin
         return unfinished(
             stop,
             waited.generation_id,
-            waited=time.time() - waited.origin.submitted_at,
+            waited=time.time() - origin.submitted_at,
             conn_id=self.evolink_conn_id,
-            cost=waited.origin.credits_reserved,
+            cost=origin.credits_reserved,
             retry_after=retry_after,
+            replaced_from=kept_until(origin.submitted_at, origin.model) if self._may_submit else None,
         )

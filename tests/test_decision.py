@@ -44,12 +44,14 @@ FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
 REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
 CHARGED = replace(FAILED, charged=True)
+AGED = replace(SUBMITTED, submitted_at=NOW - 86_400)
 HANDED_OVER = replace(SUBMITTED, handed_over=True)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, ordinal=3, earlier=("task-unified-0",))
 
 RUNNING = Generation(id="task-unified-1", status="processing")
 DREAMING = replace(RUNNING, status="dreaming")
-READY = replace(RUNNING, status="completed")
+READY = replace(RUNNING, status="completed", links=("https://media.example/0.mp4",))
+EMPTY = replace(READY, links=())
 BROKEN = replace(RUNNING, status="failed", error_code="service_error")
 NUDE = replace(RUNNING, status="failed", error_code="content_policy_violation")
 CANCELLED = replace(RUNNING, status="cancelled")
@@ -121,6 +123,14 @@ NEXT = Submit(2, ("task-unified-1",))
         (SUBMITTED, "fp", RUNNING, BUY_ON_CLEAR, True, Attach(SUBMITTED, RUNNING)),
         (SUBMITTED, "fp", READY, DEFAULT, False, Finish(SUBMITTED, READY)),
         (SUBMITTED, "fp", READY, BUY_ON_CLEAR, True, Finish(SUBMITTED, READY)),
+        (SUBMITTED, "fp", EMPTY, DEFAULT, True, Finish(SUBMITTED, EMPTY)),
+        (SUBMITTED, "fp", EMPTY, BUY_ON_CLEAR, False, Finish(SUBMITTED, EMPTY)),
+        (SUBMITTED, "fp", EMPTY, BUY_ON_CLEAR, True, NEXT),
+        (AGED, "fp", RUNNING, DEFAULT, True, Attach(AGED, RUNNING)),
+        (AGED, "fp", RUNNING, BUY_ON_CLEAR, False, Attach(AGED, RUNNING)),
+        (AGED, "fp", RUNNING, BUY_ON_CLEAR, True, NEXT),
+        (AGED, "fp", None, BUY_ON_CLEAR, True, NEXT),
+        (AGED, "fp", READY, BUY_ON_CLEAR, True, Finish(AGED, READY)),
         (SUBMITTED, "fp", BROKEN, DEFAULT, False, NEXT),
         (SUBMITTED, "fp", BROKEN, NEVER_AGAIN, False, NEXT),
         (SUBMITTED, "fp", CANCELLED, DEFAULT, False, NEXT),

@@ -60,7 +60,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         rely on it). ``fail`` never sends again.
     :param on_clear: what a clear of a finished task gives: ``reuse`` the same result, ``resubmit`` a new one. A task
         that does not wait is finished by its submission. With ``resubmit`` a clear also submits under a new key where
-        an earlier answer was lost and its key may not be sent again.
+        an earlier answer was lost and its key may not be sent again, and where nothing can be collected: the generation
+        is gone, completed without a result, or has not ended when its links would be dead.
     :param on_changed_input: what a try does when the request differs from the one already submitted: ``fail`` with
         the facts, or ``resubmit`` and pay for the new one.
     :return: ``{generation_id, model, status, results[], result_data, expires_at, submitted_at, finished_at,

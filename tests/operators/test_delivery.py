@@ -49,6 +49,22 @@ def test_completed_without_results_is_no_success(
     assert "None" not in str(caught.value) + capsys.readouterr().out
 
 
+def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, stage: Stage) -> None:
+    """It costs a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
+    emulator.control.inject("no_results", times=2)
+    with pytest.raises(ResultMissingError, match='A clear with on_clear="resubmit" pays for a new one'):
+        stage.play(operator(on_clear="resubmit"))
+
+    with pytest.raises(ResultMissingError):
+        stage.clear(operator(on_clear="resubmit"))
+    assert emulator.control.state()["requests"]["submit"] == 2
+
+    with pytest.raises(ResultMissingError):
+        stage.retry(operator(on_clear="resubmit"))
+    assert emulator.control.state()["requests"]["submit"] == 2
+    assert stage.clear(operator(on_clear="resubmit"))["status"] == "completed"
+
+
 def test_links_that_come_later_are_collected(
     emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

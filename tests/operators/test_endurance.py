@@ -112,7 +112,8 @@ def test_refusals_that_agree_end_the_wait(
     ):
         assert part in text
     assert "A retry goes on" not in text
-    assert ('on_clear="resubmit"' in text) is (status == 404)
+    assert ('or, with on_clear="resubmit", pays' in text) is (status == 404)
+    assert ('on, a clear with on_clear="resubmit" pays' in text) is (status != 404)
     assert emulator.control.state()["requests"]["read"] == 8
 
     emulator.control.advance(1000)

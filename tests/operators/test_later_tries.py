@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -12,10 +13,13 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     GenerationFailedError,
+    GenerationTimeoutError,
     SubmissionUnknownError,
 )
+from airflow_provider_evolink.api.generation import Generation, Usage
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.ledger import KEY
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from tests.leaping import LeapingTime
@@ -287,6 +291,67 @@ def test_a_failure_that_was_charged_is_not_bought_again_for_a_changed_request(
     assert len(made(emulator)) == 1
     assert stage.retry(operator("A harbour", on_changed_input="resubmit"))["status"] == "completed"
     assert len(made(emulator)) == 2
+
+
+def charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on each generation has failed at EvoLink, and was charged."""
+    read = EvoLinkHook.get_generation
+
+    def failed(hook: EvoLinkHook, generation_id: str) -> Generation:
+        usage = Usage(credits_used=29.78)
+        return replace(read(hook, generation_id), status="failed", error_code="service_error", usage=usage)
+
+    monkeypatch.setattr(EvoLinkHook, "get_generation", failed)
+
+
+def test_a_clear_before_the_charge_was_known_pays_for_nothing(
+    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever clears a task that has run out of time wants its video; that it failed and was charged comes first."""
+    with pytest.raises(TaskDeferred):
+        operator().execute(stage.context)
+    charged(monkeypatch)
+
+    for again in (stage.clear, stage.retry):
+        with pytest.raises(EvoLinkFailException, match="EvoLink charged it, so nothing was sent"):
+            again(operator())
+    assert len(made(emulator)) == 1
+
+    stage.clear(operator(wait_for_completion=False))
+    assert len(made(emulator)) == 2
+
+
+def test_a_clear_counts_once(emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clear that has settled a lost answer is not taken, by a later retry, for a wish to pay for a failure again."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(SubmissionUnknownError):
+        stage.play(operator())
+    stage.ti.max_tries = stage.ti.try_number = 2
+    with pytest.raises(TaskDeferred):
+        operator().execute(stage.context)
+    charged(monkeypatch)
+
+    with pytest.raises(EvoLinkFailException, match="EvoLink charged it"):
+        stage.retry(operator())
+    assert len(made(emulator)) == 1
+
+
+def test_a_clear_does_not_wait_for_ever(
+    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has not ended when its links would be dead is replaced, by a clear that says so and by no other try."""
+    first = stage.play(operator(wait_for_completion=False))
+    stage.store.set(KEY, {**stage.record, "handed_over": False, "submitted_at": time.time() - 86_401})
+    read = EvoLinkHook.get_generation
+    monkeypatch.setattr(EvoLinkHook, "get_generation", lambda hook, id_: replace(read(hook, id_), status="processing"))
+
+    for again, policy in ((stage.retry, "resubmit"), (stage.clear, "reuse")):
+        with pytest.raises(GenerationTimeoutError, match='on, a clear with on_clear="resubmit" pays for a new one'):
+            again(operator(on_clear=policy, deferrable=False))
+    assert len(made(emulator)) == 1
+
+    second = stage.clear(operator(on_clear="resubmit", wait_for_completion=False))
+    assert second["generation_id"] != first["generation_id"]
 
 
 def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
