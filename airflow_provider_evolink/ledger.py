@@ -171,6 +171,8 @@ class Ledger:
     :param try_number: of the try that reads and writes.
     :param copy: a second store, which a clear does not empty; it is asked where the first has nothing to say of
         earlier tries. A copy that can't be written stops nothing.
+    :param not_before: when what the copy holds can have been written at the earliest, in seconds since the epoch;
+        what is older is of a deleted run of the same name.
     :param log: takes what a person should know of the copy.
     """
 
@@ -182,6 +184,7 @@ class Ledger:
         name: str = KEY,
         try_number: int = 1,
         copy: Store | None = None,
+        not_before: float = 0.0,
         log: logging.Logger = log,
     ) -> None:
         self._store = store
@@ -189,6 +192,7 @@ class Ledger:
         self._name = name
         self._try_number = try_number
         self._copy = copy
+        self._not_before = not_before
         self._log = log
 
     def read(self) -> Record | None:
@@ -230,9 +234,13 @@ class Ledger:
     def _newest(self, store: Store) -> Any:
         for try_number in range(max(self._try_number, 1), 0, -1):
             stored = store.get(self._entry(try_number), _ABSENT)
-            if stored is not _ABSENT:
+            if stored is not _ABSENT and not (store is self._copy and self._is_foreign(stored)):
                 return stored
         return _ABSENT
+
+    def _is_foreign(self, stored: object) -> bool:
+        written = stored.get("intent_at") if isinstance(stored, Mapping) else None
+        return isinstance(written, int | float) and written < self._not_before
 
     def _write_copy(self, record: Record) -> None:
         if self._copy is None:

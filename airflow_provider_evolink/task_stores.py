@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # A URI with a scheme would make Airflow load the handlers of all providers at each parse.
 LEDGER_ASSET = Asset(name="evolink_ledger")
 
+# The clocks of the scheduler and of a worker do.
+_CLOCKS_DIFFER_SECONDS = 60.0
+
 # By the identity of each task instance that this process has run; it is held, so that no other gets its address.
 _calls: dict[int, tuple[Any, Counter[tuple[int, str]]]] = {}
 
@@ -63,7 +66,15 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
             "Airflow offers this task no state store, so nothing would be known of a payment after a crash. "
             "Nothing was sent. Airflow 3.3 or later is needed."
         )
-    return Ledger(store, NEVER_EXPIRE, name=name, try_number=context["ti"].try_number, copy=_copy_of(context), log=log)
+    return Ledger(
+        store,
+        NEVER_EXPIRE,
+        name=name,
+        try_number=context["ti"].try_number,
+        copy=_copy_of(context),
+        not_before=_run_began(context),
+        log=log,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,15 @@ class _AssetCopy:
 def _copy_of(context: Context) -> _AssetCopy | None:
     store = asset_state_store(context, LEDGER_ASSET)
     return None if store is None else _AssetCopy(store, hashlib.sha256(repr(_identity(context)).encode()).hexdigest())
+
+
+def _run_began(context: Context) -> float:
+    """When the run was started, in seconds since the epoch, as far as Airflow still knows: a clear starts it anew."""
+    run: Any = context.get("dag_run")
+    if run is None or run.clear_number or run.start_date is None:
+        return 0.0
+    began: float = run.start_date.timestamp()
+    return began - _CLOCKS_DIFFER_SECONDS
 
 
 def _identity(context: Context) -> tuple[Any, ...]:

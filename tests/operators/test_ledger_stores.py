@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -71,11 +73,12 @@ class LedgerStage(Stage):
     def __init__(self) -> None:
         super().__init__()
         self.copies = Store()
+        self.run: Any = None
 
     @property
     def context(self) -> Any:
         """The context of this try."""
-        return {**super().context, "asset_state_store": Assets({LEDGER_ASSET.name: self.copies})}
+        return {**super().context, "dag_run": self.run, "asset_state_store": Assets({LEDGER_ASSET.name: self.copies})}
 
     def empty(self) -> None:
         """Empty the task's state store, as a clear in Airflow 3.4 does."""
@@ -229,6 +232,20 @@ def test_a_run_made_anew_asks_for_something_new(emulator: EmulatorHandle, cleare
     second = again.play(operator(wait_for_completion=False))
 
     assert second["generation_id"] != first["generation_id"]
+
+
+@pytest.mark.parametrize(("clear_number", "charges"), [(0, 2), (1, 1)])
+def test_a_run_made_anew_is_told_from_a_cleared_one(
+    emulator: EmulatorHandle, cleared: LedgerStage, clear_number: int, charges: int
+) -> None:
+    """A later try of it, whose first has written nothing, is not served what a deleted run has paid for."""
+    cleared.play(operator(wait_for_completion=False))
+    cleared.empty()
+    cleared.run = SimpleNamespace(clear_number=clear_number, start_date=datetime.now(UTC) + timedelta(seconds=61))
+
+    cleared.retry(operator(wait_for_completion=False))
+
+    assert len(made(emulator)) == charges
 
 
 def test_a_copy_that_fails_stops_nothing(
