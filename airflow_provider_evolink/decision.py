@@ -256,15 +256,18 @@ def _lost(record: Record) -> GenerationLostError:
 
 
 def _stale(record: Record) -> StaleRequestError:
-    if record.generation_id is None:
-        paid = "an earlier try sent another request, and whether EvoLink accepted it is not known"
-    else:
-        paid = f"an earlier try has paid for generation {record.generation_id} with another request"
-        if record.credits_reserved is not None:
-            paid += f" ({record.credits_reserved:g} credits reserved)"
+    price = "" if record.credits_reserved is None else f" ({record.credits_reserved:g} credits reserved)"
+    paid = f"an earlier try has paid for generation {record.generation_id} with another request{price}"
+    way = "Restore the request to go on with it, collect it with EvoLinkGenerationSensor, or"
+    if record.phase is Phase.INTENT:
+        paid = f"an earlier try sent another request, which may have been accepted and charged (key {record.key})"
+        way = "Restore the request and clear the task to settle that, or"
+    elif record.phase is Phase.FAILED:
+        paid += ", which has failed and was charged"
+        way = "Clear the task, or"
     return StaleRequestError(
-        f"The request has changed since it was submitted: {paid}. Nothing was sent now. Restore the request to go on "
-        'with it, collect it with EvoLinkGenerationSensor, or set on_changed_input="resubmit" to pay for the new one.',
+        f"The request has changed since it was submitted: {paid}. Nothing was sent now. {way} set "
+        'on_changed_input="resubmit" to pay for the new one.',
         generation_id=record.generation_id,
     )
 

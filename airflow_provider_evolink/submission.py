@@ -219,7 +219,7 @@ class Submitter:
         spent = Spent()
         while True:
             # Each sending has its own write: a try whose place was taken gets no further.
-            sent = self.ledger.write(about_to_send(intent, now=time.time()))
+            sent = self._note_sending(intent)
             try:
                 submission = self._post(request, sent)
             except EvoLinkError as error:
@@ -236,6 +236,15 @@ class Submitter:
                         raise doubt from error
             else:
                 return self._accepted(intent, sent, submission)
+
+    def _note_sending(self, intent: Record) -> Record:
+        try:
+            return self.ledger.write(about_to_send(intent, now=time.time()))
+        except LedgerError as error:
+            if intent.in_doubt_since is None:
+                raise
+            text = f"{error} An earlier sending may have been accepted and charged (key {intent.key})."
+            raise LedgerError(text) from error
 
     def _pause(self, seconds: float) -> None:
         """Wait in short steps, so that a kill is noticed at once."""

@@ -128,7 +128,10 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
         self._was_killed = True
         if self._paid is None or self._paid.generation_id is None:
-            self.log.warning("Told to stop. What has not been submitted yet will not be.")
+            self.log.warning(
+                "Told to stop. What has not been submitted yet will not be. What is being submitted just now may be "
+                "paid for; a retry or a clear of this task finds out and goes on with it."
+            )
         else:
             left = left_running(self._paid.generation_id, self.evolink_conn_id, cost=self._paid.credits_reserved)
             self.log.warning("Told to stop. %s", left)
@@ -199,6 +202,9 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
     def _announce(self, context: Context, record: Record) -> None:
         self._paid = record
+        if self._was_killed:
+            # It was being submitted when the task was told to stop.
+            self.on_kill()
         context["ti"].xcom_push(key=GENERATION_ID_KEY, value=record.generation_id)
 
     def _ledger(self, context: Context) -> Ledger:

@@ -20,7 +20,7 @@ from airflow_provider_evolink.api.generation import Generation, Usage
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.ledger import KEY
+from airflow_provider_evolink.ledger import KEY, LedgerError
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from tests.leaping import LeapingTime
 from tests.operators.orders import DyingStore, WorkerDied, made, operator
@@ -127,6 +127,27 @@ def test_a_picture_that_is_gone_does_not_hide_a_doubt(emulator: EmulatorHandle, 
 
     with pytest.raises(EvoLinkFailException, match="may have been charged"):
         stage.retry(from_picture(picture))
+
+
+def test_another_request_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: Stage) -> None:
+    """With a lost answer before, a changed request names the key, and no sensor, which would need an id."""
+    emulator.control.inject("lost_reply", on="submit", times=2)
+    with pytest.raises(SubmissionUnknownError):
+        stage.play(operator())
+
+    with pytest.raises(EvoLinkFailException, match=f"accepted and charged .key {stage.record['key']}") as changed:
+        stage.retry(operator("A harbour"))
+    assert "Sensor" not in str(changed.value)
+    assert stage.clear(operator())["status"] == "completed"
+
+
+def test_a_ledger_that_fails_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: Stage) -> None:
+    """The first answer was lost, and the second sending can't be written: the text says what the first may cost."""
+    stage.store = FailingStore(2)
+    emulator.control.inject("lost_reply", on="submit")
+
+    with pytest.raises(LedgerError, match="An earlier sending may have been accepted and charged"):
+        stage.play(operator())
 
 
 def test_a_mistake_of_now_does_not_hide_what_was_paid(emulator: EmulatorHandle, stage: Stage, picture: Path) -> None:
@@ -286,8 +307,9 @@ def test_a_failure_that_was_charged_is_not_bought_again_for_a_changed_request(
     first = stage.play(operator(wait_for_completion=False))
     stage.store.set(KEY, {**stage.record, "phase": "failed", "charged": True, "error_code": "service_error"})
 
-    with pytest.raises(EvoLinkFailException, match=rf"has changed.*{first['generation_id']}"):
+    with pytest.raises(EvoLinkFailException, match=rf"has changed.*{first['generation_id']}") as caught:
         stage.retry(operator("A harbour"))
+    assert "was charged. Nothing was sent now. Clear the task, or set" in str(caught.value)
     assert len(made(emulator)) == 1
     assert stage.retry(operator("A harbour", on_changed_input="resubmit"))["status"] == "completed"
     assert len(made(emulator)) == 2

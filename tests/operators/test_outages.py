@@ -133,6 +133,21 @@ def test_no_submission_after_a_kill(emulator: EmulatorHandle, stage: Stage) -> N
     assert (made(emulator), stage.record["phase"]) == ([], "withdrawn")
 
 
+def test_what_was_under_way_at_a_kill_is_named(
+    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer comes after the task was told to stop: the log says what goes on, its price, and who collects it."""
+    emulator.control.inject("slow", on="submit", seconds=1)
+    task = operator(wait_for_completion=False)
+    threading.Timer(0.4, task.on_kill).start()
+
+    record = stage.play(task)
+
+    before, _, after = capsys.readouterr().out.partition("What is being submitted just now may be paid for")
+    assert record["generation_id"] not in before
+    assert f"{record['generation_id']} goes on at EvoLink, which can't cancel it, and stays paid for (30.7" in after
+
+
 def test_every_sending_is_written_before_it_leaves(emulator: EmulatorHandle, stage: Stage) -> None:
     """Also those that were turned away: the ledger counts what the service has got."""
     emulator.control.inject("rate_limit", on="submit", times=3, retry_after=0)
