@@ -161,6 +161,13 @@ def test_each_cell(
         assert made == decision
 
 
+def test_no_id_is_dropped() -> None:
+    """Each submission that replaces another remembers all before it."""
+    known = replace(FINISHED, ordinal=3, earlier=("task-unified-x", "airflow-lost"))
+    made = decide(known, "fp", None, BUY_ON_CLEAR, cleared=True, now=NOW)
+    assert made == Submit(4, ("task-unified-x", "airflow-lost", "task-unified-1"))
+
+
 def test_a_refusal_says_what_was_paid() -> None:
     """A changed request names the generation, its price, and both ways on."""
     made = decide(SUBMITTED, "other", None, DEFAULT, cleared=False, now=NOW)

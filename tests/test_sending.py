@@ -101,6 +101,16 @@ def test_a_try_ends(error: errors.EvoLinkError) -> None:
     assert waited <= WORKED_ON_SECONDS
 
 
+def test_what_is_worked_on_is_not_asked_about_for_ever() -> None:
+    """However little time EvoLink asks for, the patience of a try comes to an end."""
+    hasty = errors.ServerError("409", status=409, code="paid_outcome_unknown", retry_after=0.0)
+    spent, sendings = NONE, 0
+    while isinstance(step := after_failure(DOUBTED, hasty, REPLAY, spent=spent, killed=False), SendAgain):
+        spent, sendings = step.spent, sendings + 1
+        assert sendings <= WORKED_ON_SECONDS
+    assert isinstance(step, LeaveOpen)
+
+
 def test_the_servers_wish_reaches_the_retry_policy() -> None:
     """What a 503 says about when to come back is in the error that the try ends with."""
     made = after_failure(DOUBTED, replace_retry(BUSY, 120.0), REPLAY, spent=ALL, killed=False)

@@ -392,6 +392,14 @@ def test_two_answers_minutes_apart_make_it_gone() -> None:
         desk.settle()
 
 
+def test_a_generation_may_be_unknown_at_first() -> None:
+    """Just after it was accepted, a 404 says nothing: it is not even noted."""
+    desk = Desk(store=submitted(30))
+    desk.said = NOT_THERE
+
+    assert desk.settle().missing_since is None
+
+
 def test_what_turns_up_again_was_never_gone() -> None:
     """A generation that EvoLink knows after all starts with a clean slate."""
     store = submitted(3600)

@@ -168,6 +168,15 @@ def test_whether_a_failure_was_charged(billing: object, charged: bool) -> None:
     assert generation.parse_generation({**CREATED, "status": "failed", "billing": billing}).was_charged == charged
 
 
+@pytest.mark.parametrize(
+    ("usage", "charged"),
+    [({"credits_used": 29.78}, True), ({"cost": {"usd": 0.4}}, True), ({"credits_used": 0, "cost": {"usd": 0}}, False)],
+)
+def test_any_sign_of_a_charge_counts(usage: object, charged: bool) -> None:
+    """What is documented for completed generations is believed of one that failed, too."""
+    assert generation.parse_generation({**CREATED, "status": "failed", "usage": usage}).was_charged == charged
+
+
 def test_another_generations_answer_is_refused() -> None:
     """An answer for another id is never taken for the one that was asked about."""
     with pytest.raises(MalformedAnswerError, match="when asked for task-unified-1"):
