@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import (
@@ -55,6 +57,7 @@ __all__ = [
     "asset_state_store",
     "conf",
     "get_async_connection",
+    "kills_passed_on",
     "outer_task",
     "task_state_store",
 ]
@@ -66,6 +69,40 @@ def outer_task(operator: BaseOperator, context: Context) -> str | None:
     if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
         return None
     return str(task.task_id)
+
+
+@dataclass
+class _Kills:
+    """Stands in for a task's ``on_kill``: tells those that the task executes by hand, now and from then on."""
+
+    own: Callable[[], None]
+    inside: dict[int, BaseOperator] = field(default_factory=dict)
+    was_killed: bool = False
+
+    def __call__(self) -> None:
+        self.was_killed = True
+        for operator in tuple(self.inside.values()):
+            operator.on_kill()
+        self.own()
+
+
+@contextmanager
+def kills_passed_on(operator: BaseOperator, context: Context) -> Iterator[None]:
+    """Tell an operator that is executed by hand, too, when Airflow tells the task around it to stop, or has done so."""
+    if outer_task(operator, context) is None:
+        yield
+        return
+    task: Any = context["task"]
+    kills = task.on_kill if isinstance(task.on_kill, _Kills) else _Kills(task.on_kill)
+    # Past an operator's own __setattr__, which takes it for an argument that the author has changed.
+    object.__setattr__(task, "on_kill", kills)
+    kills.inside[id(operator)] = operator
+    try:
+        if kills.was_killed:
+            operator.on_kill()
+        yield
+    finally:
+        del kills.inside[id(operator)]
 
 
 async def get_async_connection(conn_id: str, hook: type[BaseHook]) -> Connection:

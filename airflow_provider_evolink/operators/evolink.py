@@ -15,7 +15,7 @@ from airflow_provider_evolink.api.errors import (
     UnreadableInputError,
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
-from airflow_provider_evolink.compat import task_state_store
+from airflow_provider_evolink.compat import kills_passed_on, task_state_store
 from airflow_provider_evolink.decision import Policy, failed
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
@@ -110,7 +110,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
         self._ledger_name = ledger_name(self, context)
-        with airflow_errors():
+        with airflow_errors(), kills_passed_on(self, context):
             brought = self._brought(context, self._known(context))
             record, seen = brought.record, brought.seen
             if record.phase is Phase.FINISHED and record.result is not None:

@@ -145,6 +145,7 @@ class World:
         self.stage = Stage(store=FaultyStore())
         self.copies = Store()
         self.time = MovingTime()
+        self.outer = BaseOperator(task_id="outer")
         self.calls, self.empties_on_clear = calls, empties_on_clear
         self.policies = policies
         self.prompt = "A lighthouse"
@@ -163,13 +164,14 @@ class World:
     @property
     def context(self) -> Any:
         """The context of this try."""
-        inside = {"task": BaseOperator(task_id="outer")} if self.calls > 1 else {}
+        inside = {"task": self.outer} if self.calls > 1 else {}
         return {**self.stage.context, "asset_state_store": {LEDGER_ASSET: self.copies}, **inside}
 
     def attempt(self, *, cleared: bool, writes: Iterable[str] = (), sendings: Iterable[str] = ()) -> None:
         """Run the next try up to its deferral or its end."""
         self.stage.ti.try_number += 1
         self.stage.ti.xcoms.clear()
+        self.outer = BaseOperator(task_id="outer")
         if cleared:
             self.stage.ti.max_tries = self.stage.ti.try_number
             if self.empties_on_clear:
@@ -214,9 +216,12 @@ class World:
         operator = EvoLinkGenerateOperator(
             task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **self.policies
         )
-        # What is executed by hand is not told of a kill: Airflow tells the task around it.
-        self.wire.kill = operator.on_kill if self.calls == 1 else None
+        # Airflow tells its task: that is the one around what is executed by hand.
+        self.wire.kill = operator.on_kill if self.calls == 1 else self._kill_outer
         return operator
+
+    def _kill_outer(self) -> None:
+        self.outer.on_kill()
 
     def _run(self, stint: Any, writes: Iterable[str], sendings: Iterable[str]) -> None:
         store: Any = self.stage.store

@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 import pytest
+from airflow.sdk import BaseOperator
 
-from airflow_provider_evolink.api.errors import NotSentError, SubmissionUnknownError
+from airflow_provider_evolink.api.errors import NotSentError, RateLimitedError, SubmissionUnknownError
 from airflow_provider_evolink.decision import REPLAY_SECONDS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
@@ -16,6 +17,9 @@ from tests.operators.orders import made, operator
 from tests.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
+
+# Which of the two depends on whether the kill comes before or after the answer.
+TURNED_AWAY = (NotSentError, RateLimitedError)
 
 
 @pytest.mark.parametrize(
@@ -126,11 +130,29 @@ def test_no_submission_after_a_kill(emulator: EmulatorHandle, stage: Stage) -> N
     task = operator()
     threading.Timer(0.3, task.on_kill).start()
 
-    with pytest.raises(NotSentError, match="nothing was charged"):
+    with pytest.raises(TURNED_AWAY, match="othing was charged"):
         stage.play(task)
 
     assert emulator.control.state()["requests"]["submit"] == 1
     assert (made(emulator), stage.record["phase"]) == ([], "withdrawn")
+
+
+def test_no_submission_inside_a_task_after_a_kill(emulator: EmulatorHandle, stage: Stage) -> None:
+    """Airflow tells the task around it only, which passes it on to the call that is under way and to each after it."""
+    emulator.control.inject("rate_limit", on="submit", retry_after=1.5)
+    outer = BaseOperator(task_id="outer")
+
+    def stop() -> None:
+        outer.on_kill()
+
+    threading.Timer(0.3, stop).start()
+
+    for _ in range(2):
+        with pytest.raises(TURNED_AWAY, match="othing was charged"):
+            operator().execute({**stage.context, "task": outer})
+
+    assert emulator.control.state()["requests"]["submit"] == 1
+    assert made(emulator) == []
 
 
 def test_what_was_under_way_at_a_kill_is_named(
