@@ -343,6 +343,17 @@ def test_a_clear_before_the_charge_was_known_pays_for_nothing(
     assert len(made(emulator)) == 2
 
 
+def test_a_clear_of_what_was_handed_over_pays_for_a_failure_at_once(
+    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits elsewhere has read of the failure there, before clearing the task that submits."""
+    stage.play(operator(wait_for_completion=False))
+    charged(monkeypatch)
+
+    stage.clear(operator(wait_for_completion=False))
+    assert len(made(emulator)) == 2
+
+
 def test_a_clear_counts_once(emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clear that has settled a lost answer is not taken, by a later retry, for a wish to pay for a failure again."""
     emulator.control.inject("lost_reply", on="submit", times=2)
