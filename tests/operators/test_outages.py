@@ -110,6 +110,20 @@ def test_a_key_that_may_be_forgotten_is_not_sent_again_unasked(emulator: Emulato
     assert len(made(emulator)) == 2
 
 
+def test_a_clear_that_sent_the_key_again_is_used_up(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A retry of that clear, after the key may be forgotten, asks for another one before it pays under a new key."""
+    emulator.control.inject("server_error", on="submit", times=4, status=503)
+    for attempt in (stage.play, stage.clear):
+        with pytest.raises(SubmissionUnknownError):
+            attempt(operator(on_clear="resubmit"))
+    stage.store.set("evolink.2", {**stage.record, "in_doubt_since": time.time() - REPLAY_SECONDS})
+
+    with pytest.raises(EvoLinkFailException, match="too long ago"):
+        stage.retry(operator(on_clear="resubmit"))
+    assert made(emulator) == []
+    assert stage.clear(operator(on_clear="resubmit"))["status"] == "completed"
+
+
 def test_fail_has_a_way_out_by_clear(emulator: EmulatorHandle, stage: Stage) -> None:
     """With ``on_unknown_submission="fail"`` a person who has looked clears with ``resubmit``: a new key is sent."""
     policy = {"on_unknown_submission": "fail"}
