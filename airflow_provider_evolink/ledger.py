@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Protocol, cast
@@ -202,7 +203,7 @@ class Ledger:
         :raises LedgerError: it could not be read. Nothing may be sent then.
         """
         try:
-            stored = self._newest(self._store)
+            stored = next(self._entries(self._store), _ABSENT)
             # A first try with no record is a task that has never run, even if a deleted run of that name has.
             if stored is None or (stored is _ABSENT and self._try_number > 1):
                 stored = self._from_copy(stored)
@@ -231,16 +232,12 @@ class Ledger:
     def _entry(self, try_number: int) -> str:
         return self._name if try_number <= 1 else f"{self._name}.{try_number}"
 
-    def _newest(self, store: Store) -> Any:
+    def _entries(self, store: Store) -> Iterator[Any]:
+        """What the tries up to this one have left, the last of them first."""
         for try_number in range(max(self._try_number, 1), 0, -1):
             stored = store.get(self._entry(try_number), _ABSENT)
-            if stored is not _ABSENT and not (store is self._copy and self._is_foreign(stored)):
-                return stored
-        return _ABSENT
-
-    def _is_foreign(self, stored: object) -> bool:
-        written = stored.get("intent_at") if isinstance(stored, Mapping) else None
-        return isinstance(written, int | float) and written < self._not_before
+            if stored is not _ABSENT:
+                yield stored
 
     def _write_copy(self, record: Record) -> None:
         if self._copy is None:
@@ -256,14 +253,22 @@ class Ledger:
                 )
 
     def _from_copy(self, stored: Any) -> Any:
-        kept = _ABSENT if self._copy is None else self._newest(self._copy)
-        if kept is _ABSENT or kept is None:
+        """Take the submission that was begun last; a deleted run of that name may have left others, and more tries."""
+        kept = [] if self._copy is None else list(self._entries(self._copy))
+        own = [entry for entry in kept if _begun_at(entry) >= self._not_before]
+        if not own:
             return stored
         self._log.warning(
             "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
             "it. Going on with the ledger's copy."
         )
-        return kept
+        return max(own, key=_begun_at)
+
+
+def _begun_at(entry: object) -> float:
+    """When an entry's submission was begun; what can't be read counts as the last, so that nobody passes it over."""
+    moment = entry.get("intent_at") if isinstance(entry, Mapping) else None
+    return moment if isinstance(moment, int | float) else math.inf
 
 
 def _check_types(record: Record) -> None:
@@ -328,6 +333,7 @@ def _gone() -> LedgerError:
 
 def _unreadable(why: str) -> LedgerError:
     return LedgerError(
-        f"The task's ledger holds something that is no record ({clean(why, '')}), so nothing was sent. Mend or "
-        f"delete the key {KEY!r} in the task's state store: while it is there, this task can't know what was paid."
+        f"The task's ledger holds something that is no record ({clean(why, '')}), so nothing was sent. Fix or "
+        f"delete that entry ({KEY!r}, or {KEY!r} and a number or a task id) in the task's state store: while it is "
+        "there, this task can't know what was paid."
     )

@@ -82,17 +82,21 @@ class KeptStore:
     """
     The task state store, and behind it a copy that answers where a clear has emptied the store.
 
+    :param is_first_try: whether there can't have been a clear: what the copy holds then is of a deleted run.
     :param log: is told of a copy that can't be written, which stops nothing.
     """
 
     store: Store
     copy: Store
+    is_first_try: bool
     log: Any
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return what is kept under a key."""
         kept = self.store.get(key)
-        return self.copy.get(key, default) if kept is None else kept
+        if kept is not None:
+            return kept
+        return default if self.is_first_try else self.copy.get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         """Keep a value in both."""
@@ -106,7 +110,9 @@ class KeptStore:
 def kept_store(context: Context, log: Any) -> Store | None:
     """Return a store for what a task instance should remember after a clear, too; ``None`` where Airflow has none."""
     store, copy = task_state_store(context), _copy_of(context)
-    return store if store is None or copy is None else KeptStore(store, copy, log)
+    if store is None or copy is None:
+        return store
+    return KeptStore(store, copy, context["ti"].try_number <= 1, log)
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,6 +209,33 @@ def test_an_empty_ledger_is_cross_checked(emulator: EmulatorHandle, cleared: Led
     assert len(made(emulator)) == 1
 
 
+def test_the_copy_of_a_deleted_run_does_not_win_by_its_number() -> None:
+    """A run of the same name had more tries: the submission that was begun last is this run's."""
+    store, copy = Store(), Store()
+    Ledger(Store(), None, try_number=5, copy=copy).write(INTENT)
+    newer = Record(Phase.INTENT, "fp", "airflow-newer", 1, "some-model", 200.0)
+    Ledger(store, None, try_number=1, copy=copy).write(newer)
+
+    assert Ledger(Store(), None, try_number=6, copy=copy).read() == newer
+
+
+def test_an_entry_of_the_copy_that_is_gone_is_not_none() -> None:
+    """Where the store is empty and the copy's value is gone from its storage, what was paid is not known."""
+
+    class Lost(Store):
+        """A store whose values are gone."""
+
+        def get(self, key: str, default: Any = None) -> Any:
+            """Return nothing for what was there."""
+            return None if key in self.held else default
+
+    lost = Lost()
+    Ledger(Store(), None, copy=lost).write(INTENT)
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        Ledger(Store(), None, try_number=2, copy=lost).read()
+
+
 def test_no_later_try_pays_in_silence(
     emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
