@@ -53,7 +53,14 @@ SECRETS = {
 # What Airflow itself keeps of a user's input, and shows to those who may see the run.
 CONF = {"dag_run.conf", "log.extra", "database file", "REST dagRuns", "REST eventLogs"}
 RENDERED = {"rendered_task_instance_fields.rendered_fields", "database file", "REST taskInstances"}
-RESULTS = {"xcom.value", "task_state_store.value", "database file", "REST xcomEntries", "REST state-store"}
+RESULTS = {
+    "xcom.value",
+    "task_state_store.value",
+    "asset_state_store.value",
+    "database file",
+    "REST xcomEntries",
+    "REST state-store",
+}
 OVER = {"success", "failed", "upstream_failed", "skipped"}
 
 
@@ -212,7 +219,15 @@ def test_everything_was_searched(aftermath: Aftermath) -> None:
     assert searched["database file"] >= 2
     assert searched["processes"] >= 4 + len(aftermath.states)
     assert rows["trigger"] >= 5
-    for table in ("xcom", "task_state_store", "rendered_task_instance_fields", "serialized_dag", "dag_code", "log"):
+    for table in (
+        "xcom",
+        "task_state_store",
+        "asset_state_store",
+        "rendered_task_instance_fields",
+        "serialized_dag",
+        "dag_code",
+        "log",
+    ):
         assert rows[table], table
     assert any(place.startswith("trigger.kwargs") for place in aftermath.search.found["an id"])
 
