@@ -21,7 +21,7 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol, cast
 
@@ -224,6 +224,7 @@ class Ledger:
         try:
             self._store.set(self._entry(self._try_number), record.to_json(), retention=self._retention)
         except Exception as error:
+            self._take_back(record)
             raise LedgerError(
                 f"The task's ledger could not be written ({error}). A retry goes on from what it holds."
             ) from error
@@ -251,6 +252,11 @@ class Ledger:
                     "3.4 does when a task is cleared, nothing will be known of what this try pays.",
                     error,
                 )
+
+    def _take_back(self, record: Record) -> None:
+        """A refused intent of which nothing was sent must not pass, in the copy, for the submission begun last."""
+        if record.phase is Phase.INTENT and record.sendings <= 1:
+            self._write_copy(replace(record, phase=Phase.WITHDRAWN, intent_at=0.0))
 
     def _from_copy(self, stored: Any) -> Any:
         """Take the submission that was begun last; a deleted run of that name may have left others, and more tries."""

@@ -16,7 +16,7 @@ from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.task_stores import LEDGER_ASSET
 from tests.operators.orders import made, operator
-from tests.stage import Stage, Store, TaskInstance
+from tests.stage import FailingStore, Stage, Store, TaskInstance
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -217,6 +217,35 @@ def test_the_copy_of_a_deleted_run_does_not_win_by_its_number() -> None:
     Ledger(store, None, try_number=1, copy=copy).write(newer)
 
     assert Ledger(Store(), None, try_number=6, copy=copy).read() == newer
+
+
+def test_a_late_intent_in_the_copy_does_not_hide_what_was_paid(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """A try that wakes up late is refused by the task's store only: the clear that empties it pays nothing again."""
+    late = LedgerStage()
+    late.copies, late.store = cleared.copies, FailingStore(1)
+    cleared.ti.try_number = 2
+    paid = cleared.play(operator(wait_for_completion=False))
+    with pytest.raises(LedgerError):
+        late.play(operator(wait_for_completion=False))
+    cleared.empty()
+
+    again = cleared.clear(operator(wait_for_completion=False))
+
+    assert again["generation_id"] == paid["generation_id"]
+    assert len(made(emulator)) == 1
+
+
+def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """The first answer was lost and the second sending can't be written: its key is sent again after a clear."""
+    cleared.store = FailingStore(2)
+    emulator.control.inject("lost_reply", on="submit")
+    with pytest.raises(LedgerError):
+        cleared.play(operator(wait_for_completion=False))
+    cleared.empty()
+
+    cleared.clear(operator(wait_for_completion=False))
+
+    assert len(made(emulator)) == 1
 
 
 def test_an_entry_of_the_copy_that_is_gone_is_not_none() -> None:
