@@ -20,7 +20,7 @@ import hashlib
 import logging
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Protocol, cast
@@ -171,7 +171,7 @@ class Ledger:
     :param name: of the record; the entry of a try after the first has the try's number behind it.
     :param try_number: of the try that reads and writes.
     :param copy: a second store, which a clear does not empty; it is asked where the first has nothing to say of
-        earlier tries. A copy that can't be written stops nothing.
+        earlier tries, or lacks the answer to a submission. A copy that can't be written stops nothing.
     :param not_before: when what the copy holds can have been written at the earliest, in seconds since the epoch;
         what is older is of a deleted run of the same name.
     :param log: takes what a person should know of the copy.
@@ -207,6 +207,8 @@ class Ledger:
             # A first try with no record is a task that has never run, even if a deleted run of that name has.
             if stored is None or (stored is _ABSENT and self._try_number > 1):
                 stored = self._from_copy(stored)
+            elif _is_open(stored):
+                stored = self._answered(stored)
         except Exception as error:
             raise LedgerError(
                 f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
@@ -268,13 +270,35 @@ class Ledger:
             "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
             "it. Going on with the ledger's copy."
         )
-        return max(own, key=_begun_at)
+        return _answer_to(max(own, key=_begun_at), own)
+
+    def _answered(self, stored: Any) -> Any:
+        """Look for an id that only the copy has taken; where that can't be read, the submission stays open."""
+        try:
+            return _answer_to(stored, [] if self._copy is None else self._entries(self._copy))
+        except Exception as error:
+            self._log.warning("The ledger's copy could not be read (%s); it may know more.", error)
+            return stored
 
 
 def _begun_at(entry: object) -> float:
     """When an entry's submission was begun; what can't be read counts as the last, so that nobody passes it over."""
     moment = entry.get("intent_at") if isinstance(entry, Mapping) else None
     return moment if isinstance(moment, int | float) else math.inf
+
+
+def _is_open(entry: object) -> bool:
+    return isinstance(entry, Mapping) and entry.get("phase") == Phase.INTENT
+
+
+def _answer_to(entry: Any, others: Iterable[Any]) -> Any:
+    """Return what another entry knows of the same open submission: the answer to it, or the entry itself."""
+    answers = (one for one in others if _is_answer(one) and one.get("key") == entry.get("key"))
+    return next(answers, entry) if _is_open(entry) else entry
+
+
+def _is_answer(entry: object) -> bool:
+    return isinstance(entry, Mapping) and entry.get("generation_id") is not None
 
 
 def _check_types(record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,6 +247,45 @@ def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared:
     cleared.clear(operator(wait_for_completion=False))
 
     assert len(made(emulator)) == 1
+
+
+@pytest.mark.parametrize("policy", ["replay", "fail"])
+def test_an_id_that_only_the_copy_has_taken_is_found(
+    emulator: EmulatorHandle, cleared: LedgerStage, policy: str
+) -> None:
+    """The task's store refused the id, and the worker died: the next try needs neither the key nor a person."""
+    cleared.store = FailingStore(2, 3, 4, 5)
+    cleared.play(operator(wait_for_completion=False, on_unknown_submission=policy))
+    assert cleared.record["phase"] == "intent"
+    emulator.control.inject("ignore_idempotency", on="submit", times=None)
+
+    cleared.retry(operator(on_unknown_submission=policy))
+
+    assert [one["id"] for one in made(emulator)] == [cleared.record["generation_id"]]
+
+
+def test_an_answer_in_the_copy_wins_over_a_later_try_that_lacks_it() -> None:
+    """The first try was answered after its place was taken; the second one's sending under that key was lost."""
+    copy = Store()
+    answered = replace(INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1-a", submitted_at=100.0)
+    Ledger(Store(), None, try_number=2, copy=copy).write(replace(INTENT, sendings=2))
+    Ledger(Store(), None, try_number=1, copy=copy).write(answered)
+
+    assert Ledger(Store(), None, try_number=3, copy=copy).read() == answered
+
+
+def test_a_copy_that_cannot_be_read_leaves_an_open_submission_open() -> None:
+    """What the task's store holds is enough to send the same key again; another key's answer is none to it."""
+    store, copy = Store(), Store()
+    Ledger(store, None).write(INTENT)
+    other = replace(
+        INTENT, phase=Phase.SUBMITTED, key="airflow-other", generation_id="task-unified-1-a", submitted_at=1.0
+    )
+    Ledger(Store(), None, copy=copy).write(other)
+    assert Ledger(store, None, try_number=2, copy=copy).read() == INTENT
+
+    copy.held["evolink"] = "no JSON"
+    assert Ledger(store, None, try_number=2, copy=copy).read() == INTENT
 
 
 def test_an_entry_of_the_copy_that_is_gone_is_not_none() -> None:
