@@ -124,7 +124,8 @@ class Submitter:
             case Submit() as submit:
                 self._warn_of_a_new_charge(known, submit, try_number)
                 intent = _intent(submit, request, fingerprint, api_key)
-                return Brought(self._submit(request, replace(intent, try_number=try_number, max_tries=max_tries)))
+                intent = replace(intent, try_number=try_number, max_tries=max_tries)
+                return Brought(self._submit(request, intent, replaced=known))
 
     def _warn_of_a_new_charge(self, known: Record | None, submit: Submit, try_number: int) -> None:
         """No later try pays for a new generation in silence."""
@@ -215,7 +216,7 @@ class Submitter:
         is_gone = known.missing_since is not None and now - known.missing_since >= AGREEING_SECONDS
         return (Gone() if is_gone else None), known
 
-    def _submit(self, request: Request, intent: Record) -> Record:
+    def _submit(self, request: Request, intent: Record, replaced: Record | None = None) -> Record:
         spent = Spent()
         while True:
             # Each sending has its own write: a try whose place was taken gets no further.
@@ -229,7 +230,7 @@ class Submitter:
                         intent = _after(intent, sent, error)
                         self._pause(pause)
                     case Withdraw():
-                        self._withdraw(sent)
+                        self._withdraw(sent, replaced)
                         raise
                     case LeaveOpen(doubt):
                         self._leave(_after(intent, sent, error), sent)
@@ -294,9 +295,10 @@ class Submitter:
                 if left:
                     self.sleep(PAUSE_SECONDS)
 
-    def _withdraw(self, intent: Record) -> None:
+    def _withdraw(self, intent: Record, replaced: Record | None) -> None:
+        """What was not taken replaces nothing: what was paid for before is the task's again."""
         try:
-            self.ledger.write(replace(intent, phase=Phase.WITHDRAWN))
+            self.ledger.write(replaced or replace(intent, phase=Phase.WITHDRAWN))
         except LedgerError as error:
             self.log.warning("The intent stays in the ledger, though nothing was charged: %s", error)
 

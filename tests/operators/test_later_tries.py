@@ -369,6 +369,31 @@ def test_a_clear_counts_once(emulator: EmulatorHandle, stage: Stage, monkeypatch
     assert len(made(emulator)) == 1
 
 
+@pytest.mark.parametrize("wish", [{"on_clear": "resubmit"}, {"on_changed_input": "resubmit", "prompt": "A harbour"}])
+def test_what_was_not_taken_replaces_nothing(emulator: EmulatorHandle, stage: Stage, wish: dict[str, str]) -> None:
+    """Who takes a wish for a new one back, since EvoLink refused it, is handed the old one."""
+    first = stage.play(operator())
+    emulator.control.inject("refused", on="submit", status=402)
+    with pytest.raises(EvoLinkFailException, match="402"):
+        stage.clear(operator(**wish))
+
+    assert stage.clear(operator())["generation_id"] == first["generation_id"]
+    assert len(made(emulator)) == 1
+
+
+def test_a_wish_that_was_not_taken_lasts(emulator: EmulatorHandle, stage: Stage) -> None:
+    """A clear for a new one that EvoLink turned away is not used up: the next try pays, once."""
+    first = stage.play(operator())
+    emulator.control.inject("refused", on="submit", status=402)
+    with pytest.raises(EvoLinkFailException, match="402"):
+        stage.clear(operator(on_clear="resubmit"))
+
+    for _ in range(2):
+        second = stage.retry(operator(on_clear="resubmit"))
+
+    assert [one["id"] for one in made(emulator)] == [first["generation_id"], second["generation_id"]]
+
+
 def test_a_clear_does_not_wait_for_ever(
     emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
