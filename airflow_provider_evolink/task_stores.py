@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset
@@ -137,10 +138,16 @@ def _copy_of(context: Context) -> _AssetCopy | None:
 def _run_began(context: Context) -> float:
     """When the run was started, in seconds since the epoch, as far as Airflow still knows: a clear starts it anew."""
     run: Any = context.get("dag_run")
-    if run is None or run.clear_number or run.start_date is None:
+    began = getattr(run, "start_date", None)
+    if not isinstance(began, datetime) or getattr(run, "clear_number", None) != 0 or _was_cleared(context):
         return 0.0
-    began: float = run.start_date.timestamp()
-    return began - _CLOCKS_DIFFER_SECONDS
+    return began.timestamp() - _CLOCKS_DIFFER_SECONDS
+
+
+def _was_cleared(context: Context) -> bool:
+    """Whether the task was cleared, as it can be without its run: that one may be started anew without it, too."""
+    task = context.get("task")
+    return task is not None and context["ti"].max_tries != getattr(task, "retries", None)
 
 
 def _identity(context: Context) -> tuple[Any, ...]:

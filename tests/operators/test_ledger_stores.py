@@ -344,6 +344,34 @@ def test_a_run_made_anew_is_told_from_a_cleared_one(
     assert len(made(emulator)) == charges
 
 
+def test_a_run_that_is_queued_again_is_not_made_anew(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+    """By REST a task can be cleared without its run, and the run then started again."""
+    paid = cleared.play(operator(wait_for_completion=False))
+    cleared.empty()
+    cleared.run = SimpleNamespace(clear_number=0, start_date=datetime.now(UTC) + timedelta(hours=1))
+    cleared.ti.try_number, cleared.ti.max_tries = 2, 1
+    task = operator(wait_for_completion=False)
+
+    again = task.execute({**cleared.context, "task": task})
+
+    assert again["generation_id"] == paid["generation_id"]
+    assert len(made(emulator)) == 1
+
+
+@pytest.mark.parametrize("run", [SimpleNamespace(), {}, SimpleNamespace(clear_number=0, start_date="2099-01-01")])
+def test_a_run_that_says_nothing_of_its_start_hides_nothing(
+    emulator: EmulatorHandle, cleared: LedgerStage, run: Any
+) -> None:
+    """Where it is not known when the run began, whatever the copy holds counts."""
+    cleared.play(operator(wait_for_completion=False))
+    cleared.empty()
+    cleared.run = run
+
+    cleared.retry(operator(wait_for_completion=False))
+
+    assert len(made(emulator)) == 1
+
+
 def test_a_copy_that_fails_stops_nothing(
     emulator: EmulatorHandle, cleared: LedgerStage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
