@@ -132,7 +132,8 @@ def _after_harmless(error: EvoLinkError, spent: Spent) -> SendAgain | None:
 
 
 def _after_worked_on(error: EvoLinkError, spent: Spent) -> SendAgain | None:
-    pause = _pause(error, min(max(PAUSE_SECONDS, spent.worked_on), _LONGEST_PAUSE))
+    # A gateway's "Retry-After: 0" would use the patience up in a burst, while EvoLink is still at work.
+    pause = max(min(max(PAUSE_SECONDS, spent.worked_on), _LONGEST_PAUSE), error.retry_after or 0.0)
     made = replace(spent, worked_on=spent.worked_on + max(pause, 1.0))
     return SendAgain(pause, made) if made.worked_on <= WORKED_ON_SECONDS else None
 

@@ -101,14 +101,16 @@ def test_a_try_ends(error: errors.EvoLinkError) -> None:
     assert waited <= WORKED_ON_SECONDS
 
 
-def test_what_is_worked_on_is_not_asked_about_for_ever() -> None:
-    """However little time EvoLink asks for, the patience of a try comes to an end."""
+def test_what_is_worked_on_is_neither_asked_about_for_ever_nor_in_a_burst() -> None:
+    """However little time EvoLink asks for, the patience of a try lasts, and comes to an end."""
     hasty = errors.ServerError("409", status=409, code="paid_outcome_unknown", retry_after=0.0)
-    spent, sendings = NONE, 0
+    spent, pauses = NONE, list[float]()
     while isinstance(step := after_failure(DOUBTED, hasty, REPLAY, spent=spent, killed=False), SendAgain):
-        spent, sendings = step.spent, sendings + 1
-        assert sendings <= WORKED_ON_SECONDS
+        spent, pauses = step.spent, [*pauses, step.pause]
+        assert len(pauses) < 20
     assert isinstance(step, LeaveOpen)
+    assert pauses == sorted(pauses)
+    assert WORKED_ON_SECONDS - 15 < sum(pauses) <= WORKED_ON_SECONDS
 
 
 def test_the_servers_wish_reaches_the_retry_policy() -> None:
