@@ -76,7 +76,7 @@ class _Kills:
     """Stands in for a task's ``on_kill``: tells those that the task executes by hand, now and from then on."""
 
     own: Callable[[], None]
-    inside: dict[int, BaseOperator] = field(default_factory=dict)
+    inside: dict[object, BaseOperator] = field(default_factory=dict)
     was_killed: bool = False
 
     def __call__(self) -> None:
@@ -89,20 +89,22 @@ class _Kills:
 @contextmanager
 def kills_passed_on(operator: BaseOperator, context: Context) -> Iterator[None]:
     """Tell an operator that is executed by hand, too, when Airflow tells the task around it to stop, or has done so."""
-    if outer_task(operator, context) is None:
+    task: Any = context.get("task")
+    # What is no task on a worker, a stand-in in a test say, can't be told to stop.
+    if outer_task(operator, context) is None or not isinstance(task, BaseOperator):
         yield
         return
-    task: Any = context["task"]
     kills = task.on_kill if isinstance(task.on_kill, _Kills) else _Kills(task.on_kill)
     # Past an operator's own __setattr__, which takes it for an argument that the author has changed.
     object.__setattr__(task, "on_kill", kills)
-    kills.inside[id(operator)] = operator
+    call = object()  # one operator may be executed by several threads at a time
+    kills.inside[call] = operator
     try:
         if kills.was_killed:
             operator.on_kill()
         yield
     finally:
-        del kills.inside[id(operator)]
+        del kills.inside[call]
 
 
 async def get_async_connection(conn_id: str, hook: type[BaseHook]) -> Connection:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING, cast
 
 import pytest
-from airflow.sdk import Connection
+from airflow.sdk import BaseOperator, Connection
 
+from airflow_provider_evolink.compat import kills_passed_on
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
 
 
 @pytest.fixture
@@ -43,3 +48,27 @@ async def test_from_airflow_3_3_2_nothing_blocks(emulator: EmulatorHandle, looku
     """Where Airflow looks connections up without blocking, no thread is needed."""
     assert (await async_settings("evolink_default")).base_url == emulator.url
     assert lookups == []
+
+
+def test_calls_that_overlap_are_each_told_to_stop() -> None:
+    """One operator may be executed by several threads at a time: the end of one call stops no word to another."""
+    told: list[str] = []
+
+    class Inside(BaseOperator):
+        """What a task executes by hand."""
+
+        def on_kill(self) -> None:
+            """Note that it was told."""
+            told.append(self.task_id)
+
+    inside, outer = Inside(task_id="inside"), BaseOperator(task_id="outer")
+    context = cast("Context", {"task": outer})
+    first, second = kills_passed_on(inside, context), kills_passed_on(inside, context)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+
+    outer.on_kill()
+
+    second.__exit__(None, None, None)
+    assert told == ["inside"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,6 +168,16 @@ def test_no_submission_inside_a_task_after_a_kill(emulator: EmulatorHandle, stag
 
     assert emulator.control.state()["requests"]["submit"] == 1
     assert made(emulator) == []
+
+
+@pytest.mark.parametrize(
+    "outer", [SimpleNamespace(task_id="outer"), BaseOperator.partial(task_id="outer").expand(doc_md=["a"])]
+)
+def test_what_cannot_be_told_to_stop_may_be_around(emulator: EmulatorHandle, stage: Stage, outer: Any) -> None:
+    """A stand-in for a task, as in a test of the user's own, has no ``on_kill``, and stops nothing."""
+    record = operator(wait_for_completion=False).execute({**stage.context, "task": outer})
+
+    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
 
 
 def test_what_was_under_way_at_a_kill_is_named(
