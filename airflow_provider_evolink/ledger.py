@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 KEY = "evolink"
 _ABSENT = object()
 _LARGEST, _LATEST = 1e15, 1e11
+# Where a person finds an entry that stands in the way.
+_WHERE = (
+    f"({KEY!r}, or {KEY!r} and a number or a task id) in the task's state store, or where that has none, its copy in "
+    "that of the asset 'evolink_ledger'"
+)
 
 
 class LedgerError(EvoLinkError):
@@ -357,13 +362,12 @@ def _gone() -> LedgerError:
     return LedgerError(
         "The task's ledger has an entry whose value is gone from the storage that [workers] state_store_backend keeps "
         "it in, so what was paid is not known and nothing was sent. Restore the object; or, to pay for a new one, "
-        f"delete the entry ({KEY!r}, or {KEY!r} and a number) in the task's state store and clear the task."
+        f"delete the entry {_WHERE}, and clear the task."
     )
 
 
 def _unreadable(why: str) -> LedgerError:
     return LedgerError(
         f"The task's ledger holds something that is no record ({clean(why, '')}), so nothing was sent. Fix or "
-        f"delete that entry ({KEY!r}, or {KEY!r} and a number or a task id) in the task's state store: while it is "
-        "there, this task can't know what was paid."
+        f"delete that entry {_WHERE}: while it is there, this task can't know what was paid."
     )
