@@ -27,7 +27,7 @@ from airflow_provider_evolink.operators import evolink as operators
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.task_stores import LEDGER_ASSET
 from tests.operators.orders import WorkerDied
-from tests.stage import Stage, Store
+from tests.stage import Stage, Store, TaskInstance
 
 URL = "http://127.0.0.1:9"
 FINAL_EVENT = {"outcome": "final", "status": "completed"}
@@ -182,6 +182,13 @@ class World:
             return [self._operator(call).execute(context) for call in range(self.calls)]
 
         self._run(stint, writes, sendings)
+
+    def wake_a_late_try(self) -> None:
+        """Let a first try go on whose place was taken before it had read or written: Airflow refuses what it writes."""
+        kept = self.stage, self.outer, self.is_deferred, self.delivered
+        self.stage = Stage(ti=TaskInstance(try_number=0), store=FaultyStore())
+        self.attempt(cleared=False, writes=["fails"] * 8)
+        self.stage, self.outer, self.is_deferred, self.delivered = kept
 
     def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:
         """Let the deferral end: by the trigger's event, or because it took too long."""

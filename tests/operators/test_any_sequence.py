@@ -66,6 +66,12 @@ class AnySequence(RuleBasedStateMachine):
             self.asked_for += self.world.calls
         self.world.attempt(cleared=True, writes=writes, sendings=sendings)
 
+    @precondition(lambda self: self.world.stage.ti.try_number > 1)
+    @rule()
+    def a_late_try_wakes_up(self) -> None:
+        """A worker that was cut off goes on, after another try has taken its place."""
+        self.world.wake_a_late_try()
+
     @precondition(lambda self: self.world.is_deferred)
     @rule(timed_out=st.booleans(), writes=WRITES)
     def resume(self, timed_out: bool, writes: list[str]) -> None:
