@@ -13,6 +13,10 @@ import av
 RATE = 48_000
 
 
+# PyAV 13 brings one of them, PyAV 18 the other.
+AV1 = next(codec for codec in ("libsvtav1", "libaom-av1") if codec in av.codecs_available)
+
+
 @cache
 def sound(container: str, codec: str, **options: str) -> bytes:
     """A second of a tone."""

@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from real_media import pictures, quiet_pcm, sound
+from real_media import AV1, pictures, quiet_pcm, sound
 
 from airflow_provider_evolink.landing.kinds import HEAD_BYTES, Kind, identify
 
@@ -91,7 +91,7 @@ def test_only_bytes_are_certain() -> None:
 
 MP4, FILM, MP3, FLAC = sound("mp4", "aac"), pictures("mp4", "mpeg4"), sound("mp3", "libmp3lame"), sound("flac", "flac")
 WEBM, MKV = sound("webm", "libopus"), sound("matroska", "libopus")
-AVIF = pictures("avif", "libsvtav1", 1)
+AVIF = pictures("avif", AV1, 1)
 FRAMES = MP3[10 + MP3[9] :]
 OGG_PAGE = b"OggS\x00\x02" + bytes(20) + b"\x01\x2a"
 
