@@ -8,11 +8,26 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import tenacity
 
 from demo.errors import DemoError
 
 # The api-server builds its execution API at the first task's request, and answers nobody meanwhile.
 _TIMEOUT_SECONDS = 60.0
+
+
+def _is_server_error(error: BaseException) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.is_server_error
+
+
+# On SQLite, Airflow 3.3.2 writes its audit log inside the event loop, and gives up with a 500 when another request
+# holds the lock and waits for that loop. A request that ended so has been rolled back.
+_while_locked = tenacity.retry(
+    retry=tenacity.retry_if_exception(_is_server_error),
+    stop=tenacity.stop_after_attempt(4),
+    wait=tenacity.wait_random(0.2, 1.0),
+    reraise=True,
+)
 
 
 class AirflowApi:
@@ -113,6 +128,7 @@ class AirflowApi:
         content = self.get(path, map_index=map_index, full_content=True)["content"]
         return "\n".join(entry if isinstance(entry, str) else _text(entry) for entry in content)
 
+    @_while_locked
     def _call(self, method: str, path: str, **options: Any) -> Any:
         if "Authorization" not in self._client.headers:
             self._client.headers["Authorization"] = f"Bearer {self._token()}"
