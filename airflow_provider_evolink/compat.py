@@ -56,8 +56,8 @@ __all__ = [
     "TaskDeferralTimeout",
     "asset_state_store",
     "conf",
+    "forward_kills",
     "get_async_connection",
-    "kills_passed_on",
     "outer_task",
     "task_state_store",
 ]
@@ -87,7 +87,7 @@ class _Kills:
 
 
 @contextmanager
-def kills_passed_on(operator: BaseOperator, context: Context) -> Iterator[None]:
+def forward_kills(operator: BaseOperator, context: Context) -> Iterator[None]:
     """Tell an operator that is executed by hand, too, when Airflow tells the task around it to stop, or has done so."""
     task: Any = context.get("task")
     # What is no task on a worker, a stand-in in a test say, can't be told to stop.

@@ -101,7 +101,7 @@ def _config() -> dict[str, Any]:
                 "example": "10",
                 "default": None,
             },
-            "patience": {
+            "unreachable_timeout": {
                 "description": "Seconds for which every question to EvoLink may fail before a wait gives up. "
                 "The generation goes on all the same.",
                 "version_added": "0.1.0",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_evolink.api.answers import clean, sentence
+from airflow_provider_evolink.api.error_codes import is_retryable
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationCancelledError,
@@ -18,11 +18,11 @@ from airflow_provider_evolink.api.errors import (
     PermanentGenerationFailedError,
     PollingFailedError,
 )
-from airflow_provider_evolink.api.generation import CANCELLED, FINAL, Generation
-from airflow_provider_evolink.api.pacing import Outcome, Stop, describe
+from airflow_provider_evolink.api.generation import CANCELLED, TERMINAL_STATUSES, Generation
 from airflow_provider_evolink.api.result_links import RESULT
-from airflow_provider_evolink.collectable import kept_until
-from airflow_provider_evolink.decision import is_mendable
+from airflow_provider_evolink.api.results import results_expire_at
+from airflow_provider_evolink.api.sanitize import sanitize, sentence
+from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
 
@@ -40,7 +40,7 @@ class Origin:
     try_number: int = 1
 
 
-def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]:
+def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[str, Any]:
     """
     Put together the record that goes to XCom.
 
@@ -52,31 +52,31 @@ def record_of(seen: Generation, origin: Origin, *, now: float) -> dict[str, Any]
     ``replay`` is only there when the submission was sent more than once: ``confirmed`` if EvoLink recognised the key,
     ``unconfirmed`` if it did not say so.
     """
-    model = seen.model or origin.model
-    is_final = seen.status in FINAL
+    model = generation.model or origin.model
+    is_terminal = generation.status in TERMINAL_STATUSES
     record = {
-        "generation_id": seen.id,
+        "generation_id": generation.id,
         "model": model,
-        "status": seen.status,
-        "results": list(seen.links),
-        "result_data": _storable(seen.result_data),
-        "expires_at": _iso(kept_until(origin.submitted_at, model)) if seen.links else None,
+        "status": generation.status,
+        "results": list(generation.links),
+        "result_data": _storable(generation.result_data),
+        "expires_at": _iso(results_expire_at(origin.submitted_at, model)) if generation.links else None,
         "submitted_at": _iso(origin.submitted_at),
-        "finished_at": _iso(now) if is_final else None,
+        "finished_at": _iso(now) if is_terminal else None,
         "usage": {
-            "credits_reserved": _first(origin.credits_reserved, seen.usage.credits_reserved),
-            "credits_used": seen.usage.credits_used,
-            "billing_rule": _first(seen.usage.billing_rule, origin.billing_rule),
+            "credits_reserved": _first(origin.credits_reserved, generation.usage.credits_reserved),
+            "credits_used": generation.usage.credits_used,
+            "billing_rule": _first(generation.usage.billing_rule, origin.billing_rule),
         },
         "reattached": origin.reattached,
         "try_number": origin.try_number,
     }
-    if len({*seen.roles, RESULT}) > 1:
-        record["roles"] = list(seen.roles)
+    if len({*generation.roles, RESULT}) > 1:
+        record["roles"] = list(generation.roles)
     return record if origin.replay is None else {**record, "replay": origin.replay}
 
 
-def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
+def failure_error(generation: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
     """
     Put a generation that ended without a result into an error.
 
@@ -85,34 +85,34 @@ def failure_of(seen: Generation, *, cost: float | None, may_submit: bool = True)
     """
     kind: type[GenerationFailedError]
     if not may_submit:
-        kind, what = PermanentGenerationFailedError, f"has ended as {seen.status} at EvoLink"
+        kind, what = PermanentGenerationFailedError, f"has ended as {generation.status} at EvoLink"
         after = "A retry finds the same: whoever submitted it must submit it anew."
-    elif seen.was_charged:
-        kind, what = PermanentGenerationFailedError, f"has ended as {seen.status} at EvoLink, which charged it"
+    elif generation.was_charged:
+        kind, what = PermanentGenerationFailedError, f"has ended as {generation.status} at EvoLink, which charged it"
         after = "So it is not retried: ask EvoLink for a refund, or clear the task to pay for a new one."
-    elif seen.status == CANCELLED:
+    elif generation.status == CANCELLED:
         kind, what, after = (
             GenerationCancelledError,
             "was cancelled at EvoLink",
             "A retry submits it as a new one.",
         )
-    elif is_mendable(seen.error_code):
+    elif is_retryable(generation.error_code):
         kind, what, after = GenerationFailedError, "failed at EvoLink", "A retry submits it as a new one."
     else:
         kind, what = PermanentGenerationFailedError, "failed at EvoLink"
         after = "The same request would fail again, so it is not retried: mend the request, then clear the task."
-    why = ": ".join(" ".join(part.split()) for part in (seen.error_code, seen.error_message) if part)
-    ending = sentence(f"Generation {seen.id} {what} with {why}" if why else f"Generation {seen.id} {what}")
+    why = ": ".join(" ".join(part.split()) for part in (generation.error_code, generation.error_message) if part)
+    ending = sentence(f"Generation {generation.id} {what} with {why}" if why else f"Generation {generation.id} {what}")
     return kind(
-        f"{ending} {_charge(seen, cost)} {after}",
-        generation_id=seen.id,
-        code=seen.error_code,
-        detail=seen.error_message,
+        f"{ending} {_charge(generation, cost)} {after}",
+        generation_id=generation.id,
+        code=generation.error_code,
+        detail=generation.error_message,
     )
 
 
-def unfinished(
-    stop: Stop,
+def unfinished_error(
+    stop: StopPolling,
     generation_id: str,
     *,
     waited: float,
@@ -132,8 +132,8 @@ def unfinished(
     text = (
         f"Generation {generation_id} {describe(stop)}, {waited:.0f} s after its submission. It may still be completed "
         f"at EvoLink, which offers no way to cancel it.{price} A retry goes on with it and submits nothing; "
-        f"{collecting(generation_id, conn_id)} collects it too."
-        + ("" if replaced_from is None else anew_from(replaced_from))
+        f"{sensor_code(generation_id, conn_id)} collects it too."
+        + ("" if replaced_from is None else resubmit_from(replaced_from))
         + (f" Last failure: {stop.detail}" if stop.detail else "")
     )
     kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
@@ -143,17 +143,31 @@ def unfinished(
 def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str:
     """What to tell a person who has stopped a task: what goes on, what it costs, how to collect it."""
     return (
-        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{reserved(cost)}. "
+        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{reserved_note(cost)}. "
         f"{how_to_collect(generation_id, conn_id)}"
     )
 
 
-def anew_from(moment: float) -> str:
+def trigger_stopped(generation_id: str, conn_id: str, *, cost: float | None) -> str:
+    """
+    What to say when a trigger is stopped.
+
+    It holds whatever the reason, which a trigger can't know: that it moves to another triggerer, that its task was
+    cleared or marked, or that the run has timed out; and whether or not the generation has ended meanwhile.
+    """
+    return (
+        "This trigger stops here, which changes nothing at EvoLink: "
+        f"generation {generation_id} can't be cancelled and stays paid for{reserved_note(cost)}. "
+        f"{how_to_collect(generation_id, conn_id)}"
+    )
+
+
+def resubmit_from(moment: float) -> str:
     """From when on a generation that does not end is replaced, if somebody wishes."""
     return f' From {_iso(moment)} on, a clear with on_clear="resubmit" pays for a new one.'
 
 
-def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:
+def links_expired(record: Mapping[str, Any], *, now: float) -> bool:
     """Whether the links of a record have outlived their documented life."""
     try:
         return datetime.fromisoformat(record["expires_at"]).timestamp() <= now
@@ -162,12 +176,12 @@ def links_are_dead(record: Mapping[str, Any], *, now: float) -> bool:
         return False
 
 
-def collecting(generation_id: str, conn_id: str) -> str:
+def sensor_code(generation_id: str, conn_id: str) -> str:
     """The task that collects a generation, whoever submitted it, as a line of Python."""
     return f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
 
 
-def reserved(cost: float | None) -> str:
+def reserved_note(cost: float | None) -> str:
     """What a generation may cost, to stand behind it in a sentence."""
     return "" if cost is None else f" ({cost:g} credits reserved)"
 
@@ -176,12 +190,12 @@ def how_to_collect(generation_id: str, conn_id: str) -> str:
     """Who goes on with a generation after its task was stopped."""
     return (
         "A retry or a clear of this task goes on with it and submits nothing; "
-        f"{collecting(generation_id, conn_id)} collects it too."
+        f"{sensor_code(generation_id, conn_id)} collects it too."
     )
 
 
-def _charge(seen: Generation, cost: float | None) -> str:
-    billing = seen.raw.get("billing")
+def _charge(generation: Generation, cost: float | None) -> str:
+    billing = generation.raw.get("billing")
     said = billing if isinstance(billing, Mapping) else {}
     names = [name for name in ("charge_status", "refund_status", "charged_credits") if name in said]
     if names:
@@ -191,7 +205,7 @@ def _charge(seen: Generation, cost: float | None) -> str:
 
 
 def _word(value: object) -> str:
-    return clean(str(value), "") or "nothing" if isinstance(value, str | int | float) else "something unreadable"
+    return sanitize(str(value), "") or "nothing" if isinstance(value, str | int | float) else "something unreadable"
 
 
 def _storable(value: Any, depth: int = 0) -> Any:

@@ -8,19 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_evolink.api.error_codes import advised_delay
 from airflow_provider_evolink.api.errors import ApiError, EvoLinkError, GenerationFailedError
 from airflow_provider_evolink.compat import RetryDecision, RetryPolicy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-# Seconds to wait that EvoLink's documents advise after a generation has failed with this code.
-_ADVISED = {
-    "service_error": 30.0,
-    "resource_exhausted": 60.0,
-    "service_unavailable": 120.0,
-    "generation_timeout": 120.0,
-}
 _JITTER = 0.2
 
 
@@ -56,10 +50,10 @@ class EvoLinkRetryPolicy(RetryPolicy):
             return RetryDecision.fail(f"{reason}: a retry can't mend it")
         if try_number > max_tries:
             return RetryDecision.default()
-        seconds = self.delay(exception, try_number, chance=random.random())
+        seconds = self.delay(exception, try_number, jitter=random.random())
         return RetryDecision.retry(timedelta(seconds=seconds), f"{reason}: again in {seconds:.0f} s")
 
-    def delay(self, error: EvoLinkError, try_number: int, *, chance: float) -> float:
+    def delay(self, error: EvoLinkError, try_number: int, *, jitter: float) -> float:
         """
         Seconds to wait after a failure that may pass.
 
@@ -68,10 +62,10 @@ class EvoLinkRetryPolicy(RetryPolicy):
         """
         # A zero names no time: to come back at once would use up all retries within seconds.
         if error.retry_after:
-            return error.retry_after * (1.0 + _JITTER * chance)
-        advised = _ADVISED.get(error.code or "", 0.0) if isinstance(error, GenerationFailedError) else 0.0
+            return error.retry_after * (1.0 + _JITTER * jitter)
+        advised = advised_delay(error.code) if isinstance(error, GenerationFailedError) else 0.0
         backed_off = max(self.first_delay, advised) * 2.0 ** min(try_number - 1, 16)
-        return min(backed_off, self.longest_delay) * (1.0 - _JITTER * chance)
+        return min(backed_off, self.longest_delay) * (1.0 - _JITTER * jitter)
 
 
 def evolink_retry_policy(

@@ -72,7 +72,7 @@ def _dbt(job: Job) -> Any:
 def _ours(job: Job, poll_interval: float | None) -> Any:
     # It imports these in another thread when it first asks; the other triggers import all that they need by themselves.
     import airflow_provider_evolink.api.client
-    import airflow_provider_evolink.api.over_aiohttp  # noqa: F401
+    import airflow_provider_evolink.api.transports.aiohttp_transport  # noqa: F401
     from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
     from benchmarks.bodies import ESTIMATE, MODEL
 

@@ -16,13 +16,13 @@ import zlib
 
 from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.client import EvoLinkClient
-from airflow_provider_evolink.api.pacing import Watch
-from airflow_provider_evolink.api.schedule import FLOOR
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator import server
 from airflow_provider_evolink.emulator import settings as emulator_settings
 from airflow_provider_evolink.emulator.jobs import SPREAD
-from airflow_provider_evolink.poller import Poller
+from airflow_provider_evolink.polling.policy import Watch
+from airflow_provider_evolink.polling.poll_plan import FLOOR
+from airflow_provider_evolink.polling.poller import Poller
 from benchmarks.bound import bound
 from benchmarks.pacing import BEST, BEST_WITH_FLOOR, NEW, Paced, after, paced, table
 from benchmarks.workloads import uniform

@@ -168,20 +168,20 @@ def upload(task: Task, words: list[str]) -> Fetch:
     """Return what brings a file of this machine into the bucket: as a landing does, by boto3, or by s3fs."""
     import boto3  # type: ignore[import-untyped]
 
-    from airflow_provider_evolink.landing.file import File
-    from airflow_provider_evolink.landing.place import place_of
     from airflow_provider_evolink.landing.storage import publish
+    from airflow_provider_evolink.landing.storage_target import storage_target
+    from airflow_provider_evolink.landing.whole_file import WholeFile
 
     there = json.loads(os.environ["AIRFLOW_CONN_STORE"])
     file, size = open(task.link, "rb"), Path(task.link).stat().st_size  # noqa: PTH123, SIM115 - open as long as we are
     account = {"aws_access_key_id": there["login"], "aws_secret_access_key": there["password"], **there["extra"]}
-    client, folder = boto3.client("s3", **account), place_of("s3://store@videos/uploads")
+    client, folder = boto3.client("s3", **account), storage_target("s3://store@videos/uploads")
 
     def fetch(_: Path) -> str | None:
         file.seek(0)
         match words[1]:
             case "publish":
-                publish(File(file, size, "video/mp4", "benchmark"), folder / "publish.mp4", replace=True)
+                publish(WholeFile(file, size, "video/mp4", "benchmark"), folder / "publish.mp4", replace=True)
             case "upload_fileobj":
                 with Path(task.link).open("rb") as own:  # which it closes itself, too
                     client.upload_fileobj(own, "videos", "uploads/upload_fileobj.mp4")

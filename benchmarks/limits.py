@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.client import EvoLinkClient
-from airflow_provider_evolink.api.pacing import Outcome, Watch
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator import server
 from airflow_provider_evolink.emulator import settings as emulator_settings
-from airflow_provider_evolink.poller import Poller
+from airflow_provider_evolink.polling.policy import Outcome, Watch
+from airflow_provider_evolink.polling.poller import Poller
 from benchmarks.emulated import duration_of
 from benchmarks.tables import markdown
 
@@ -93,7 +93,7 @@ async def _late(poller: Poller, generation_id: str, model: str, clock: float) ->
     begin, seconds = time.time(), MODELS[model] / clock
     watch = Watch(generation_id, begin, begin + _PATIENCE_SECONDS, estimated_time=seconds, model=model)
     stop = await poller.wait(watch, lambda _: None)
-    if stop.outcome is not Outcome.FINAL:
+    if stop.outcome is not Outcome.TERMINAL:
         raise RuntimeError(f"{generation_id} was given up: {stop}")
     return time.time() - begin - duration_of(generation_id, seconds)
 

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from airflow_provider_evolink.api.schedule import FLOOR
+from airflow_provider_evolink.polling.poll_plan import FLOOR
 from benchmarks.bound import Spent, bound
 from benchmarks.policies import Ours, Policy, back_off, every
 from benchmarks.tables import markdown

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from airflow_provider_evolink.api import pacing
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
-from airflow_provider_evolink.api.pacing import Ask, Progress, Watch
-from airflow_provider_evolink.api.schedule import Durations
+from airflow_provider_evolink.polling import policy
+from airflow_provider_evolink.polling.policy import PollAgain, Progress, Watch
+from airflow_provider_evolink.polling.poll_plan import Durations
 
 _ID, _MODEL = "task-unified-1757169743-7cvnl5zw", "a-model"
 _FOREVER = 1e9
@@ -46,17 +46,17 @@ class Ours:
         watch = Watch(_ID, 0.0, _FOREVER, estimated_time=self.estimate, model=_MODEL)
         plan = self.durations.plan(_MODEL, self.estimate)
         progress = Progress()
-        now = pacing.first_delay(watch, plan, now=0.0, chance=chance.random())
+        now = policy.first_delay(watch, plan, now=0.0, jitter=chance.random())
         questions = 1
         while now < duration:
             seen = Generation(_ID, "processing", model=_MODEL, estimated_time=self.estimate)
-            step = pacing.after_answer(watch, progress, seen, plan, now=now, chance=chance.random())
-            if not isinstance(step, Ask):
+            step = policy.after_response(watch, progress, seen, plan, now=now, jitter=chance.random())
+            if not isinstance(step, PollAgain):
                 raise RuntimeError(f"It has stopped at {now} s: {step}")  # noqa: TRY004 - no type of ours is wrong
             now, progress, questions = now + step.delay, step.progress, questions + 1
         if self.learns:
             done = Generation(_ID, COMPLETED, model=_MODEL, duration=duration if self.is_told else None)
-            took = pacing.took(watch, progress, done, plan, now=now)
+            took = policy.observed_duration(watch, progress, done, plan, now=now)
             if took is not None:
                 self.durations.learn(_MODEL, took)
         return questions, now - duration

@@ -68,7 +68,7 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
     from tests.leaping import LeapingTime
 
     clock = LeapingTime()
-    for module in ("patience", "waiting", "sensors.evolink"):
+    for module in ("polling.confirmed_read", "operators.base", "sensors.evolink"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
     return clock
@@ -77,10 +77,10 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a test ask more often than EvoLink may be asked, without the random start, and believe it sooner."""
-    monkeypatch.setattr("airflow_provider_evolink.wheel.SLOT_SECONDS", 0.05)
-    monkeypatch.setattr("airflow_provider_evolink.api.pacing.REFUSED_SECONDS", 0.3)
-    monkeypatch.setattr("airflow_provider_evolink.api.throttle.DOCUMENTED", None)
-    monkeypatch.setattr("airflow_provider_evolink.account._NOT_FOUND_SECONDS", 0.1)
-    for module in ("api.pacing", "limits"):
+    monkeypatch.setattr("airflow_provider_evolink.polling.timing_wheel.SLOT_SECONDS", 0.05)
+    monkeypatch.setattr("airflow_provider_evolink.polling.policy.REFUSED_SECONDS", 0.3)
+    monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED", None)
+    monkeypatch.setattr("airflow_provider_evolink.polling.shared_client._NOT_FOUND_SECONDS", 0.1)
+    for module in ("polling.policy", "operators.limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
-    monkeypatch.setattr("airflow_provider_evolink.asker.random", SimpleNamespace(random=lambda: 0.0))
+    monkeypatch.setattr("airflow_provider_evolink.polling.poll_loop.random", SimpleNamespace(random=lambda: 0.0))

@@ -26,7 +26,9 @@ def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, A
 
 def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Pick the record of the latest try out of a task's state store."""
-    records = {_try_of(entry["key"]): entry["value"] for entry in entries if _is_record(entry["key"])}
+    records = {
+        _try_of(entry["idempotency_key"]): entry["value"] for entry in entries if _is_record(entry["idempotency_key"])
+    }
     kept = records[max(records)] if records else {}
     return json.loads(kept) if isinstance(kept, str) else dict(kept)
 

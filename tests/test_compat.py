@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from airflow.sdk import BaseOperator, Connection
 
-from airflow_provider_evolink.compat import kills_passed_on
+from airflow_provider_evolink.compat import forward_kills
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
 
@@ -63,7 +63,7 @@ def test_calls_that_overlap_are_each_told_to_stop() -> None:
 
     inside, outer = Inside(task_id="inside"), BaseOperator(task_id="outer")
     context = cast("Context", {"task": outer})
-    first, second = kills_passed_on(inside, context), kills_passed_on(inside, context)
+    first, second = forward_kills(inside, context), forward_kills(inside, context)
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

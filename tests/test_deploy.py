@@ -21,7 +21,7 @@ from airflow.sdk import Connection
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
-from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_of
+from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_from
 
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "deploy"
@@ -71,7 +71,7 @@ def _helm_environment(owner: dict[str, Any]) -> dict[str, str]:
 
 
 def _settings(connection: str) -> Settings:
-    return settings_of(DEFAULT_CONN_ID, Connection.from_json(connection, conn_id=DEFAULT_CONN_ID))
+    return settings_from(DEFAULT_CONN_ID, Connection.from_json(connection, conn_id=DEFAULT_CONN_ID))
 
 
 def _init_script(source: str) -> str:

@@ -126,20 +126,20 @@ def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """The options reach the waiting, and a task's own word comes first."""
     import time
 
+    from airflow_provider_evolink.operators.base import PendingGeneration
     from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
     from airflow_provider_evolink.result import Origin
-    from airflow_provider_evolink.waiting import Waited
 
     monkeypatch.setenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT", "77")
-    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "88")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "88")
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "9")
     now = time.time()
 
     def watch(**kwargs: Any) -> Any:
         task = EvoLinkGenerateOperator(task_id="task", model="x", parameters={}, **kwargs)
-        return task._watch(Waited("task-unified-1", Origin(now)))
+        return task._watch(PendingGeneration("task-unified-1", Origin(now)))
 
-    assert (watch().deadline, watch().patience, watch().poll_interval) == (now + 77, 88, 9)
+    assert (watch().deadline, watch().unreachable_timeout, watch().poll_interval) == (now + 77, 88, 9)
     own = watch(timeout=10, poll_interval=2)
     assert (own.deadline, own.poll_interval) == (now + 10, 2)
 

@@ -9,35 +9,37 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 
-from airflow_provider_evolink.api.answers import Answer, Question, decode
-from airflow_provider_evolink.api.errors import EvoLinkError, MalformedAnswerError
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidResponseError
 from airflow_provider_evolink.api.generation import parse_generation
-from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, check
-from airflow_provider_evolink.landing.wanted import generations_in, results_of
-from airflow_provider_evolink.result import Origin, failure_of, links_are_dead, record_of
+from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, parse_response
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, check
+from airflow_provider_evolink.landing.sources import generations_in, results_of
+from airflow_provider_evolink.result import Origin, build_record, failure_error, links_expired
 from tests import hostile
 
 NOW = 1_790_000_000.0
-ASKED = Question("the question", "Asking costs nothing.", hostile.ID)
+ASKED = RequestContext("the question", "Asking costs nothing.", hostile.ID)
 
 
 @settings(max_examples=300)
 @given(hostile.bodies(hostile.CREATED, hostile.COMPLETED, hostile.FAILED))
 def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body: bytes) -> None:
     """A record holds only what Airflow's database, log and XCom can carry, and is hardly larger than its answer."""
-    answer = Answer(200, {}, body)
+    answer = ApiResponse(200, {}, body)
     try:
-        seen = parse_generation(decode(answer, ASKED, secret="sk-planted", now=datetime.fromtimestamp(NOW, UTC)))
-    except MalformedAnswerError:
+        seen = parse_generation(
+            parse_response(answer, ASKED, secret="sk-planted", now=datetime.fromtimestamp(NOW, UTC))
+        )
+    except InvalidResponseError:
         return
     reserved, rule = seen.usage.credits_reserved, seen.usage.billing_rule
     origin = Origin(submitted_at=min(seen.created or NOW, NOW), credits_reserved=reserved, billing_rule=rule)
 
-    stored = json.dumps(record_of(seen, origin, now=NOW), allow_nan=False, ensure_ascii=False)
+    stored = json.dumps(build_record(seen, origin, now=NOW), allow_nan=False, ensure_ascii=False)
 
     assert len(stored.encode()) < 3 * len(body) + 2000
     assert "\\u0000" not in stored
-    text = str(failure_of(seen, cost=reserved))
+    text = str(failure_error(seen, cost=reserved))
     assert text.isprintable()
     assert len(text) < 3000
     with suppress(EvoLinkError):
@@ -55,7 +57,7 @@ def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body
 def test_a_record_tells_covers_from_songs(song: dict[str, str], more: dict[str, list[str]]) -> None:
     """Results keep their order and form; where they are not all of a kind, their roles stand beside them."""
     answer = {**hostile.COMPLETED, "results": [song["audio_url"]], "result_data": [song]}
-    record = record_of(parse_generation(answer), Origin(submitted_at=NOW), now=NOW)
+    record = build_record(parse_generation(answer), Origin(submitted_at=NOW), now=NOW)
     assert record["results"] == list(song.values())
     assert {name: record[name] for name in record if name == "roles"} == more
 
@@ -72,4 +74,4 @@ def test_a_record_tells_covers_from_songs(song: dict[str, str], more: dict[str, 
 )
 def test_dead_links_are_told_by_their_date(expires_at: object, is_dead: bool) -> None:
     """A date that has passed, and nothing that is none: a record that was edited is still handed on."""
-    assert links_are_dead({"expires_at": expires_at}, now=1_800_000_000.0) is is_dead
+    assert links_expired({"expires_at": expires_at}, now=1_800_000_000.0) is is_dead

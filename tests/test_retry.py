@@ -51,7 +51,7 @@ def failed(code: str) -> errors.GenerationFailedError:
 )
 def test_how_long_is_waited(error: errors.EvoLinkError, try_number: int, chance: float, seconds: float) -> None:
     """As long as EvoLink asks and never less; else twice as long each time, up to the longest."""
-    assert POLICY.delay(error, try_number, chance=chance) == pytest.approx(seconds)
+    assert POLICY.delay(error, try_number, jitter=chance) == pytest.approx(seconds)
 
 
 def kinds(of: type[errors.EvoLinkError] = errors.EvoLinkError) -> list[type[errors.EvoLinkError]]:

@@ -33,10 +33,10 @@ CASES = [
 @pytest.fixture(autouse=True)
 def _fast(emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     emulator.control.run_at(5000)
-    for room in ("sending", "submission"):
-        monkeypatch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
+    for module in ("send_outcome", "submitter"):
+        monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
-    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "0.5")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "0.5")
 
 
 def operator(**kwargs: Any) -> EvoLinkGenerateOperator:

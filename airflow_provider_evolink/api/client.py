@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import json
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -19,22 +20,22 @@ from urllib.parse import quote
 
 import tenacity
 
-from airflow_provider_evolink.api import answers, generation
-from airflow_provider_evolink.api.answers import Answer, Question
+from airflow_provider_evolink.api import generation, responses
 from airflow_provider_evolink.api.errors import (
     ConnectionLostError,
     EvoLinkError,
     InvalidInputError,
-    MalformedAnswerError,
+    InvalidResponseError,
     NotSentError,
     RateLimitedError,
     ServerError,
 )
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
-from airflow_provider_evolink.api.over_httpx import HttpxCarrier
-from airflow_provider_evolink.api.prompt_loop import PromptLoop
+from airflow_provider_evolink.api.prompt_loop import PromptEventLoop
+from airflow_provider_evolink.api.responses import ApiResponse, RequestContext
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.api.transport import Call, Carrier, Wire
+from airflow_provider_evolink.api.transports.base import ApiRequest, RequestSender, Transport
+from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 
 T = TypeVar("T")
 
@@ -42,12 +43,12 @@ _UPLOAD_SECONDS = 120.0
 _BACK_OFF = tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 0.5)
 _UNPAID = "Asking costs nothing."
 _STILL_THERE = "The generation goes on at EvoLink, and asking costs nothing."
-_PASSING: tuple[type[EvoLinkError], ...] = (
+_TRANSIENT: tuple[type[EvoLinkError], ...] = (
     NotSentError,
     RateLimitedError,
     ServerError,
     ConnectionLostError,
-    MalformedAnswerError,
+    InvalidResponseError,
 )
 
 
@@ -61,10 +62,10 @@ class EvoLinkClient:
     :param carrier: takes calls to the account; httpx unless given.
     """
 
-    def __init__(self, settings: Settings, *, attempts: int = 1, carrier: Carrier | None = None) -> None:
+    def __init__(self, settings: Settings, *, attempts: int = 1, transport: Transport | None = None) -> None:
         self.settings = settings
         self._attempts = attempts
-        self._wire = Wire(carrier or HttpxCarrier(settings))
+        self._sender = RequestSender(transport or HttpxTransport(settings))
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,25 +77,27 @@ class EvoLinkClient:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._wire.close()
+        await self._sender.close()
 
     async def submit(self, endpoint: str, body: bytes, idempotency_key: str) -> Submission:
         """
         Send the paid request once.
 
         :param endpoint: such as ``/v1/videos/generations``.
-        :param body: the request as JSON, as :func:`validation.encode_body` makes it.
+        :param body: the request as JSON, as :func:`request.encode_body` makes it.
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``. EvoLink's own clients send it under both
             headers used here; the API manual does not mention it.
         :return: the accepted generation, and whether EvoLink recognised the key.
         :raises ApiError: EvoLink answered with an error.
         :raises NotSentError: it never left.
-        :raises ConnectionLostError, MalformedAnswerError: what became of it is not known.
+        :raises ConnectionLostError, InvalidResponseError: what became of it is not known.
         """
-        call = Call(
+        request = ApiRequest(
             "POST",
             self.settings.base_url + endpoint,
-            Question("the submission", "Nothing was charged.", doubt="Whether it was charged is not known."),
+            RequestContext(
+                "the submission", "Nothing was charged.", unknown_cost="Whether it was charged is not known."
+            ),
             content=body,
             headers={
                 "Content-Type": "application/json",
@@ -104,10 +107,10 @@ class EvoLinkClient:
             seconds=self.settings.submit_timeout,
             is_paid=True,
         )
-        answer, value = await self._exchange(call)
+        response, value = await self._exchange(request)
         return Submission(
             generation=generation.parse_generation(value, default_status="pending"),
-            replayed=answer.headers.get("idempotency-replayed", "").strip().lower() == "true",
+            replayed=response.headers.get("idempotency-replayed", "").strip().lower() == "true",
         )
 
     async def generation(self, generation_id: str) -> Generation:
@@ -118,8 +121,8 @@ class EvoLinkClient:
         :raises EvoLinkError: it could not be asked.
         """
         _check_id(generation_id)
-        question = Question(f"the question for generation {generation_id}", _STILL_THERE, generation_id)
-        _, value = await self._exchange(self._read(f"/v1/tasks/{quote(generation_id, safe=':')}", question))
+        context = RequestContext(f"the question for generation {generation_id}", _STILL_THERE, generation_id)
+        _, value = await self._exchange(self._read(f"/v1/tasks/{quote(generation_id, safe=':')}", context))
         return generation.parse_generation(value, expected_id=generation_id)
 
     async def generations(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
@@ -133,20 +136,20 @@ class EvoLinkClient:
             raise InvalidInputError("generation_ids", len(ids), f"at most {MAX_BATCH} at once")
         for generation_id in ids:
             _check_id(generation_id)
-        call = Call(
+        request = ApiRequest(
             "POST",
             f"{self.settings.base_url}/v1/tasks/batch",
-            Question(f"the question for {len(ids)} generations", _STILL_THERE),
-            content=answers.encode({"task_ids": ids}),
+            RequestContext(f"the question for {len(ids)} generations", _STILL_THERE),
+            content=_encode({"task_ids": ids}),
             headers={"Content-Type": "application/json"},
             seconds=self.settings.timeout,
         )
-        _, value = await self._exchange(call)
+        _, value = await self._exchange(request)
         return generation.parse_batch(value)
 
     async def credits(self) -> Credits:
         """Read what is left (``GET /v1/credits``, documented, free)."""
-        _, value = await self._exchange(self._read("/v1/credits", Question("the question for credits", _UNPAID)))
+        _, value = await self._exchange(self._read("/v1/credits", RequestContext("the question for credits", _UNPAID)))
         return generation.parse_credits(value)
 
     async def upload(self, path: Path, content_type: str) -> str:
@@ -156,35 +159,35 @@ class EvoLinkClient:
         :param content_type: png, jpeg, webp and gif are documented.
         """
         with path.open("rb") as file:
-            call = Call(
+            request = ApiRequest(
                 "POST",
                 f"{self.settings.files_url}/api/v1/files/upload/stream",
-                Question("the upload", "An upload costs nothing."),
+                RequestContext("the upload", "An upload costs nothing."),
                 files={"file": (path.name, file, content_type)},
                 seconds=_UPLOAD_SECONDS,
             )
-            _, value = await self._exchange(call)
+            _, value = await self._exchange(request)
         return generation.parse_upload(value)
 
-    def _read(self, path: str, question: Question) -> Call:
-        return Call("GET", self.settings.base_url + path, question, seconds=self.settings.timeout)
+    def _read(self, path: str, context: RequestContext) -> ApiRequest:
+        return ApiRequest("GET", self.settings.base_url + path, context, seconds=self.settings.timeout)
 
-    async def _exchange(self, call: Call) -> tuple[Answer, Any]:
-        if self._attempts == 1 or call.is_paid:
-            return await self._attempt(call)
+    async def _exchange(self, request: ApiRequest) -> tuple[ApiResponse, Any]:
+        if self._attempts == 1 or request.is_paid:
+            return await self._attempt(request)
         repeated = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._attempts),
-            retry=tenacity.retry_if_exception_type(_PASSING),
+            retry=tenacity.retry_if_exception_type(_TRANSIENT),
             wait=_pause,
             reraise=True,
         )
-        outcome: tuple[Answer, Any] = await repeated(self._attempt, call)
+        outcome: tuple[ApiResponse, Any] = await repeated(self._attempt, request)
         return outcome
 
-    async def _attempt(self, call: Call) -> tuple[Answer, Any]:
-        answer = await self._wire.send(call)
+    async def _attempt(self, request: ApiRequest) -> tuple[ApiResponse, Any]:
+        response = await self._sender.send(request)
         secret = self.settings.api_key
-        return answer, answers.decode(answer, call.question, secret=secret, now=datetime.now(UTC))
+        return response, responses.parse_response(response, request.context, secret=secret, now=datetime.now(UTC))
 
 
 def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -204,13 +207,17 @@ def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    with asyncio.Runner(loop_factory=PromptLoop) as runner:
+    with asyncio.Runner(loop_factory=PromptEventLoop) as runner:
         return runner.run(operation())
 
 
 def _check_id(generation_id: str) -> None:
     if not generation.is_generation_id(generation_id):
         raise InvalidInputError("generation_id", generation_id, "an id such as task-unified-1757169743-7cvnl5zw")
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

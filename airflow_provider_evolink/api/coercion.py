@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.json_values import MAX_DEPTH, MAX_INTEGER_BITS
 from airflow_provider_evolink.api.schema import Schema, fits, in_words
-from airflow_provider_evolink.api.validation import MAX_DEPTH, MAX_INTEGER_BITS
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)

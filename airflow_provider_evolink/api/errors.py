@@ -20,7 +20,7 @@ What can go wrong, by what the caller must do about it.
     │   └── ServerError            408, 425, 5xx: try again later
     ├── NotSentError               the request never left; try again
     ├── ConnectionLostError        the answer was lost; what happened is not known
-    ├── MalformedAnswerError       an answer that is none (HTML, broken JSON, wrong types)
+    ├── InvalidResponseError       an answer that is none (HTML, broken JSON, wrong types)
     ├── SubmissionUnknownError     a paid request was sent and its answer lost
     │   └── SubmissionAbandonedError    and it may not be sent again
     ├── StaleRequestError          the request changed after it had been paid
@@ -51,7 +51,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
-def shown(value: object) -> str:
+def shorten(value: object) -> str:
     """Print a value for an error, shortened, however large or deep it is."""
     try:
         return _SHORT.repr(value)
@@ -95,7 +95,7 @@ class InvalidInputError(EvoLinkError):
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
         self.allowed = allowed
-        self.refusal = f"{parameter}={shown(value)} is refused: {allowed}."
+        self.refusal = f"`{parameter}`={shorten(value)} is invalid: must be {allowed}."
         super().__init__(f"{self.refusal} {self.consequence}")
 
 
@@ -204,7 +204,7 @@ class ConnectionLostError(EvoLinkError):
     """The connection broke before the answer came; what EvoLink did is not known."""
 
 
-class MalformedAnswerError(EvoLinkError):
+class InvalidResponseError(EvoLinkError):
     """EvoLink (or something between) answered with what its documents rule out."""
 
 

@@ -13,29 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_evolink.api.answers import clean
+from airflow_provider_evolink.api.error_codes import ERROR_CODES
+from airflow_provider_evolink.api.sanitize import sanitize
 
-# Documented task error codes, and three that EvoLink's own clients know.
-KNOWN_CODES = frozenset(
-    {
-        "content_policy_violation",
-        "generation_failed_no_content",
-        "generation_timeout",
-        "image_dimension_mismatch",
-        "image_processing_error",
-        "invalid_parameters",
-        "model_unavailable",
-        "quota_exceeded",
-        "rate_limited",
-        "request_cancelled",
-        "resource_exhausted",
-        "resource_not_found",
-        "service_error",
-        "service_unavailable",
-        "unknown_error",
-        "upstream_error",
-    }
-)
 _MESSAGE_KEYS = (
     "message", "msg", "error_message", "fail_reason", "failure_reason", "reason", "error", "errors",
     "detail", "details",
@@ -53,7 +33,7 @@ class Reason:
     message: str | None = None
 
 
-def failure_reason(answer: Mapping[str, Any], *, has_failed: bool) -> Reason:
+def failure_reason(body: Mapping[str, Any], *, has_failed: bool) -> Reason:
     """
     Find out why a generation failed.
 
@@ -61,13 +41,13 @@ def failure_reason(answer: Mapping[str, Any], *, has_failed: bool) -> Reason:
     :param has_failed: whether it did; else only what stands in ``error`` is read.
     :return: EvoLink's code, or a documented one that the message names; and all messages.
     """
-    reason = _reason_in(answer.get("error"))
+    reason = _reason_in(body.get("error"))
     if reason != Reason() or not has_failed:
         return reason
-    beside = {name: answer[name] for name in _MESSAGE_KEYS if name in answer}
-    code = next((answer[name] for name in _CODE_KEYS if answer.get(name) in KNOWN_CODES), None)
+    beside = {name: body[name] for name in _MESSAGE_KEYS if name in body}
+    code = next((body[name] for name in _CODE_KEYS if body.get(name) in ERROR_CODES), None)
     reason = _reason_in({**beside, "code": code})
-    return _as_it_stands(answer.get("error")) if reason == Reason() else reason
+    return _as_it_stands(body.get("error")) if reason == Reason() else reason
 
 
 def _as_it_stands(error: object) -> Reason:
@@ -76,7 +56,7 @@ def _as_it_stands(error: object) -> Reason:
         text = json.dumps(error, ensure_ascii=False) if error else ""
     except RecursionError:
         text = "something nested too deep to be read"
-    return Reason(_code_in(text), clean(text, "") or None)
+    return Reason(_code_in(text), sanitize(text, "") or None)
 
 
 def _reason_in(value: object) -> Reason:
@@ -95,7 +75,7 @@ def _parts(value: object, depth: int = 0) -> Iterator[Reason]:
         for item in value:
             yield from _parts(item, depth + 1)
     elif isinstance(value, Mapping):
-        yield Reason(code=next(filter(None, (clean(value.get(name), "") for name in _CODE_KEYS)), None))
+        yield Reason(code=next(filter(None, (sanitize(value.get(name), "") for name in _CODE_KEYS)), None))
         readings = (list(_parts(value[name], depth + 1)) for name in _MESSAGE_KEYS if name in value)
         yield from next(filter(_says_something, readings), ())
 
@@ -104,7 +84,7 @@ def _parts_of_text(text: str, depth: int) -> Iterator[Reason]:
     inner = _json_object(text)
     if inner is not None:
         yield from _parts(inner, depth + 1)
-    elif line := clean(text, ""):
+    elif line := sanitize(text, ""):
         yield Reason(message=line)
 
 
@@ -123,7 +103,7 @@ def _json_object(text: str) -> object:
 
 def _code_in(message: str) -> str | None:
     text = message.lower()
-    named = [word for word in _SNAKE.findall(text) if word in KNOWN_CODES]
+    named = [word for word in _SNAKE.findall(text) if word in ERROR_CODES]
     beginning = "_".join(re.findall("[a-z]+", text)) + "_"
-    spelled = [code for code in sorted(KNOWN_CODES) if beginning.startswith(f"{code}_")]
+    spelled = [code for code in sorted(ERROR_CODES) if beginning.startswith(f"{code}_")]
     return next(iter([*named, *spelled]), None)

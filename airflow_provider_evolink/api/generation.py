@@ -13,16 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_evolink.api.answers import clean, sentence
-from airflow_provider_evolink.api.errors import MalformedAnswerError
+from airflow_provider_evolink.api.errors import InvalidResponseError
 from airflow_provider_evolink.api.failure import failure_reason
 from airflow_provider_evolink.api.result_links import collect, is_link
+from airflow_provider_evolink.api.sanitize import sanitize, sentence
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
-FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
+TERMINAL_STATUSES = frozenset({COMPLETED, FAILED, CANCELLED})
 
 # How many generations one request can read: seen in EvoLink's own clients, undocumented.
 MAX_BATCH = 50
+# Seconds for which EvoLink may not know a generation after it was accepted, and over which several refusals to show one
+# must agree before they are believed: a gateway, a lagging replica, or an API key that is being replaced may answer
+# like that for a moment.
+NOT_FOUND_GRACE = 60.0
+CONFIRMATION_SECONDS = 120.0
 # Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
 _TIME_IN_ID = re.compile(r"task-unified-(\d{10})-")
@@ -82,9 +87,9 @@ class Generation:
         return is_charged and not _is_refunded(billing, charged)
 
     @property
-    def is_final(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether EvoLink will not change it any more."""
-        return self.status in FINAL
+        return self.status in TERMINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,62 +123,60 @@ def submission_time(generation_id: str) -> float | None:
     return float(match[1]) if match else None
 
 
-def parse_generation(
-    answer: object, *, expected_id: str | None = None, default_status: str | None = None
-) -> Generation:
+def parse_generation(body: object, *, expected_id: str | None = None, default_status: str | None = None) -> Generation:
     """
     Read the body of a create or task answer.
 
     :param answer: decoded JSON.
     :param expected_id: the id that was asked for; another one is refused.
     :param default_status: taken where none is given: an id that is paid for is worth more than its status.
-    :raises MalformedAnswerError: no object, no usable id or status, or another generation's.
+    :raises InvalidResponseError: no object, no usable id or status, or another generation's.
     """
-    if not isinstance(answer, Mapping):
-        raise MalformedAnswerError(f"EvoLink answered a {type(answer).__name__} where a generation was due.")
-    identity, status = answer.get("id"), _text(answer.get("status")) or default_status
+    if not isinstance(body, Mapping):
+        raise InvalidResponseError(f"EvoLink answered a {type(body).__name__} where a generation was due.")
+    identity, status = body.get("id"), _text(body.get("status")) or default_status
     if not isinstance(identity, str) or not is_generation_id(identity):
-        raise MalformedAnswerError("EvoLink answered without a usable generation id.")
+        raise InvalidResponseError("EvoLink answered without a usable generation id.")
     if expected_id is not None and identity != expected_id:
-        raise MalformedAnswerError(f"EvoLink answered for {identity} when asked for {expected_id}.")
+        raise InvalidResponseError(f"EvoLink answered for {identity} when asked for {expected_id}.")
     if status is None:
-        raise MalformedAnswerError(f"EvoLink answered without a status for generation {identity}.")
-    files = collect(answer.get("results"), answer.get("result_data"))
+        raise InvalidResponseError(f"EvoLink answered without a status for generation {identity}.")
+    files = collect(body.get("results"), body.get("result_data"))
     word = _status(status)
-    reason = failure_reason(answer, has_failed=word in {FAILED, CANCELLED})
+    reason = failure_reason(body, has_failed=word in {FAILED, CANCELLED})
     return Generation(
         id=identity,
         status=word,
-        model=_text(answer.get("model")),
-        kind=_text(answer.get("type")),
-        progress=_progress(answer.get("progress")),
+        model=_text(body.get("model")),
+        kind=_text(body.get("type")),
+        progress=_progress(body.get("progress")),
         links=tuple(file.url for file in files),
         roles=tuple(file.role for file in files),
-        result_data=answer.get("result_data"),
+        result_data=body.get("result_data"),
         error_code=reason.code,
         error_message=reason.message,
-        created=_moment(answer.get("created")),
-        duration=_number(answer.get("duration")),
-        estimated_time=_number(_mapping(answer.get("task_info")).get("estimated_time")),
-        usage=_usage(_mapping(answer.get("usage"))),
-        raw=answer,
+        created=_moment(body.get("created")),
+        duration=_number(body.get("duration")),
+        estimated_time=_number(_mapping(body.get("task_info")).get("estimated_time")),
+        usage=_usage(_mapping(body.get("usage"))),
+        raw=body,
     )
 
 
-def parse_batch(answer: object) -> dict[str, Generation]:
+def parse_batch(body: object) -> dict[str, Generation]:
     """
     Read the body of a batch read; entries that make no sense are left out, like ids EvoLink does not know.
 
-    :raises MalformedAnswerError: the body has no ``data`` list.
+    :raises InvalidResponseError: the body has no ``data`` list.
     """
-    entries = answer.get("data") if isinstance(answer, Mapping) else None
+    entries = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(entries, list):
-        raise MalformedAnswerError("EvoLink answered a batch read without a list of generations.")
+        raise InvalidResponseError("EvoLink answered a batch read without a list of generations.")
     found: dict[str, Generation] = {}
     for entry in entries:
         try:
             generation = parse_generation(entry)
-        except MalformedAnswerError:
+        except InvalidResponseError:
             continue
         found[generation.id] = generation
     return found
@@ -183,14 +186,14 @@ def parse_credits(answer: object) -> Credits:
     """
     Read the body of ``GET /v1/credits``.
 
-    :raises MalformedAnswerError: the body says ``success: false`` or holds no numbers.
+    :raises InvalidResponseError: the body says ``success: false`` or holds no numbers.
     """
     body = _mapping(answer)
     data = _mapping(body.get("data"))
     key, account = _mapping(data.get("token")), _mapping(data.get("user"))
     account_remaining = _number(account.get("remaining_credits"))
     if body.get("success") is False or account_remaining is None:
-        raise MalformedAnswerError("EvoLink answered the question for credits without figures.")
+        raise InvalidResponseError("EvoLink answered the question for credits without figures.")
     unlimited = key.get("unlimited_credits") is True
     return Credits(None if unlimited else _number(key.get("remaining_credits")), account_remaining)
 
@@ -199,13 +202,13 @@ def parse_upload(answer: object) -> str:
     """
     Read the body of an upload and return the file's public URL.
 
-    :raises MalformedAnswerError: the upload did not succeed or has no URL.
+    :raises InvalidResponseError: the upload did not succeed or has no URL.
     """
     body = _mapping(answer)
     url = _mapping(body.get("data")).get("file_url")
     if body.get("success") is False or not isinstance(url, str) or not is_link(url):
         reason = _text(body.get("msg")) or "no reason given"
-        raise MalformedAnswerError(sentence(f"EvoLink did not take the upload: {reason}"))
+        raise InvalidResponseError(sentence(f"EvoLink did not take the upload: {reason}"))
     return url
 
 
@@ -226,7 +229,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     """One line fit for a log; these texts reach errors, Airflow's rows and XCom."""
-    return clean(value, "") or None
+    return sanitize(value, "") or None
 
 
 def _number(value: object) -> float | None:

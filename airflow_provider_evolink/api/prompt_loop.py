@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class PromptLoop(asyncio.SelectorEventLoop):
+class PromptEventLoop(asyncio.SelectorEventLoop):
     """
     Looks names up in daemon threads, and waits for no thread when it is closed.
 

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
 from airflow_provider_evolink.api.addresses import is_this_machine
-from airflow_provider_evolink.api.errors import ConfigurationError, shown
+from airflow_provider_evolink.api.errors import ConfigurationError, shorten
 from airflow_provider_evolink.api.proxies import is_usable, proxy_for
 
 DEFAULT_HOST = "https://api.evolink.ai"
@@ -184,5 +184,5 @@ def _seconds(conn_id: str, name: str, value: object) -> float:
 
 def _refused(conn_id: str, name: str, value: object, allowed: str) -> ConfigurationError:
     return ConfigurationError(
-        f"Connection {conn_id!r}: {name}={shown(value)} is refused: {allowed} is needed. Nothing was sent."
+        f"Connection {conn_id!r}: {name}={shorten(value)} is refused: {allowed} is needed. Nothing was sent."
     )

@@ -42,7 +42,7 @@ def detail(job: Job, state: State, pace: float = 1.0) -> dict[str, Any]:
         return body | {"task_info": {"can_cancel": False}, **_delivery(job), "usage": _charge(job)}
     if state.status == "failed":
         return body | {"task_info": {"can_cancel": False}, "error": _error(job)}
-    if state.is_final:
+    if state.is_terminal:
         return body | {"task_info": {"can_cancel": False}}
     return body | {
         "task_info": {"can_cancel": True, "estimated_time": _estimate(job, pace)},

@@ -16,7 +16,7 @@ from airflow_provider_evolink.emulator.bodies import read_json
 from airflow_provider_evolink.emulator.call import Call
 from airflow_provider_evolink.emulator.refusals import RefusedError
 from airflow_provider_evolink.emulator.uploads import MOST_FILES
-from airflow_provider_evolink.inputs import upload_type
+from airflow_provider_evolink.landing.uploads import upload_type
 
 # codes as EvoLink's own clients know them
 _BAD_TYPE, _NO_QUOTA = 40002, 40003

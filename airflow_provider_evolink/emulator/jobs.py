@@ -129,7 +129,7 @@ class State:
     progress: int
 
     @property
-    def is_final(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether it will not change any more."""
         return self.status in FINAL
 

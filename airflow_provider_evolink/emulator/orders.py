@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from airflow_provider_evolink.api import catalog, validation
+from airflow_provider_evolink.api import catalog, request
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.emulator.artifacts import Picture, plan
 from airflow_provider_evolink.emulator.bodies import read_json
@@ -72,7 +72,7 @@ def check(payload: Mapping[str, Any], path: str) -> None:
         raise RefusedError(400, message=f"Model {model} is not served at {path}", param="model")
     parameters = {name: value for name, value in payload.items() if name != "model"}
     try:
-        validation.check(model, parameters, allow_loopback=True)
+        request.check(model, parameters, allow_loopback=True)
     except InvalidInputError as error:
         message = f"Invalid request parameters: {error.parameter}: {error.allowed}"
         raise RefusedError(400, message=message, param=error.parameter) from error

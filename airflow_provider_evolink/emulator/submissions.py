@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from airflow_provider_evolink.api.validation import MAX_BODY_BYTES
+from airflow_provider_evolink.api.request import MAX_BODY_BYTES
 from airflow_provider_evolink.emulator import answers, idempotency, orders
 from airflow_provider_evolink.emulator.call import Call
 from airflow_provider_evolink.emulator.downloads import fetch_own

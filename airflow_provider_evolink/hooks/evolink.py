@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_evolink.api.client import EvoLinkClient
     from airflow_provider_evolink.api.generation import Credits, Generation, Submission
-    from airflow_provider_evolink.api.request import Request
+    from airflow_provider_evolink.api.request import GenerationRequest
 
 T = TypeVar("T")
 
@@ -60,14 +60,14 @@ class EvoLinkHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """What the connection says; looked up once per hook."""
-        return settings_of(self.evolink_conn_id, self.get_connection(self.evolink_conn_id))
+        return settings_from(self.evolink_conn_id, self.get_connection(self.evolink_conn_id))
 
     @property
     def is_loopback(self) -> bool:
         """Whether the API is on this machine, as the emulator is."""
         return self.settings.is_loopback
 
-    def prepare(self, model: str, parameters: Mapping[str, Any], *, media_type: str | None = None) -> Request:
+    def prepare(self, model: str, parameters: Mapping[str, Any], *, media_type: str | None = None) -> GenerationRequest:
         """
         Check a submission and put it into the form that is sent; nothing is sent.
 
@@ -82,7 +82,7 @@ class EvoLinkHook(BaseHook):
 
         return request.prepare(model, parameters, media_type=media_type, allow_loopback=self.is_loopback)
 
-    def submit(self, prepared: Request, idempotency_key: str) -> Submission:
+    def submit(self, request: GenerationRequest, idempotency_key: str) -> Submission:
         """
         Send a paid submission once.
 
@@ -90,9 +90,9 @@ class EvoLinkHook(BaseHook):
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``, the same if ever sent again.
         :return: the accepted generation, and whether EvoLink had seen the key before.
         :raises ApiError: EvoLink turned it down, or failed.
-        :raises ConnectionLostError, MalformedAnswerError: it may have been accepted and charged.
+        :raises ConnectionLostError, InvalidResponseError: it may have been accepted and charged.
         """
-        return self._run(lambda client: client.submit(prepared.endpoint, prepared.body, idempotency_key))
+        return self._run(lambda client: client.submit(request.endpoint, request.body, idempotency_key))
 
     def get_generation(self, generation_id: str) -> Generation:
         """
@@ -123,8 +123,8 @@ class EvoLinkHook(BaseHook):
             them); what it is shows in its content, whatever it is called.
         :raises InvalidInputError: it can't be read, or is none of these; nothing was sent.
         """
-        from airflow_provider_evolink.inputs import UPLOADABLE, upload_type
-        from airflow_provider_evolink.landing.kinds import HEAD_BYTES
+        from airflow_provider_evolink.landing.media_types import HEAD_BYTES
+        from airflow_provider_evolink.landing.uploads import UPLOADABLE, upload_type
 
         file = Path(path)
         try:
@@ -171,10 +171,10 @@ async def async_settings(evolink_conn_id: str) -> Settings:
         raise ConnectionNotFoundError(
             f"Connection {evolink_conn_id!r} is not found here: {error}. Nothing was sent."
         ) from error
-    return settings_of(evolink_conn_id, connection)
+    return settings_from(evolink_conn_id, connection)
 
 
-def settings_of(conn_id: str, connection: Connection) -> Settings:
+def settings_from(conn_id: str, connection: Connection) -> Settings:
     """
     Read a connection.
 

@@ -16,7 +16,7 @@ _AVIF, _HEIC = ("avif", "image/avif"), ("heic", "image/heic")
 _WEBM, _WEBM_AUDIO = ("webm", "video/webm"), ("webm", "audio/webm")
 _MKV, _MKA = ("mkv", "video/x-matroska"), ("mka", "audio/x-matroska")
 _OGG, _OGV = ("ogg", "audio/ogg"), ("ogv", "video/ogg")
-KINDS = (_MP4, _M4A, _MOV, _AVIF, _HEIC, _WEBM, _WEBM_AUDIO, _MKV, _MKA, _OGG, _OGV)
+MEDIA_TYPES = (_MP4, _M4A, _MOV, _AVIF, _HEIC, _WEBM, _WEBM_AUDIO, _MKV, _MKA, _OGG, _OGV)
 
 # What may stand before the box that names the brands, or instead of it in old QuickTime files.
 _PADDING = frozenset({b"free", b"skip", b"wide", b"uuid"})
@@ -33,7 +33,7 @@ _THEORA = re.compile(rb"\x80theora|BBCD\x00")
 _SKELETON = b"fishead\x00"
 
 
-def kind_of(head: bytes, stated: str) -> Pair | None:
+def detect(head: bytes, stated: str) -> Pair | None:
     """
     Tell the kind of a file that is one of these containers.
 

@@ -20,16 +20,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from airflow_provider_evolink.api import answers
+from airflow_provider_evolink.api import responses
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError, ResultExpiredError
-from airflow_provider_evolink.landing import kinds, resume
-from airflow_provider_evolink.landing.coding import Decoder, codings_in, decoder_for
-from airflow_provider_evolink.landing.kinds import Kind
-from airflow_provider_evolink.landing.patience import InterruptedDownloadError, Patience
+from airflow_provider_evolink.api.sanitize import sanitize
+from airflow_provider_evolink.landing import media_types, range_requests
+from airflow_provider_evolink.landing.content_coding import Decoder, codings_in, decoder_for
+from airflow_provider_evolink.landing.hashing_writer import HashingWriter
+from airflow_provider_evolink.landing.media_types import MediaType
+from airflow_provider_evolink.landing.range_requests import Position, Verdict
 from airflow_provider_evolink.landing.response import Response
-from airflow_provider_evolink.landing.resume import Position, Verdict
-from airflow_provider_evolink.landing.sink import Sink
-from airflow_provider_evolink.landing.source import Network, open_link
+from airflow_provider_evolink.landing.retries import DownloadBudget, InterruptedDownloadError
+from airflow_provider_evolink.landing.safe_http import Network, open_link
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Download:
 
     bytes: int
     sha256: str
-    kind: Kind
+    media_type: MediaType
 
 
 def download(
@@ -92,22 +93,22 @@ def download(
     :raises ResultCorruptError: what came is no media, or more than was promised or allowed.
     :raises LandingError: it did not come whole within the bounds.
     """
-    with Sink(spool) as sink:
-        patience = Patience(limits, clock, began)
-        copy, failures = _Copy(sink, limits, patience), Counter[str]()
+    with HashingWriter(spool) as sink:
+        patience = DownloadBudget(limits, clock, began)
+        copy, failures = _Transfer(sink, limits, patience), Counter[str]()
         while True:
             try:
-                with open_link(link, resume.request_headers(copy.position), network, failures) as response:
+                with open_link(link, range_requests.request_headers(copy.position), network, failures) as response:
                     return copy.receive(response)
             except (InterruptedDownloadError, OSError, http.client.HTTPException) as error:
-                wait = patience.after(error, copy.position.have, link)
+                wait = patience.after(error, copy.position.received, link)
             sleep(wait)
 
 
-class _Copy:
+class _Transfer:
     """A file on its way: what has come so far, and what is known about the rest."""
 
-    def __init__(self, sink: Sink, limits: Limits, patience: Patience) -> None:
+    def __init__(self, sink: HashingWriter, limits: Limits, patience: DownloadBudget) -> None:
         self._sink = sink
         self._limits = limits
         self._patience = patience
@@ -118,7 +119,7 @@ class _Copy:
         self._coding: Sequence[str] = ()
         self._decoder: Decoder | None = None
         self._head = b""
-        self._kind: Kind | None = None
+        self._kind: MediaType | None = None
         self._unconfirmed: str | None = None
 
     @property
@@ -130,18 +131,18 @@ class _Copy:
         """Take an answer; what it means for the file follows from what is there already."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         coding = codings_in(response.headers.get_all("Content-Encoding", []))
-        match resume.judge(response.status, headers, self.position):
+        match range_requests.judge(response.status, headers, self.position):
             case Verdict.WHOLE:
-                self._begin(response.length, resume.validator_of(headers), coding)
-            case Verdict.REST if coding == self._coding:
-                self._expect(resume.total_of(headers))
-            case Verdict.UNFIT | Verdict.REST:
+                self._begin(response.length, range_requests.validator_of(headers), coding)
+            case Verdict.PARTIAL if coding == self._coding:
+                self._expect(range_requests.total_of(headers))
+            case Verdict.RESTART | Verdict.PARTIAL:
                 self._begin()
                 raise InterruptedDownloadError(f"the server answered a wish for the rest with HTTP {response.status}")
-            case Verdict.LATER:
-                wait = answers.retry_after(headers, datetime.now(UTC))
+            case Verdict.RETRY:
+                wait = responses.retry_after(headers, datetime.now(UTC))
                 raise InterruptedDownloadError(f"the server answered HTTP {response.status}", wait)
-            case Verdict.GONE:
+            case Verdict.EXPIRED:
                 raise ResultExpiredError(f"Its link answers HTTP {response.status}.")
             case Verdict.REFUSED:
                 raise ResultCorruptError(f"Its link answers HTTP {response.status}, which is no file.")
@@ -168,7 +169,7 @@ class _Copy:
         self._patience.begin_answer(self._have)
         try:
             while self._take(response):
-                if self._kind is None and len(self._head) >= kinds.HEAD_BYTES:
+                if self._kind is None and len(self._head) >= media_types.HEAD_BYTES:
                     self._kind = self._look(stated)
                 self._patience.check_pace(self._have)
         finally:
@@ -205,8 +206,8 @@ class _Copy:
 
     def _grow(self, count: int) -> None:
         """Take over what lies at the front of the sink's free memory."""
-        if len(self._head) < kinds.HEAD_BYTES:
-            self._head += self._sink.free[: min(count, kinds.HEAD_BYTES - len(self._head))]
+        if len(self._head) < media_types.HEAD_BYTES:
+            self._head += self._sink.free[: min(count, media_types.HEAD_BYTES - len(self._head))]
         with self._spooling():
             self._sink.took(count)
         self._size += count
@@ -223,9 +224,9 @@ class _Copy:
             self._begin()
             raise InterruptedDownloadError(f"what it is compressed with ends early, after {have} bytes")
 
-    def _look(self, stated: str | None) -> Kind:
-        kind = kinds.identify(self._head, stated)
-        word = answers.clean(stated, "") or "no content type"
+    def _look(self, stated: str | None) -> MediaType:
+        kind = media_types.identify(self._head, stated)
+        word = sanitize(stated, "") or "no content type"
         if kind is None or (self._decoder is not None and not kind.is_certain):
             raise ResultCorruptError(f"It is no media: the server says {word}, and it begins with {self._head[:24]!r}.")
         if not kind.is_certain:
@@ -240,7 +241,7 @@ class _Copy:
         if not proven and digest != self._unconfirmed:
             self._unconfirmed = digest
             raise InterruptedDownloadError("the server does not say how long it is, and has not sent the same twice")
-        return Download(self._size, digest, self._kind or kinds.BINARY)
+        return Download(self._size, digest, self._kind or media_types.BINARY)
 
     @contextmanager
     def _spooling(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from airflow_provider_evolink.api.errors import LandingInputError
-from airflow_provider_evolink.landing.names import Result
+from airflow_provider_evolink.landing.filenames import Result
 
 
 class OnExisting(StrEnum):

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_provider_evolink.landing.file import COPY_BYTES
+from airflow_provider_evolink.landing.whole_file import COPY_BYTES
 
 _MARK = "user.evolink.generation_id"
 

@@ -14,8 +14,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
-from airflow_provider_evolink.landing.file import BLOCK_BYTES
-from airflow_provider_evolink.landing.place import Place
+from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.landing.whole_file import BLOCK_BYTES
 
 PROTOCOLS = frozenset({"s3", "s3a", "s3n"})
 # No upload of one file takes as long.
@@ -25,7 +25,7 @@ ONLY_NEW: Mapping[str, str] = {"IfNoneMatch": "*"}
 
 def upload(
     spool: BinaryIO,
-    place: Place,
+    place: StorageTarget,
     facts: Mapping[str, Any],
     *,
     is_large: bool,
@@ -57,7 +57,7 @@ def upload(
         _call(place, "put_object", target, facts, {"Body": spool.read()}, condition())
 
 
-def abort(place: Place, uploads: Collection[str]) -> None:
+def abort(place: StorageTarget, uploads: Collection[str]) -> None:
     """Take back the parts of uploads to this place; those which have ended are left as they are."""
     bucket, key, _ = place.fs.split_path(place.path)
     for upload_id in uploads:
@@ -65,7 +65,7 @@ def abort(place: Place, uploads: Collection[str]) -> None:
             place.fs.abort_mpu(bucket, key, upload_id)
 
 
-def abort_stale(place: Place, *, now: datetime) -> None:
+def abort_stale(place: StorageTarget, *, now: datetime) -> None:
     """Take back the parts of uploads to this place that are too old to be running."""
     bucket, key, _ = place.fs.split_path(place.path)
     with suppress(Exception):
@@ -86,11 +86,11 @@ def _parts(spool: BinaryIO, upload_id: str) -> Iterator[dict[str, Any]]:
         number += 1
 
 
-def _send(place: Place, part: Mapping[str, Any]) -> dict[str, Any]:
+def _send(place: StorageTarget, part: Mapping[str, Any]) -> dict[str, Any]:
     return {"PartNumber": part["PartNumber"], "ETag": _call(place, "upload_part", part)["ETag"]}
 
 
-def _call(place: Place, method: str, *arguments: Mapping[str, Any]) -> Any:
+def _call(place: StorageTarget, method: str, *arguments: Mapping[str, Any]) -> Any:
     """Call S3 as s3fs does, with what the user has set for every call (encryption, say)."""
     merged = {name: value for given in arguments for name, value in given.items()}
     return place.fs.call_s3(method, place.fs.s3_additional_kwargs, **merged)

@@ -23,24 +23,24 @@ from typing import Any, BinaryIO, cast
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.api.generation import is_generation_id
 from airflow_provider_evolink.landing import local, s3
-from airflow_provider_evolink.landing.elsewhere import write_and_move
-from airflow_provider_evolink.landing.file import (
+from airflow_provider_evolink.landing.move_into_place import write_and_move
+from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions
+from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.landing.unnamed_file import open_unnamed
+from airflow_provider_evolink.landing.whole_file import (
     BLOCK_BYTES,
     COPY_BYTES,
-    File,
+    WholeFile,
     is_beginning,
     is_same,
     refuse_if_taken,
     size_of,
 )
-from airflow_provider_evolink.landing.place import Place
-from airflow_provider_evolink.landing.spool import nameless
-from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions
 
 _MARK = "evolink_generation_id"
 
 
-def new_spool(destination: Place) -> BinaryIO:
+def new_spool(destination: StorageTarget) -> BinaryIO:
     """
     Open a file without a name, where it can be given one later if the destination is local.
 
@@ -52,7 +52,7 @@ def new_spool(destination: Place) -> BinaryIO:
         except OSError as error:
             raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
         with suppress(OSError, AttributeError):
-            return nameless(destination.path)
+            return open_unnamed(destination.path)
     try:
         return cast(BinaryIO, tempfile.TemporaryFile())
     except OSError as error:
@@ -66,7 +66,7 @@ def no_room() -> str:
     return "This worker has no folder for temporary files (TMPDIR chooses it)"
 
 
-def holds(place: Place, size: int, sha256: str) -> bool:
+def contains(place: StorageTarget, size: int, sha256: str) -> bool:
     """Whether a file of this name is there, with this size and, read again, this hash."""
     # What can't be read counts as not there: it is written again, and if that fails too, that is told.
     with suppress(Exception):
@@ -74,13 +74,13 @@ def holds(place: Place, size: int, sha256: str) -> bool:
     return False
 
 
-def sweep(place: Place) -> None:
+def sweep(place: StorageTarget) -> None:
     """Remove what a landing has left that was killed when its file had its name already; other storage leaves none."""
     if place.is_local:
         local.sweep(Path(place.path))
 
 
-def generation_at(place: Place) -> str | None:
+def generation_at(place: StorageTarget) -> str | None:
     """Return which generation the file of this name is of, where the storage has kept that."""
     noted = None
     with suppress(Exception):
@@ -94,8 +94,8 @@ def generation_at(place: Place) -> str | None:
 
 
 def publish(
-    file: File,
-    place: Place,
+    file: WholeFile,
+    place: StorageTarget,
     *,
     replace: bool = False,
     earlier_uploads: Collection[str] = (),
@@ -128,7 +128,7 @@ def publish(
         _check(file, place)
 
 
-def _check(file: File, place: Place) -> None:
+def _check(file: WholeFile, place: StorageTarget) -> None:
     stored = size_of(place)
     if stored is None or stored == file.size:
         return
@@ -143,7 +143,12 @@ def _check(file: File, place: Place) -> None:
 
 
 def _upload_to_s3(
-    file: File, place: Place, *, replace: bool, earlier: Collection[str], began: Callable[[str | None], None]
+    file: WholeFile,
+    place: StorageTarget,
+    *,
+    replace: bool,
+    earlier: Collection[str],
+    began: Callable[[str | None], None],
 ) -> None:
     is_large = file.size >= BLOCK_BYTES
     s3.abort(place, earlier)
@@ -162,7 +167,7 @@ def _upload_to_s3(
     _preferring_conditions(lambda: upload(s3.ONLY_NEW), lambda: upload({}), replace=replace)
 
 
-def _upload(file: File, place: Place, *, replace: bool) -> None:
+def _upload(file: WholeFile, place: StorageTarget, *, replace: bool) -> None:
     def upload(mode: str) -> None:
         facts = _facts(file, place)
         target = place.fs.open(place.path, mode, block_size=BLOCK_BYTES, **facts)
@@ -192,7 +197,7 @@ def _preferring_conditions(only_new: Callable[[], None], plainly: Callable[[], N
         plainly()
 
 
-def _facts(file: File, place: Place) -> dict[str, Any]:
+def _facts(file: WholeFile, place: StorageTarget) -> dict[str, Any]:
     if place.protocol in {"gs", "gcs"}:
         return {"content_type": file.content_type, "metadata": {_MARK: file.generation_id}}
     if place.protocol in {"abfs", "abfss", "adl"}:

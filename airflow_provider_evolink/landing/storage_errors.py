@@ -12,9 +12,9 @@ import errno
 import re
 from collections.abc import Iterator, Mapping
 
-from airflow_provider_evolink.api.answers import clean
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
-from airflow_provider_evolink.landing.place import Place
+from airflow_provider_evolink.api.sanitize import sanitize
+from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 _CONFLICT, _NOT_FOUND = frozenset({412}), frozenset({404})
 _DENIED, _NOT_IMPLEMENTED = frozenset({401, 403}), frozenset({501})
@@ -49,7 +49,7 @@ def lacks_conditions(error: BaseException) -> bool:
     )
 
 
-def failure(place: Place, error: Exception) -> LandingError:
+def failure(place: StorageTarget, error: Exception) -> LandingError:
     """
     Put a failed write into words.
 
@@ -70,10 +70,10 @@ def reason_of(error: BaseException) -> str:
     words = _RAW.split(text, maxsplit=1)[0].strip(" \n:'\"")
     words = words.removesuffix(" b") if words.endswith(" b") else words
     said = words if len(words) > 1 else ": ".join(_SAID_IN_XML.findall(text))
-    return f"{type(error).__name__}: {clean(said, '') or 'no reason given'}".rstrip(". ")
+    return f"{type(error).__name__}: {sanitize(said, '') or 'no reason given'}".rstrip(". ")
 
 
-def _refusal(place: Place, error: Exception) -> str | None:
+def _refusal(place: StorageTarget, error: Exception) -> str | None:
     links = list(_chain(error))
     credentials = f"connection {place.conn_id!r}" if place.conn_id else "the worker's own credentials (no connection)"
     bucket = f"bucket {place.bucket!r}" if place.is_object_store else "this folder"

@@ -15,22 +15,23 @@ from airflow_provider_evolink.api.errors import (
     UnreadableInputError,
 )
 from airflow_provider_evolink.api.generation import Generation, is_generation_id
-from airflow_provider_evolink.compat import kills_passed_on, task_state_store
-from airflow_provider_evolink.decision import Policy, failed
+from airflow_provider_evolink.compat import forward_kills, task_state_store
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.ledger import KEY, Ledger, LedgerError, Phase, Record, fingerprint
-from airflow_provider_evolink.patience import Refused
-from airflow_provider_evolink.reports import mistaken_since
-from airflow_provider_evolink.result import Origin, left_running, links_are_dead, record_of
-from airflow_provider_evolink.submission import Brought, Submitter
-from airflow_provider_evolink.task_stores import ledger_name, open_ledger, with_ledger_asset
-from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
+from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator, PendingGeneration
+from airflow_provider_evolink.operators.reports import invalid_after_payment
+from airflow_provider_evolink.operators.task_state import ledger_name, open_ledger, with_ledger_asset
+from airflow_provider_evolink.polling.confirmed_read import Refused
+from airflow_provider_evolink.result import Origin, build_record, left_running, links_expired
+from airflow_provider_evolink.submission.decision import Policy, as_failed
+from airflow_provider_evolink.submission.ledger import Ledger
+from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError, LedgerRecord, Phase, fingerprint
+from airflow_provider_evolink.submission.submitter import SubmissionResult, Submitter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_evolink.api.request import Request
+    from airflow_provider_evolink.api.request import GenerationRequest
 
 _POLICIES: Mapping[str, tuple[str, ...]] = {
     "on_unknown_submission": ("replay", "fail"),
@@ -39,7 +40,7 @@ _POLICIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class EvoLinkGenerateOperator(WaitsForGeneration):
+class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     """
     Submit a generation of any EvoLink model, wait for it, and return its record. One task instance pays once.
 
@@ -99,8 +100,8 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
         self.on_clear = on_clear
         self.on_changed_input = on_changed_input
         self._was_killed = False
-        self._paid: Record | None = None
-        self._ledger_name = KEY
+        self._paid: LedgerRecord | None = None
+        self._ledger_name = STORE_KEY
 
     @classmethod
     def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
@@ -110,19 +111,19 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def execute(self, context: Context) -> dict[str, Any]:
         """Bring the task to a generation, paying at most once, and wait for it."""
         self._ledger_name = ledger_name(self, context)
-        with airflow_errors(), kills_passed_on(self, context):
-            brought = self._brought(context, self._known(context))
-            record, seen = brought.record, brought.seen
+        with airflow_errors(), forward_kills(self, context):
+            submitted = self._submit_or_resume(context, self._read_ledger(context))
+            record, generation = submitted.record, submitted.generation
             if record.phase is Phase.FINISHED and record.result is not None:
-                return self._again(context, record.result)
-            waited = _waited_for(record, context)
-            if seen is not None and seen.is_final:
-                return self._conclude(context, waited, seen)
+                return self._reuse_result(context, record.result)
+            pending = _pending_from(record, context)
+            if generation is not None and generation.is_terminal:
+                return self._complete(context, pending, generation)
             if self.wait_for_completion:
-                return self._await(context, waited)
-            self._hand_over(context, record)
-            pending = seen or Generation(id=waited.generation_id, status="pending")
-            return record_of(pending, waited.origin, now=time.time())
+                return self._wait(context, pending)
+            self._record_early_finish(context, record)
+            latest = generation or Generation(id=pending.generation_id, status="pending")
+            return build_record(latest, pending.origin, now=time.time())
 
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; what has been sent goes on, since EvoLink can't cancel it."""
@@ -142,22 +143,22 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
 
         return as_parameters(self.parameters)
 
-    def _known(self, context: Context) -> Record | None:
+    def _read_ledger(self, context: Context) -> LedgerRecord | None:
         return None if task_state_store(context) is None else self._ledger(context).read()
 
-    def _brought(self, context: Context, known: Record | None) -> Brought:
+    def _submit_or_resume(self, context: Context, known: LedgerRecord | None) -> SubmissionResult:
         """Bring the task to a generation: its own, or a new one."""
         ti = context["ti"]
         try:
             request = self._request()
-            self._check_waiting()
+            self._check_arguments()
         except (UnreadableInputError, ConnectionError, TimeoutError) as error:
-            return self._submitter(context).go_on(known, error, max_tries=ti.max_tries)
+            return self._submitter(context).resume_without_input(known, error, max_tries=ti.max_tries)
         except InvalidInputError as error:
-            raise mistaken_since(error, known, conn_id=self.evolink_conn_id) from None
+            raise invalid_after_payment(error, known, conn_id=self.evolink_conn_id) from None
         for warning in request.warnings:
             self.log.warning("%s", warning)
-        return self._submitter(context).settle(
+        return self._submitter(context).submit_or_resume(
             known,
             request,
             self._fingerprint(request),
@@ -166,7 +167,7 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
             api_key=self._hook.settings.api_key,
         )
 
-    def _request(self) -> Request:
+    def _request(self) -> GenerationRequest:
         given = dict(self._parameters())
         if self.callback_url is not None:
             given["callback_url"] = self.callback_url
@@ -176,31 +177,31 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def _hook(self) -> EvoLinkHook:
         return EvoLinkHook(self.evolink_conn_id)
 
-    def _check_waiting(self) -> None:
+    def _check_arguments(self) -> None:
         """What would only fail after the money is spent must fail before."""
         for name, allowed in _POLICIES.items():
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(name, getattr(self, name), " or ".join(map(repr, allowed)))
-        probe = Waited("task-unified-0", Origin(submitted_at=time.time()))
+        probe = PendingGeneration("task-unified-0", Origin(submitted_at=time.time()))
         self._watch(probe)
         if self.wait_for_completion and self.deferrable:
             self._trigger(probe).serialize()
 
-    def _fingerprint(self, request: Request) -> str:
+    def _fingerprint(self, request: GenerationRequest) -> str:
         return fingerprint(self.evolink_conn_id, self._hook.settings.base_url, request.endpoint, request.body)
 
     def _submitter(self, context: Context) -> Submitter:
         return Submitter(
             ledger=self._ledger(context),
             send=self._hook.submit,
-            ask=self._hook.get_generation,
+            read=self._hook.get_generation,
             policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
             log=self.log,
-            announce=lambda record: self._announce(context, record),
+            on_submitted=lambda record: self._on_submitted(context, record),
             is_killed=lambda: self._was_killed,
         )
 
-    def _announce(self, context: Context, record: Record) -> None:
+    def _on_submitted(self, context: Context, record: LedgerRecord) -> None:
         self._paid = record
         if self._was_killed:
             # It was being submitted when the task was told to stop.
@@ -210,58 +211,62 @@ class EvoLinkGenerateOperator(WaitsForGeneration):
     def _ledger(self, context: Context) -> Ledger:
         return open_ledger(context, self._ledger_name, self.log)
 
-    def _hand_over(self, context: Context, record: Record) -> None:
+    def _record_early_finish(self, context: Context, record: LedgerRecord) -> None:
         """Note that the task succeeds without waiting: a clear is one of a finished task then."""
-        handed_over = replace(record, handed_over=True, max_tries=context["ti"].max_tries)
-        self._note(context, handed_over, 'A clear with on_clear="resubmit" will go on with this generation.')
+        finished_without_waiting = replace(record, finished_without_waiting=True, max_tries=context["ti"].max_tries)
+        self._try_to_record(
+            context, finished_without_waiting, 'A clear with on_clear="resubmit" will go on with this generation.'
+        )
 
-    def _note_refusal(self, context: Context, refused: Refused) -> None:
+    def _record_refusal(self, context: Context, refused: Refused) -> None:
         """What was missing for minutes is gone for the next try: a clear that may buy again need not wait for it."""
         if isinstance(refused.error, GenerationNotFoundError):
-            missing = replace(self._recorded(context, None), missing_since=time.time() - refused.seconds)
-            self._note(context, missing, "The next try looks for it again.")
+            missing = replace(self._submitted_record(context, None), missing_since=time.time() - refused.seconds)
+            self._try_to_record(context, missing, "The next try looks for it again.")
 
-    def _note(self, context: Context, record: Record, otherwise: str) -> None:
+    def _try_to_record(self, context: Context, record: LedgerRecord, consequence: str) -> None:
         try:
             self._ledger(context).write(record)
         except LedgerError as error:
-            self.log.warning("%s %s", error, otherwise)
+            self.log.warning("%s %s", error, consequence)
 
-    def _recorded(self, context: Context, generation_id: str | None) -> Record:
+    def _submitted_record(self, context: Context, generation_id: str | None) -> LedgerRecord:
         """The record of a generation that is there; what the ledger failed to note of it is added."""
         record = self._ledger(context).read()
         if record is None or record.generation_id is None:
             if not is_generation_id(generation_id):
                 raise LedgerError("The ledger lacks the generation that was waited for; its id is in this task's log.")
             # The ledger could not be written when it was submitted, or was emptied since.
-            intent = record or Record(Phase.INTENT, "lost", "lost", 1, str(self.model), time.time())
+            intent = record or LedgerRecord(Phase.INTENT, "lost", "lost", 1, str(self.model), time.time())
             record = replace(intent, phase=Phase.SUBMITTED, generation_id=generation_id, submitted_at=intent.intent_at)
         self._paid = record
         return record
 
-    def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:
-        told = event.get("generation_id") if isinstance(event, Mapping) else None
-        return _waited_for(self._recorded(context, told), context)
+    def _pending(self, context: Context, event: Mapping[str, Any] | None) -> PendingGeneration:
+        event_id = event.get("generation_id") if isinstance(event, Mapping) else None
+        return _pending_from(self._submitted_record(context, event_id), context)
 
-    def _remember(self, context: Context, waited: Waited, seen: Generation, record: dict[str, Any] | None) -> None:
-        known = replace(self._recorded(context, waited.generation_id), max_tries=context["ti"].max_tries)
-        ended = failed(known, seen) if record is None else replace(known, phase=Phase.FINISHED, result=record)
+    def _record_end(
+        self, context: Context, waited: PendingGeneration, seen: Generation, record: dict[str, Any] | None
+    ) -> None:
+        known = replace(self._submitted_record(context, waited.generation_id), max_tries=context["ti"].max_tries)
+        ended = as_failed(known, seen) if record is None else replace(known, phase=Phase.FINISHED, result=record)
         self._ledger(context).write(ended)
 
-    def _again(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _reuse_result(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("This result was paid for before and is handed on again.")
-        if links_are_dead(result, now=time.time()):
+        if links_expired(result, now=time.time()):
             self.log.warning(
                 "Its links have died at %s. What landed before is kept; to make it anew, clear this task with "
                 'on_clear="resubmit", which pays again.',
                 result["expires_at"],
             )
         record = {**result, "reattached": True, "try_number": context["ti"].try_number}
-        self._hand_on(context, record)
+        self._publish_result(context, record)
         return record
 
 
-def _waited_for(record: Record, context: Context) -> Waited:
+def _pending_from(record: LedgerRecord, context: Context) -> PendingGeneration:
     if record.generation_id is None or record.submitted_at is None:
         raise ConfigurationError("The task's ledger says neither which generation was submitted nor when.")
     origin = Origin(
@@ -273,7 +278,7 @@ def _waited_for(record: Record, context: Context) -> Waited:
         reattached=context["ti"].try_number > record.try_number,
         try_number=context["ti"].try_number,
     )
-    return Waited(record.generation_id, origin, record.estimated_time)
+    return PendingGeneration(record.generation_id, origin, record.estimated_time)
 
 
 class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):

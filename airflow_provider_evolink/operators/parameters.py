@@ -13,7 +13,7 @@ from airflow_provider_evolink.api.coercion import A_RECORD, MADE_TEXT
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.media import image_reference, is_link
 from airflow_provider_evolink.api.schema import LINKS_ONLY
-from airflow_provider_evolink.inputs import read_image
+from airflow_provider_evolink.operators.image_input import read_image
 
 _ONE_PICTURE = "it must be one picture: a link, a data URL, base64, a path or a storage URI"
 

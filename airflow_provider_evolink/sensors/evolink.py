@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 
 from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.generation import Generation, is_generation_id, submission_time
-from airflow_provider_evolink.api.pacing import NOT_FOUND_GRACE, Outcome, Stop
+from airflow_provider_evolink.api.generation import NOT_FOUND_GRACE, Generation, is_generation_id, submission_time
 from airflow_provider_evolink.compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -22,16 +21,17 @@ from airflow_provider_evolink.compat import (
     outer_task,
 )
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
-from airflow_provider_evolink.limits import default_timeout, seconds_of
-from airflow_provider_evolink.patience import Refused, words
+from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator, PendingGeneration
+from airflow_provider_evolink.operators.limits import default_timeout, seconds_of
+from airflow_provider_evolink.polling.confirmed_read import Refused, describe_error
+from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.result import Origin
-from airflow_provider_evolink.waiting import GENERATION_ID_KEY, Waited, WaitsForGeneration
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
 
-class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
+class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
     """
     Wait for a generation that was submitted elsewhere, and return its record; it never submits and costs nothing.
 
@@ -68,21 +68,21 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
 
     def execute(self, context: Context) -> Any:
         """Look once, and wait if the generation has not ended."""
-        with self._softly(), airflow_errors():
+        with self._skip_on_soft_fail(), airflow_errors():
             if self._reschedules(context):
                 return self._rescheduled(context)
-            waited = self._waited(context, None)
+            waited = self._pending(context, None)
             match self._read(waited, patience=0.0):
                 case Generation() as seen:
-                    waited = self._known_better(context, waited, seen)
-                    return self._conclude(context, waited, seen) if seen.is_final else self._await(context, waited)
+                    waited = self._updated(context, waited, seen)
+                    return self._complete(context, waited, seen) if seen.is_terminal else self._wait(context, waited)
                 case Refused() as refused if not self._is_young(refused):
-                    raise self._given_up(refused, waited)
-            return self._await(context, waited)
+                    raise self._refusal_error(refused, waited)
+            return self._wait(context, waited)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Look once; a look that fails in passing counts as not yet."""
-        with self._softly(), airflow_errors():
+        with self._skip_on_soft_fail(), airflow_errors():
             return self._poked(context)
 
     def _reschedules(self, context: Context) -> bool:
@@ -93,45 +93,45 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
             return super().execute(context)
         except AirflowSensorTimeout:
             # Airflow's own text says nothing of the generation.
-            raise self._unfinished(Stop(Outcome.DEADLINE), self._waited(context, None)) from None
+            raise self._unfinished(StopPolling(Outcome.DEADLINE), self._pending(context, None)) from None
 
     def _poked(self, context: Context) -> PokeReturnValue | bool:
-        waited = self._waited(context, None)
+        waited = self._pending(context, None)
         seen = self._read(waited, patience=0.0)
         if isinstance(seen, Refused) and not self._is_young(seen):
-            raise self._given_up(seen, waited)
-        with self._said_what_is_paid(waited):
+            raise self._refusal_error(seen, waited)
+        with self._naming_paid_generation(waited):
             is_late = time.time() >= self._watch(waited).deadline
         if not isinstance(seen, Generation):
-            self.log.warning("Generation %s can't be read (%s).", waited.generation_id, words(seen.error))
+            self.log.warning("Generation %s can't be read (%s).", waited.generation_id, describe_error(seen.error))
             if is_late:
                 raise self._unfinished(
-                    Stop(Outcome.UNREACHABLE, None, words(seen.error)), waited, seen.error.retry_after
+                    StopPolling(Outcome.UNREACHABLE, None, describe_error(seen.error)), waited, seen.error.retry_after
                 )
             return False
-        waited = self._known_better(context, waited, seen)
-        if seen.is_final:
-            return PokeReturnValue(is_done=True, xcom_value=self._conclude(context, waited, seen))
+        waited = self._updated(context, waited, seen)
+        if seen.is_terminal:
+            return PokeReturnValue(is_done=True, xcom_value=self._complete(context, waited, seen))
         self.log.info("Generation %s: %s, %s %%.", seen.id, seen.status, seen.progress or 0)
         if is_late:
-            raise self._unfinished(Stop(Outcome.DEADLINE, seen.status), waited)
+            raise self._unfinished(StopPolling(Outcome.DEADLINE, seen.status), waited)
         return False
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
     ) -> dict[str, Any]:
         """Finish on a worker what the trigger has seen the end of."""
-        with self._softly():
+        with self._skip_on_soft_fail():
             return super().execute_complete(context, event, failing_since)
 
-    def _without_trigger(self, context: Context, error: TaskDeferralError) -> dict[str, Any]:
-        with self._softly():
-            return super()._without_trigger(context, error)
+    def _resume_without_trigger(self, context: Context, error: TaskDeferralError) -> dict[str, Any]:
+        with self._skip_on_soft_fail():
+            return super()._resume_without_trigger(context, error)
 
-    def _waited(self, context: Context, event: Mapping[str, Any] | None) -> Waited:  # noqa: ARG002
+    def _pending(self, context: Context, event: Mapping[str, Any] | None) -> PendingGeneration:  # noqa: ARG002
         submitted_at = submission_time(self._id()) or time.time()
         origin = Origin(submitted_at=submitted_at, try_number=context["ti"].try_number)
-        return Waited(self._id(), origin, since=self._started_at(context))
+        return PendingGeneration(self._id(), origin, since=self._started_at(context))
 
     def _started_at(self, context: Context) -> float:
         """When this try began: Airflow keeps that over a deferral, and the first of several reschedules."""
@@ -142,7 +142,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         started_at: float = (first or ti.start_date).timestamp()
         return started_at
 
-    def _known_better(self, context: Context, waited: Waited, seen: Generation) -> Waited:
+    def _updated(self, context: Context, waited: PendingGeneration, seen: Generation) -> PendingGeneration:
         context["ti"].xcom_push(key=GENERATION_ID_KEY, value=seen.id)
         origin = Origin(
             submitted_at=min(seen.created or waited.origin.submitted_at, time.time()),
@@ -151,7 +151,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
             billing_rule=seen.usage.billing_rule,
             try_number=context["ti"].try_number,
         )
-        return Waited(seen.id, origin, seen.estimated_time, waited.since)
+        return PendingGeneration(seen.id, origin, seen.estimated_time, waited.since)
 
     def _is_young(self, refused: Refused) -> bool:
         """Whether EvoLink may not know the generation yet."""
@@ -166,7 +166,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, WaitsForGeneration):
         return value
 
     @contextmanager
-    def _softly(self) -> Iterator[None]:
+    def _skip_on_soft_fail(self) -> Iterator[None]:
         try:
             yield
         except (EvoLinkError, EvoLinkFailException) as error:

@@ -13,27 +13,27 @@ from airflow_provider_evolink.api.errors import LandingInputError
 from airflow_provider_evolink.compat import NEVER_EXPIRE, BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
+from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, asset_uri
 from airflow_provider_evolink.landing.existing import OnExisting, on_existing_of
-from airflow_provider_evolink.landing.names import DEFAULT_PATTERN, Result, check
-from airflow_provider_evolink.landing.notes import MAX_ASSET_CHARACTERS, asset_uri
-from airflow_provider_evolink.landing.place import check_form
-from airflow_provider_evolink.landing.several import Failures
-from airflow_provider_evolink.landing.wanted import (
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check
+from airflow_provider_evolink.landing.partial_failure import Failures
+from airflow_provider_evolink.landing.sources import (
     check_empty,
     check_finished,
     expects_files,
     generations_in,
     results_of,
 )
-from airflow_provider_evolink.task_stores import kept_store
+from airflow_provider_evolink.landing.storage_target import check_form
+from airflow_provider_evolink.operators.task_state import mirrored_store
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_evolink.landing.land import Lander
-    from airflow_provider_evolink.landing.notes import Landed
-    from airflow_provider_evolink.landing.place import Place
-    from airflow_provider_evolink.landing.source import Network
+    from airflow_provider_evolink.landing.checkpoint import Landed
+    from airflow_provider_evolink.landing.lander import Lander
+    from airflow_provider_evolink.landing.safe_http import Network
+    from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 
 class EvoLinkToObjectStorageOperator(BaseOperator):
@@ -109,7 +109,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         """Land every result, one after the other; if one fails, the others land before the task ends with its error."""
         with airflow_errors():
             on_existing = on_existing_of(self.on_existing)
-            place = self._place()
+            place = self._target()
             failures, given = Failures(), generations_in(self.generation)
             if not given:
                 self.log.warning("No generation was given: upstream made none, or all of it failed. Nothing is landed.")
@@ -125,12 +125,12 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     def _hook(self) -> EvoLinkHook:
         return EvoLinkHook(self.evolink_conn_id)
 
-    def _place(self) -> Place:
-        from airflow_provider_evolink.landing.place import place_of
+    def _target(self) -> StorageTarget:
+        from airflow_provider_evolink.landing.storage_target import storage_target
 
-        return place_of(self.destination)
+        return storage_target(self.destination)
 
-    def _check_names(self, place: Place, names: Sequence[str]) -> None:
+    def _check_names(self, place: StorageTarget, names: Sequence[str]) -> None:
         """Refuse names that Airflow can't tell of, before anything is fetched; without an alias nobody needs it."""
         from airflow.sdk import AssetAlias
 
@@ -148,43 +148,43 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         known = results_of(record) if record is not None else None
         if record is None or known is None or (not known and expects_files(record)):
             # EvoLink may know more by now than the record did: its end, or files that were not listed yet.
-            record = self._asked_for(generation_id, record or {})
+            record = self._read_record(generation_id, record or {})
             known = results_of(record) or []
         if not known:
             check_empty(record)
             self.log.info("Generation %s made no files, as its model does: there is nothing to land.", generation_id)
         return known
 
-    def _asked_for(self, generation_id: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        from airflow_provider_evolink.result import Origin, record_of
+    def _read_record(self, generation_id: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        from airflow_provider_evolink.result import Origin, build_record
 
-        seen = self._hook.get_generation(generation_id)
-        check_finished(generation_id, seen.status)
+        generation = self._hook.get_generation(generation_id)
+        check_finished(generation_id, generation.status)
         now = time.time()
         model = known.get("model")
-        origin = Origin(min(seen.created or now, now), model if isinstance(model, str) else None)
-        return record_of(seen, origin, now=now)
+        origin = Origin(min(generation.created or now, now), model if isinstance(model, str) else None)
+        return build_record(generation, origin, now=now)
 
     def _renew(self, result: Result) -> str | None:
         links = self._hook.get_generation(result.generation_id).links
         return links[result.index] if result.index < len(links) else None
 
-    def _lander(self, context: Context, place: Place, on_existing: OnExisting) -> Lander:
-        from airflow_provider_evolink.landing.land import Lander
-        from airflow_provider_evolink.landing.notes import Notes
+    def _lander(self, context: Context, place: StorageTarget, on_existing: OnExisting) -> Lander:
+        from airflow_provider_evolink.landing.checkpoint import Checkpoint
+        from airflow_provider_evolink.landing.lander import Lander
 
         return Lander(
             destination=place,
             pattern=self.filename_pattern,
             network=self._network(),
-            notes=Notes(kept_store(context, self.log), NEVER_EXPIRE),
+            checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE),
             renew=self._renew,
             on_existing=on_existing,
         )
 
     def _network(self) -> Network:
-        from airflow_provider_evolink.api.transport import tls_context
-        from airflow_provider_evolink.landing.source import Network
+        from airflow_provider_evolink.api.transports.tls import tls_context
+        from airflow_provider_evolink.landing.safe_http import Network
 
         settings = self._hook.settings
         return Network(
@@ -198,13 +198,13 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         from airflow.sdk import Asset, AssetAlias
         from airflow.sdk.lineage import get_hook_lineage_collector
 
-        for one in landed:
-            if len(one.asset_uri) <= MAX_ASSET_CHARACTERS:
-                get_hook_lineage_collector().add_output_asset(context=self._hook, uri=one.asset_uri)
+        for landed_file in landed:
+            if len(landed_file.asset_uri) <= MAX_ASSET_CHARACTERS:
+                get_hook_lineage_collector().add_output_asset(context=self._hook, uri=landed_file.asset_uri)
         for outlet in self.outlets:
             if isinstance(outlet, AssetAlias):
-                for one in landed:
-                    context["outlet_events"][outlet].add(Asset(one.asset_uri), extra=one.entry())
+                for landed_file in landed:
+                    context["outlet_events"][outlet].add(Asset(landed_file.asset_uri), extra=landed_file.entry())
             elif isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra = {"landed": [one.entry() for one in landed]}
 

@@ -13,11 +13,11 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_evolink.api.generation import COMPLETED
-from airflow_provider_evolink.api.pacing import Outcome, Watch
-from airflow_provider_evolink.events import event_of
 from airflow_provider_evolink.hooks.evolink import async_settings
-from airflow_provider_evolink.poller import shared_poller
-from airflow_provider_evolink.reports import left_alone
+from airflow_provider_evolink.polling.events import event_payload
+from airflow_provider_evolink.polling.policy import Outcome, Watch
+from airflow_provider_evolink.polling.poller import shared_poller
+from airflow_provider_evolink.result import trigger_stopped
 
 # A worker's end is noticed up to 5 s after its task has deferred. A task that is resumed before that is taken for
 # crashed (apache/airflow#71580), so no event may come sooner. Outside a triggerer there is nothing to wait for.
@@ -53,7 +53,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         deadline: float,
         poll_interval: float | None = None,
         estimated_time: float | None = None,
-        patience: float = 600.0,
+        unreachable_timeout: float = 600.0,
         credits_reserved: float | None = None,
         model: str | None = None,
         **_: Any,
@@ -68,12 +68,12 @@ class EvoLinkGenerationTrigger(BaseTrigger):
             deadline=deadline,
             poll_interval=poll_interval,
             estimated_time=estimated_time,
-            patience=patience,
+            unreachable_timeout=unreachable_timeout,
             model=model,
         )
 
     @classmethod
-    def watching(
+    def for_watch(
         cls, watch: Watch, evolink_conn_id: str, *, credits_reserved: float | None = None
     ) -> EvoLinkGenerationTrigger:
         """Make a trigger from what is waited for."""
@@ -90,11 +90,11 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         # Bound to the id alone: the poller outlives this trigger.
         poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
-        stop = await poller.wait(self.watch, self._tell)
-        self._has_failed = stop.outcome is Outcome.FINAL and stop.status != COMPLETED
+        stop = await poller.wait(self.watch, self._on_progress)
+        self._has_failed = stop.outcome is Outcome.TERMINAL and stop.status != COMPLETED
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
-        yield TriggerEvent(event_of(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
+        yield TriggerEvent(event_payload(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """
@@ -106,8 +106,8 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         if self._has_failed:
             # There is nothing to collect.
             return
-        text = left_alone(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
+        text = trigger_stopped(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
         self.log.warning("%s", text)
 
-    def _tell(self, news: str) -> None:
-        self.log.info("Generation %s: %s.", self.watch.generation_id, news)
+    def _on_progress(self, message: str) -> None:
+        self.log.info("Generation %s: %s.", self.watch.generation_id, message)

@@ -246,7 +246,7 @@ def test_guessing_never_contradicts_the_documents(name: str, monkeypatch: pytest
 def test_importing_reads_nothing() -> None:
     """Importing the inputs reads no catalogue and brings no heavy library, since DAG parsing would pay for it."""
     code = (
-        "import sys; from airflow_provider_evolink.api import catalog, media, validation; "
+        "import sys; from airflow_provider_evolink.api import catalog, media, request; "
         "assert catalog._models.cache_info().currsize == 0; "
         "print(sorted({'jsonschema', 'httpx', 'airflow', 'referencing'} & set(sys.modules)))"
     )

@@ -13,10 +13,10 @@ from functools import cache
 
 import pytest
 
-from airflow_provider_evolink.api import pacing
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
-from airflow_provider_evolink.api.pacing import Ask, Progress, Watch
-from airflow_provider_evolink.api.schedule import Durations, Took
+from airflow_provider_evolink.polling import policy
+from airflow_provider_evolink.polling.policy import PollAgain, Progress, Watch
+from airflow_provider_evolink.polling.poll_plan import Durations, ObservedDuration
 
 TWO_MINUTES = 120.0
 HOUR = 3600.0
@@ -41,14 +41,14 @@ def waited(
     chances: Iterator[float] = iter((lambda: 0.5) if seed < 0 else dice.random, None)
     durations = Durations()
     for seconds in known:
-        durations.learn("m", Took(seconds))
+        durations.learn("m", ObservedDuration(seconds))
     plan = durations.plan("m", estimate)
     watch = Watch("task-unified-1", 0.0, 1e9, estimated_time=estimate, model="m")
-    now, questions, progress = pacing.first_delay(watch, plan, now=0.0, chance=next(chances)), 1, Progress()
+    now, questions, progress = policy.first_delay(watch, plan, now=0.0, jitter=next(chances)), 1, Progress()
     while now < duration:
         seen = Generation("task-unified-1", "processing", progress=claim(now, duration), estimated_time=estimate)
-        step = pacing.after_answer(watch, progress, seen, plan, now=now, chance=next(chances))
-        assert isinstance(step, Ask)
+        step = policy.after_response(watch, progress, seen, plan, now=now, jitter=next(chances))
+        assert isinstance(step, PollAgain)
         now, questions, progress = now + step.delay, questions + 1, step.progress
     return questions, now - duration
 
@@ -138,4 +138,6 @@ def test_a_duration_that_the_questions_rule_out_is_not_learned(claimed: float) -
     done = Generation("task-unified-1", COMPLETED, model="m", duration=claimed)
     plan = Durations().plan("m", None)
 
-    assert pacing.took(watch, Progress(seen_at=280.0), done, plan, now=300.0) == Took(290.0)
+    assert policy.observed_duration(
+        watch, Progress(last_response_age=280.0), done, plan, now=300.0
+    ) == ObservedDuration(290.0)

@@ -17,11 +17,11 @@ from hypothesis import example, given
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.generation import Generation
-from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier
-from airflow_provider_evolink.api.over_httpx import HttpxCarrier
 from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.api.transport import _unpacked
+from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport
+from airflow_provider_evolink.api.transports.base import _unpacked
+from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from tests import hostile
 from tests.hostile import BROKEN, SLOW, TOO_MUCH
 from tests.loopback import Asked, Write, always, serving, settings_for
@@ -49,7 +49,7 @@ def generation_or_error(client: EvoLinkClient) -> Any:
     return asyncio.wait_for(ask(), 20)
 
 
-CARRIERS = pytest.mark.parametrize("carrier", [HttpxCarrier, AiohttpCarrier], ids=["httpx", "aiohttp"])
+CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
 
 
 @CARRIERS
@@ -58,10 +58,10 @@ async def test_a_hostile_answer_is_one_clear_error(answer: Any, carrier: Any) ->
     """Whatever comes, memory and time are bounded, and the error says that the generation goes on."""
     with serving(answer, hangs_up=True) as server:
         settings = settings_for(server, timeout=2)
-        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             error = await generation_or_error(client)
 
-    assert type(error) is (errors.MalformedAnswerError if answer in TOO_MUCH else errors.ConnectionLostError)
+    assert type(error) is (errors.InvalidResponseError if answer in TOO_MUCH else errors.ConnectionLostError)
     assert error.generation_id == UNKNOWN_ID
     assert "The generation goes on at EvoLink" in str(error)
     assert not error.permanent
@@ -71,11 +71,11 @@ async def test_a_hostile_answer_is_one_clear_error(answer: Any, carrier: Any) ->
 @pytest.mark.parametrize("answer", SLOW, ids=lambda one: one.__name__)
 async def test_a_slow_answer_is_given_up(answer: Any, carrier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole exchange is bounded in time, not only the wait for each byte."""
-    monkeypatch.setattr("airflow_provider_evolink.api.transport.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_evolink.api.transports.base.CONNECT_SECONDS", 0.2)
     loop = asyncio.get_running_loop()
     with serving(answer) as server:
         settings = settings_for(server, timeout=0.4)
-        async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             began = loop.time()
             error = await generation_or_error(client)
 
@@ -88,7 +88,7 @@ async def test_a_hostile_answer_to_a_submission_is_unknown(answer: Any) -> None:
     """A submission whose answer makes no sense is neither repeated nor taken for refused."""
     with serving(answer, hangs_up=True) as server:
         async with EvoLinkClient(settings_for(server, submit_timeout=2), attempts=4) as client:
-            with pytest.raises((errors.ConnectionLostError, errors.MalformedAnswerError)):
+            with pytest.raises((errors.ConnectionLostError, errors.InvalidResponseError)):
                 await asyncio.wait_for(client.submit(TEXT.endpoint, TEXT.body, KEY), 20)
     assert len(server.asked) == 1
 
@@ -115,7 +115,7 @@ async def test_odd_json_is_one_clear_error(body: str) -> None:
     """JSON that is none of EvoLink's answers is an error, never a crash and never another's generation."""
     with serving(always(ODD[body])) as server:
         async with EvoLinkClient(settings_for(server)) as client:
-            assert isinstance(await generation_or_error(client), errors.MalformedAnswerError)
+            assert isinstance(await generation_or_error(client), errors.InvalidResponseError)
 
 
 async def test_a_compressed_bomb_is_not_unpacked() -> None:
@@ -125,7 +125,7 @@ async def test_a_compressed_bomb_is_not_unpacked() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with serving(always(bomb, Content_Encoding="gzip, gzip")) as server:
         async with EvoLinkClient(settings_for(server)) as client:
-            assert isinstance(await generation_or_error(client), errors.MalformedAnswerError)
+            assert isinstance(await generation_or_error(client), errors.InvalidResponseError)
 
     assert server.asked[0].headers["accept-encoding"] == "identity"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.api import catalog, validation
+from airflow_provider_evolink.api import catalog, request
 from airflow_provider_evolink.api.constraints import Given, check_rules, weight
 from airflow_provider_evolink.api.errors import InvalidInputError
 
@@ -22,7 +22,7 @@ ELEMENT = {"element_name": "me", "element_description": "a face"}
 def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
     """Return the error that refuses these parameters."""
     with pytest.raises(InvalidInputError) as refused:
-        validation.check(model, parameters)
+        request.check(model, parameters)
     return refused.value
 
 
@@ -194,7 +194,7 @@ def test_documented_rules_are_enforced(model: str, parameters: dict[str, Any], p
 )
 def test_what_the_rules_allow_passes(model: str, parameters: dict[str, Any]) -> None:
     """What lies just inside the documented rules passes without a warning."""
-    assert validation.check(model, parameters) == []
+    assert request.check(model, parameters) == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_what_the_rules_allow_passes(model: str, parameters: dict[str, Any]) -> 
 )
 def test_what_has_no_effect_is_warned_of(model: str, parameters: dict[str, Any], parameter: str) -> None:
     """What EvoLink ignores or cuts without an error is sent with one warning."""
-    (warning,) = validation.check(model, parameters)
+    (warning,) = request.check(model, parameters)
 
     assert warning.startswith(f"{parameter}: ")
 
@@ -220,7 +220,7 @@ def test_models_that_are_gone_are_warned_of(old: str, new: str) -> None:
     """A model that EvoLink has withdrawn, or makes another in place of, is sent with a warning that names the other."""
     parameters = {"prompt": "a cat", "text": "a", "voice": "b"} if old == "qwen3-tts-vd" else {"prompt": "a cat"}
 
-    assert new in validation.check(old, parameters)[0]
+    assert new in request.check(old, parameters)[0]
 
 
 def test_older_names_have_the_same_rules() -> None:
@@ -231,7 +231,7 @@ def test_older_names_have_the_same_rules() -> None:
 
 def test_advice_names_every_parameter_once() -> None:
     """Each parameter without effect has a warning of its own."""
-    warnings = validation.check("suno-v5-beta", {"prompt": "x", "style": "a", "title": "b"})
+    warnings = request.check("suno-v5-beta", {"prompt": "x", "style": "a", "title": "b"})
 
     assert [warning.partition(":")[0] for warning in warnings] == ["style", "title"]
 

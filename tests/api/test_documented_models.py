@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_evolink.api import catalog, validation
+from airflow_provider_evolink.api import catalog, request
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.schema import check_schema, undocumented
 from tests import hostile
@@ -54,7 +54,7 @@ def lawful(name: str) -> dict[str, Any]:
 def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
     """Return the error that refuses these parameters."""
     with pytest.raises(InvalidInputError) as refused:
-        validation.check(model, parameters)
+        request.check(model, parameters)
     return refused.value
 
 
@@ -160,7 +160,7 @@ def test_every_model_takes_its_shortest_request(name: str) -> None:
     """What the documents require is enough, and warned of only for models that EvoLink no longer serves itself."""
     model = catalog.find(name)
     assert model is not None
-    assert len(validation.check(name, lawful(name))) == bool(model.replaced_by or model.served_as)
+    assert len(request.check(name, lawful(name))) == bool(model.replaced_by or model.served_as)
 
 
 @each_model
@@ -188,7 +188,7 @@ def test_required_parameters_are_required(name: str) -> None:
 def test_every_model_takes_a_callback(name: str) -> None:
     """``callback_url`` is known for every model and checked for every model."""
     parameters = lawful(name)
-    warnings = validation.check(name, {**parameters, "callback_url": "https://example.com/hook"})
+    warnings = request.check(name, {**parameters, "callback_url": "https://example.com/hook"})
     assert not any("callback_url" in warning for warning in warnings)
     assert refusal(name, {**parameters, "callback_url": "https://10.0.0.1/hook"}).parameter == "callback_url"
 
@@ -201,8 +201,8 @@ def test_any_request_of_any_model_is_let_through_or_refused(data: st.DataObject)
     full = {key: sample(rules) for key, rules in schema_of(name)["properties"].items()}
     parameters = data.draw(hostile.gone_wrong(full).filter(lambda value: isinstance(value, dict)))
     try:
-        warnings = validation.check(name, parameters)
-        assert json.loads(validation.encode_body({"model": name, **parameters}))["model"] == name
+        warnings = request.check(name, parameters)
+        assert json.loads(request.encode_body({"model": name, **parameters}))["model"] == name
         assert all(map(len, warnings))
     except InvalidInputError as refused:
         assert len(str(refused).encode()) < 4000

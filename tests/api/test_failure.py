@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_evolink.api import generation
+from airflow_provider_evolink.api.error_codes import is_retryable
 from airflow_provider_evolink.api.failure import Reason, failure_reason
-from airflow_provider_evolink.decision import is_mendable
-from airflow_provider_evolink.result import failure_of
+from airflow_provider_evolink.result import failure_error
 from tests import hostile
 from tests.hostile import CREATED
 
@@ -66,9 +66,9 @@ def test_the_reason_is_read_in_every_shape(answer: dict[str, Any], code: str | N
 def test_a_reason_in_words_decides_about_a_retry() -> None:
     """A violation that is only said in words ends the retries, and its words are in the error, with one full stop."""
     seen = failed(error=BLOCKED)
-    text = str(failure_of(seen, cost=5))
+    text = str(failure_error(seen, cost=5))
 
-    assert not is_mendable(seen.error_code)
+    assert not is_retryable(seen.error_code)
     assert f"{CODE}: {BLOCKED} " in text
     assert ".." not in text
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_evolink.api import generation
-from airflow_provider_evolink.api.errors import MalformedAnswerError
+from airflow_provider_evolink.api.errors import InvalidResponseError
 from tests import hostile
 from tests.hostile import CREATED, CREDITS
 
@@ -22,7 +22,7 @@ def test_create_answer_of_the_document_is_read_whole() -> None:
     assert (seen.progress, seen.created, seen.estimated_time) == (0, 1757169743.0, 60.0)
     assert seen.usage == generation.Usage(102.34, None, "per_token")
     assert seen.raw["usage"]["user_group"] == "default"
-    assert not seen.is_final
+    assert not seen.is_terminal
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_statuses(status: str, read: str, final: bool) -> None:
     """Documented statuses mean what they say, both spellings of cancelled too; an unknown one is waited on."""
     seen = generation.parse_generation({**CREATED, "status": status})
 
-    assert (seen.status, seen.is_final) == (read, final)
+    assert (seen.status, seen.is_terminal) == (read, final)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_any_result_data_is_read(results: object, result_data: object) -> None:
 )  # fmt: skip
 def test_useless_answers_are_one_clear_error(answer: object) -> None:
     """Without a usable id and a status there is no generation."""
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(InvalidResponseError):
         generation.parse_generation(answer)
 
 
@@ -179,7 +179,7 @@ def test_any_sign_of_a_charge_counts(usage: object, charged: bool) -> None:
 
 def test_another_generations_answer_is_refused() -> None:
     """An answer for another id is never taken for the one that was asked about."""
-    with pytest.raises(MalformedAnswerError, match="when asked for task-unified-1"):
+    with pytest.raises(InvalidResponseError, match="when asked for task-unified-1"):
         generation.parse_generation(CREATED, expected_id="task-unified-1")
 
 
@@ -188,7 +188,7 @@ def test_any_field_may_be_of_any_type(answer: object) -> None:
     """Whatever a field holds, reading gives a generation or the one documented error."""
     try:
         seen = generation.parse_generation(answer)
-    except MalformedAnswerError as error:
+    except InvalidResponseError as error:
         assert str(error).isprintable()
         return
     assert generation.is_generation_id(seen.id)
@@ -202,7 +202,7 @@ def test_batch_leaves_out_what_makes_no_sense() -> None:
     found = generation.parse_batch({"data": [CREATED, None, {"id": "??"}, {"status": "completed"}]})
 
     assert list(found) == [CREATED["id"]]
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(InvalidResponseError):
         generation.parse_batch({"data": "nothing"})
 
 
@@ -212,7 +212,7 @@ def test_credits() -> None:
     data = {**CREDITS["data"], "token": {"remaining_credits": 5, "unlimited_credits": True}}
     assert generation.parse_credits({"data": data}).key_remaining is None
     for broken in ({"success": False, "data": data}, {"data": {}}, []):
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(InvalidResponseError):
             generation.parse_credits(broken)
 
 
@@ -222,25 +222,25 @@ def test_upload() -> None:
         generation.parse_upload({"success": True, "data": {"file_url": "https://f.test/a.png"}})
         == "https://f.test/a.png"
     )
-    with pytest.raises(MalformedAnswerError, match="quota"):
+    with pytest.raises(InvalidResponseError, match="quota"):
         generation.parse_upload(
             {"success": False, "msg": "quota reached", "data": {"file_url": "https://f.test/a.png"}}
         )
     for none in ("", "ftp://f.test/a.png", "https://f.test/a\n.png", 7, None):
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(InvalidResponseError):
             generation.parse_upload({"success": True, "data": {"file_url": none}})
 
 
 @given(hostile.gone_wrong() | hostile.anything)
 def test_any_value_is_read_or_refused_by_every_parser(answer: object) -> None:
     """A batch, the credits and an upload are a value of their type, or the one documented error, whatever came."""
-    with suppress(MalformedAnswerError):
+    with suppress(InvalidResponseError):
         found = generation.parse_batch(answer)
         assert all(identity == seen.id and generation.is_generation_id(identity) for identity, seen in found.items())
-    with suppress(MalformedAnswerError):
+    with suppress(InvalidResponseError):
         left = generation.parse_credits(answer)
         assert f"{left.key_remaining} {left.account_remaining:g}".isprintable()
-    with suppress(MalformedAnswerError):
+    with suppress(InvalidResponseError):
         url = generation.parse_upload(answer)
         assert url.startswith("http")
         assert url.isprintable()

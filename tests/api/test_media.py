@@ -20,7 +20,7 @@ from airflow_provider_evolink.api.media import (
     looks_like,
     sniff_image,
 )
-from airflow_provider_evolink.api.validation import MAX_BODY_BYTES
+from airflow_provider_evolink.api.request import MAX_BODY_BYTES
 
 DATA = Path(__file__).parents[1] / "data"
 FRAMES = {"png": DATA / "frame.png", "jpeg": DATA / "frame.jpg", "webp": DATA / "frame.webp"}

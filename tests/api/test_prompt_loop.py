@@ -46,7 +46,7 @@ def test_a_look_up_that_hangs_holds_nothing_up(
     resolver: HangingResolver, monkeypatch: pytest.MonkeyPatch, is_nested: bool
 ) -> None:
     """A request is given up after the connect limit, while the resolver's threads are still at it."""
-    monkeypatch.setattr("airflow_provider_evolink.api.over_httpx.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("airflow_provider_evolink.api.transports.httpx_transport.CONNECT_SECONDS", 0.2)
     settings = Settings(base_url="https://api.nowhere.example", api_key="sk-planted-key-4711")
 
     async def ask() -> Any:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.media import image_reference
-from airflow_provider_evolink.api.validation import check, check_callback_url
+from airflow_provider_evolink.api.request import check, check_callback_url
 
 MODEL = "gemini-omni-flash-image-to-video"
 DATA = Path(__file__).parents[1] / "data"

@@ -12,14 +12,14 @@ import pytest
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
-from airflow_provider_evolink.api.over_aiohttp import AiohttpCarrier
-from airflow_provider_evolink.api.over_httpx import HttpxCarrier
-from airflow_provider_evolink.api.transport import tls_context
+from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport
+from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
+from airflow_provider_evolink.api.transports.tls import tls_context
 from tests.api.calls import CREDITS
 from tests.certificates import certify
 from tests.loopback import Loopback, always, serving, settings_for
 
-CARRIERS = pytest.mark.parametrize("carrier", [HttpxCarrier, AiohttpCarrier], ids=["httpx", "aiohttp"])
+CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def server(certificate: Path) -> Iterator[Loopback]:
 async def ask(server: Loopback, carrier: Any, verify: bool | str = True) -> None:
     """Ask for the credits."""
     settings = settings_for(server, verify=verify)
-    async with EvoLinkClient(settings, carrier=carrier(settings)) as client:
+    async with EvoLinkClient(settings, transport=carrier(settings)) as client:
         assert (await client.credits()).account_remaining == 7
 
 
@@ -82,7 +82,7 @@ async def test_folders(
     authorities = str(folder(tmp_path, certificate, hashed=hashed))
     if name:
         monkeypatch.setenv(name, authorities)
-    await ask(server, HttpxCarrier, verify=True if name else authorities)
+    await ask(server, HttpxTransport, verify=True if name else authorities)
 
 
 async def test_every_bundle_of_the_environment_counts(
@@ -94,7 +94,7 @@ async def test_every_bundle_of_the_environment_counts(
     monkeypatch.setenv("SSL_CERT_FILE", str(certify("other.example", other)))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("SSL_CERT_DIR", "/no/such/folder")
-    await ask(server, HttpxCarrier)
+    await ask(server, HttpxTransport)
 
 
 @CARRIERS

@@ -84,7 +84,7 @@ def test_the_lag_is_that_of_a_random_moment() -> None:
     [
         (True, True),
         ({"status": "success", "response": {}}, True),
-        ({"generation_id": "task-unified-1", "outcome": "final", "status": "completed"}, True),
+        ({"generation_id": "task-unified-1", "outcome": "terminal", "status": "completed"}, True),
         ({"generation_id": "task-unified-1"}, True),
         ({"status": "error", "message": "Cannot connect"}, False),
         ({"status": "timeout"}, False),

@@ -68,7 +68,7 @@ def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
         ("kills and pauses", sum(figures.kills.values())),
         ("tries to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
         ("tries to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
-        ("most sendings of one submission", max((v.ledger.get("sendings", 0) for v in facts.videos), default=0)),
+        ("most sendings of one submission", max((v.ledger.get("send_count", 0) for v in facts.videos), default=0)),
         ("wall time", f"{figures.seconds / 60:.1f} min"),
     ]
 

@@ -18,7 +18,7 @@ VIDEO = Video(
     generations=[FAILED, MADE],
     states={"generate": "success", "land": "success"},
     tries={"generate": 3, "land": 1},
-    ledger={"generation_id": ID, "earlier": [FAILED["id"]], "sendings": 2},
+    ledger={"generation_id": ID, "previous_ids": [FAILED["id"]], "send_count": 2},
     log="",
     told=[TOLD],
 )

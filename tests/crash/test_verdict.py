@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.reports import left_alone
+from airflow_provider_evolink.operators.reports import trigger_stopped
 from tests.crash.table import Row, table
 from tests.crash.verdict import Facts, complaints, complaints_about_a_stop, says_stopped, says_what_is_paid, untraceable
 
@@ -27,7 +27,7 @@ STOP = replace(
     tasks={"generate": "failed", "land": "upstream_failed"},
     log=f"An earlier try sent this request with idempotency key {KEY}",
     xcom={},
-    ledger={"phase": "intent", "key": KEY},
+    ledger={"phase": "intent", "idempotency_key": KEY},
     returned=[],
     files={},
 )
@@ -92,7 +92,7 @@ def test_a_log_says_whether_the_task_was_stopped() -> None:
 
 def test_a_log_says_what_stays_paid_for() -> None:
     """What a trigger says when it is stopped is found by the id, and is no word of a stopped task."""
-    said = replace(GOOD, log=left_alone(ID, "evolink_default", cost=68.0))
+    said = replace(GOOD, log=trigger_stopped(ID, "evolink_default", cost=68.0))
     assert says_what_is_paid(said)
     assert not says_stopped(said)
     assert not says_what_is_paid(GOOD)
@@ -100,7 +100,7 @@ def test_a_log_says_what_stays_paid_for() -> None:
 
 def test_a_stopped_run_must_be_traceable() -> None:
     """The ledger has to lead to a generation by its id, or by the key under which it was sent."""
-    assert untraceable(replace(GOOD, ledger={"key": KEY})) == []
+    assert untraceable(replace(GOOD, ledger={"idempotency_key": KEY})) == []
     assert untraceable(replace(GOOD, ledger={})) == [f"{ID} can't be found from the ledger"]
 
 

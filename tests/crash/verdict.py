@@ -55,7 +55,7 @@ def complaints(facts: Facts) -> list[str]:
 
 def complaints_about_a_stop(facts: Facts) -> list[str]:
     """Tell what must not be after a run whose author would rather stop than send a submission again."""
-    key = str(facts.ledger.get("key", "no key"))
+    key = str(facts.ledger.get("idempotency_key", "no key"))
     found = [] if key in facts.log else [f"{key} is not in the log"]
     if facts.submissions > 1:
         found.append(f"{facts.submissions} submissions were sent")

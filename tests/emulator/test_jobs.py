@@ -50,8 +50,8 @@ def test_progress_never_goes_back_until_the_end(suffix, destiny, moments):
     seen = [state(job(suffix, destiny), moment) for moment in moments]
     for before, after in pairwise(seen):
         assert order[before.status] <= order[after.status]
-        assert after.is_final or before.progress <= after.progress <= 99
-        assert not before.is_final or before == after
+        assert after.is_terminal or before.progress <= after.progress <= 99
+        assert not before.is_terminal or before == after
 
 
 def test_progress_is_whole_when_completed_and_nil_when_failed():

@@ -14,9 +14,9 @@ from media_server import mp4
 
 from airflow_provider_evolink.api.errors import FileConflictError
 from airflow_provider_evolink.landing import storage
-from airflow_provider_evolink.landing.file import File
-from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.landing.storage import new_spool
+from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.landing.whole_file import WholeFile
 
 BODY = mp4(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -37,21 +37,21 @@ class FakeStore:
         self.rows[key] = json.dumps(value)
 
 
-def local(folder: Path) -> Place:
+def local(folder: Path) -> StorageTarget:
     """A folder of this machine."""
-    return Place(LocalFileSystem(), str(folder), "file")
+    return StorageTarget(LocalFileSystem(), str(folder), "file")
 
 
-def filled(place: Place, body: bytes = BODY) -> BinaryIO:
+def filled(place: StorageTarget, body: bytes = BODY) -> BinaryIO:
     """A spool with a whole file."""
     spool = new_spool(place)
     spool.write(body)
     return spool
 
 
-def publish(spool: BinaryIO, place: Place, size: int, content_type: str = "video/mp4", **how: Any) -> None:
+def publish(spool: BinaryIO, place: StorageTarget, size: int, content_type: str = "video/mp4", **how: Any) -> None:
     """Give the file its name, as generation ``ID``."""
-    storage.publish(File(spool, size, content_type, ID), place, **how)
+    storage.publish(WholeFile(spool, size, content_type, ID), place, **how)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -59,13 +59,13 @@ def files_in(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def race(bodies: list[bytes], places: list[Place], **how: Any) -> list[str]:
+def race(bodies: list[bytes], places: list[StorageTarget], **how: Any) -> list[str]:
     """Publish every body at the same moment, each in a thread at a place of its own; say how each ended."""
     barrier = threading.Barrier(len(bodies))
 
     def land(number: int) -> str:
         target = places[number]
-        with filled(Place(target.fs, target.folder, target.protocol), bodies[number]) as spool:
+        with filled(StorageTarget(target.fs, target.folder, target.protocol), bodies[number]) as spool:
             barrier.wait()
             try:
                 publish(spool, target, len(bodies[number]), **how)

@@ -21,7 +21,7 @@ from airflow_provider_evolink.api.errors import (
     ResultRefusedError,
 )
 from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
-from airflow_provider_evolink.landing.source import Network
+from airflow_provider_evolink.landing.safe_http import Network
 
 HERE = Network(allow_loopback=True, connect_timeout=2, read_timeout=1)
 BODY = mp4(300_000)
@@ -40,7 +40,7 @@ def test_whole_file(media: MediaServer) -> None:
     done, data = fetch(media.serve("/a.bin", body=BODY, content_type="application/octet-stream"))
     assert data == BODY
     assert (done.bytes, done.sha256) == WHOLE
-    assert done.kind.content_type == "video/mp4"
+    assert done.media_type.content_type == "video/mp4"
     sent = media.seen[0].headers
     assert sent["user-agent"].startswith("airflow-provider-evolink/")
     assert sent["accept-encoding"] == "identity"
@@ -271,7 +271,7 @@ def test_what_is_sent_compressed_is_unpacked(media: MediaServer, coding: str, fr
     done, data = fetch(link)
     assert data == TEXTURE
     assert (done.bytes, done.sha256) == (len(TEXTURE), hashlib.sha256(TEXTURE).hexdigest())
-    assert done.kind.extension == "mp4"
+    assert done.media_type.extension == "mp4"
 
 
 def test_compressed_download_is_resumed_where_it_was_cut(media: MediaServer) -> None:
@@ -384,7 +384,7 @@ def test_unknown_bytes_land_with_a_warning(media: MediaServer, caplog: pytest.Lo
     body = bytes(range(255, -1, -1)) * 100
     done, data = fetch(media.serve("/a.mp4", body=body, content_type="video/mp4"))
     assert data == body
-    assert (done.kind.extension, done.kind.content_type) == ("mp4", "video/mp4")
+    assert (done.media_type.extension, done.media_type.content_type) == ("mp4", "video/mp4")
     assert "of no kind known here" in caplog.text
 
 

@@ -20,14 +20,14 @@ from publishing import FakeStore, files_in, local
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError, LandingInputError
 from airflow_provider_evolink.landing import storage
+from airflow_provider_evolink.landing.checkpoint import STORE_KEY, Checkpoint, Landed
 from airflow_provider_evolink.landing.download import Download
 from airflow_provider_evolink.landing.existing import OnExisting, conflict, on_existing_of
-from airflow_provider_evolink.landing.kinds import Kind
-from airflow_provider_evolink.landing.land import Lander
-from airflow_provider_evolink.landing.names import Result
-from airflow_provider_evolink.landing.notes import KEY, Landed, Notes
-from airflow_provider_evolink.landing.place import Place
-from airflow_provider_evolink.landing.source import Network
+from airflow_provider_evolink.landing.filenames import Result
+from airflow_provider_evolink.landing.lander import Lander
+from airflow_provider_evolink.landing.media_types import MediaType
+from airflow_provider_evolink.landing.safe_http import Network
+from airflow_provider_evolink.landing.storage_target import StorageTarget
 from tests.s3 import S3
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
@@ -35,10 +35,10 @@ BODIES = {A: mp4(5000, "a"), B: mp4(6000, "b")}
 MIB = 1024 * 1024
 
 
-def lander(place: Place, store: Any = None, **more: Any) -> Lander:
+def lander(place: StorageTarget, store: Any = None, **more: Any) -> Lander:
     """A landing under a name that every generation shares."""
     facts: dict[str, Any] = {"pattern": "video.{ext}", "network": Network(allow_loopback=True, read_timeout=5), **more}
-    return Lander(destination=place, notes=Notes(store, timedelta(days=1)), renew=lambda _: None, **facts)
+    return Lander(destination=place, checkpoint=Checkpoint(store, timedelta(days=1)), renew=lambda _: None, **facts)
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def test_two_at_a_time(results: dict[str, Result], tmp_path: Path, s3: S3, kind:
         place = local(tmp_path / str(number))
         if kind == "s3":
             # Begun one after the other, since the server of these tests ignores conditions.
-            place = Place(s3.file_system(), f"videos/existing/{number}", "s3")
+            place = StorageTarget(s3.file_system(), f"videos/existing/{number}", "s3")
         barrier = threading.Barrier(2 if kind == "local" else 1)
 
-        def land(one: str, place: Place = place, barrier: threading.Barrier = barrier) -> str:
+        def land(one: str, place: StorageTarget = place, barrier: threading.Barrier = barrier) -> str:
             barrier.wait()
             try:
                 lander(place).land(results[one])
@@ -86,7 +86,7 @@ def test_two_at_a_time(results: dict[str, Result], tmp_path: Path, s3: S3, kind:
             ends = list(pool.map(land, (A, B)))
         assert ends.count("told") == 1
         winner = next(end for end in ends if end != "told")
-        assert storage.holds(place / "video.mp4", len(BODIES[winner]), _sha(BODIES[winner]))
+        assert storage.contains(place / "video.mp4", len(BODIES[winner]), _sha(BODIES[winner]))
 
 
 def _sha(body: bytes) -> str:
@@ -206,7 +206,7 @@ class Opaque(MemoryFileSystem):
 
 def test_file_that_can_not_be_read(results: dict[str, Result], tmp_path: Path) -> None:
     """What can't be compared is left alone, and may be readable at the next try."""
-    place = Place(Opaque(), "/opaque", "opaque")
+    place = StorageTarget(Opaque(), "/opaque", "opaque")
     lander(place).land(results[A])
     for one in (A, B):
         with pytest.raises(LandingError) as caught:
@@ -219,16 +219,16 @@ def test_file_that_can_not_be_read(results: dict[str, Result], tmp_path: Path) -
 def test_killed_upload_is_taken_back_by_its_own_task(media: MediaServer, s3: S3, store: Any) -> None:
     """A task that was killed in the middle of an upload aborts it at its next try, and no other task's."""
     body = mp4(9 * MIB)
-    place = Place(s3.file_system(), "videos/taken-back", "s3")
+    place = StorageTarget(s3.file_system(), "videos/taken-back", "s3")
     result = Result(A, 0, media.serve("/large.mp4", body=body))
     another = place.fs.call_s3("create_multipart_upload", Bucket="videos", Key="taken-back/video.mp4")["UploadId"]
     own = place.fs.call_s3("create_multipart_upload", Bucket="videos", Key="taken-back/video.mp4")["UploadId"]
     noted = Landed("s3://videos/taken-back/video.mp4", len(body), _sha(body), "video/mp4", A, "mp4")
-    Notes(store, timedelta(days=1)).put(result, noted, written=True, upload=own)
+    Checkpoint(store, timedelta(days=1)).put(result, noted, written=True, upload=own)
     lander(place, store).land(result)
     assert [upload["UploadId"] for upload in s3.pending() if upload["Key"].startswith("taken-back")] == [another]
     place.fs.abort_mpu("videos", "taken-back/video.mp4", another)
-    assert store.get(KEY)[f"{A}/0"]["upload"] != own
+    assert store.get(STORE_KEY)[f"{A}/0"]["upload"] != own
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(OnExisting)), max_size=12))
@@ -279,7 +279,7 @@ class Prepared:
     def _fetch(_: Lander, result: Result, spool: Any) -> Download:
         body = body_of(int(result.generation_id[-1]))
         spool.write(body)
-        return Download(len(body), _sha(body), Kind("mp4", "video/mp4"))
+        return Download(len(body), _sha(body), MediaType("mp4", "video/mp4"))
 
 
 def test_choices() -> None:

@@ -26,9 +26,9 @@ from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.addresses import is_public
 from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultCorruptError, ResultRefusedError
-from airflow_provider_evolink.api.transport import tls_context
+from airflow_provider_evolink.api.transports.tls import tls_context
 from airflow_provider_evolink.landing.download import Limits, download
-from airflow_provider_evolink.landing.source import MAX_REDIRECTS, Network, open_link
+from airflow_provider_evolink.landing.safe_http import MAX_REDIRECTS, Network, open_link
 from tests import hostile
 from tests.loopback import Asked, Write, serving
 

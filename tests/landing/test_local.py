@@ -14,7 +14,7 @@ from publishing import BODY, ID, SHA, files_in, filled, local, publish, race
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.landing.local import part_prefix, sweep
-from airflow_provider_evolink.landing.storage import generation_at, holds
+from airflow_provider_evolink.landing.storage import contains, generation_at
 
 
 def test_spool_has_no_name(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_local_file(tmp_path: Path, way: str) -> None:
     os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
     assert target.uri == f"file://{path}"
-    assert holds(target, len(BODY), SHA)
+    assert contains(target, len(BODY), SHA)
 
 
 def test_what_lies_there_stays(tmp_path: Path, way: str) -> None:
@@ -71,7 +71,7 @@ def test_local_file_is_replaced(tmp_path: Path, way: str) -> None:
     with filled(local(tmp_path)) as spool:
         publish(spool, target, len(BODY), replace=True)
     assert files_in(tmp_path) == ["0.mp4"]
-    assert holds(target, len(BODY), SHA)
+    assert contains(target, len(BODY), SHA)
 
 
 def test_what_a_killed_copy_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,5 +173,5 @@ def test_generation_is_noted(tmp_path: Path, way: str) -> None:
 def test_same_size_is_not_the_same(tmp_path: Path) -> None:
     """A file is taken for the same only if its bytes are."""
     (tmp_path / "0.mp4").write_bytes(BODY[:-1] + b"x")
-    assert not holds(local(tmp_path) / "0.mp4", len(BODY), SHA)
-    assert not holds(local(tmp_path) / "1.mp4", len(BODY), SHA)
+    assert not contains(local(tmp_path) / "0.mp4", len(BODY), SHA)
+    assert not contains(local(tmp_path) / "1.mp4", len(BODY), SHA)

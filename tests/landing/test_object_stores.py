@@ -13,8 +13,8 @@ from media_server import mp4
 from publishing import BODY, ID, MIB, SHA, filled, publish, race
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
-from airflow_provider_evolink.landing.place import Place
-from airflow_provider_evolink.landing.storage import generation_at, holds
+from airflow_provider_evolink.landing.storage import contains, generation_at
+from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 
 class Upload(AbstractBufferedFile):
@@ -70,9 +70,9 @@ class ObjectStore(MemoryFileSystem):
         return self._strip_protocol(path) in self.objects
 
 
-def stored(protocol: str, name: str = "0.mp4", **how: Any) -> Place:
+def stored(protocol: str, name: str = "0.mp4", **how: Any) -> StorageTarget:
     """A name in a store of its own."""
-    return Place(ObjectStore(**how), f"/bucket/{name}", protocol)
+    return StorageTarget(ObjectStore(**how), f"/bucket/{name}", protocol)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_object_has_its_type_and_generation(protocol: str, facts: dict[str, Any]
     kept = place.fs.facts[place.path]
     assert {name: kept.get(name) for name in ("content_type", "content_settings")} == facts
     assert generation_at(place) == ID
-    assert holds(place, size, hashlib.sha256(mp4(size)).hexdigest())
+    assert contains(place, size, hashlib.sha256(mp4(size)).hexdigest())
 
 
 @pytest.mark.parametrize("protocol", ["gs", "abfs"])
@@ -109,7 +109,7 @@ def test_object_that_is_there_stays(protocol: str, knows_create: bool) -> None:
     assert place.fs.objects == {place.path: b"another's"}
     with filled(place) as spool:
         publish(spool, place, len(BODY), replace=True)
-    assert holds(place, len(BODY), SHA)
+    assert contains(place, len(BODY), SHA)
 
 
 def test_two_uploads_meet() -> None:
@@ -126,7 +126,7 @@ def test_other_object_store_is_looked_at_first() -> None:
     place = stored("oss", knows_create=False)
     with filled(place) as spool:
         publish(spool, place, len(BODY))
-    assert holds(place, len(BODY), SHA)
+    assert contains(place, len(BODY), SHA)
     with filled(place) as spool, pytest.raises(FileConflictError):
         publish(spool, place, len(BODY))
 

@@ -20,8 +20,8 @@ from publishing import BODY, ID, MIB, filled, publish, race
 
 from airflow_provider_evolink.api.errors import FileConflictError, StorageRefusedError
 from airflow_provider_evolink.landing import s3 as s3_store
-from airflow_provider_evolink.landing.place import Place
-from airflow_provider_evolink.landing.storage import generation_at, holds
+from airflow_provider_evolink.landing.storage import contains, generation_at
+from airflow_provider_evolink.landing.storage_target import StorageTarget
 from tests.s3 import S3
 
 
@@ -38,9 +38,9 @@ def gateway(s3: S3) -> Iterator[Any]:
     server.server_close()
 
 
-def bucket(s3: S3, url: str | None = None) -> Place:
+def bucket(s3: S3, url: str | None = None) -> StorageTarget:
     """The bucket, by default without anything in between."""
-    return Place(s3.file_system(url), "videos", "s3")
+    return StorageTarget(s3.file_system(url), "videos", "s3")
 
 
 @pytest.mark.parametrize("size", [200_000, 8 * MIB, 20 * MIB])
@@ -109,7 +109,7 @@ def test_parts_of_a_killed_upload_are_aborted(s3: S3) -> None:
         publish(spool, target, 9 * MIB, earlier_uploads=[own, "never-begun"])
     assert {upload["UploadId"] for upload in s3.pending()} == {another, other_file}
     s3_store.abort(target, [another])
-    s3_store.abort(Place(target.fs, f"{target.path}.other", "s3"), [other_file])
+    s3_store.abort(StorageTarget(target.fs, f"{target.path}.other", "s3"), [other_file])
     assert s3.pending() == []
 
 
@@ -144,7 +144,7 @@ class Listing:
 def test_uploads_of_other_names_are_left() -> None:
     """A name that only begins like this one is another's."""
     store = Listing()
-    s3_store.abort_stale(Place(store, "videos/0", "s3"), now=datetime(2026, 1, 9, tzinfo=UTC))
+    s3_store.abort_stale(StorageTarget(store, "videos/0", "s3"), now=datetime(2026, 1, 9, tzinfo=UTC))
     assert store.aborted == ["upload"]
 
 
@@ -169,10 +169,10 @@ def test_object_that_is_there_stays(s3: S3, gateway: Any, size: int, conditions:
         publish(spool, target, size)
     with filled(target, second) as spool, pytest.raises(FileConflictError, match="s3://videos/there"):
         publish(spool, target, size + 1)
-    assert holds(target, size, hashlib.sha256(first).hexdigest())
+    assert contains(target, size, hashlib.sha256(first).hexdigest())
     with filled(target, second) as spool:
         publish(spool, target, size + 1, replace=True)
-    assert holds(target, size + 1, hashlib.sha256(second).hexdigest())
+    assert contains(target, size + 1, hashlib.sha256(second).hexdigest())
     assert s3.pending() == []
 
 
@@ -186,7 +186,7 @@ def test_two_uploads_meet(s3: S3, gateway: Any, size: int) -> None:
         ends = race(bodies, [folder / f"{number}.mp4" for folder in folders])
         assert sorted(ends) == ["conflict", "landed"]
         body = bodies[ends.index("landed")]
-        assert holds(folders[0] / f"{number}.mp4", len(body), hashlib.sha256(body).hexdigest())
+        assert contains(folders[0] / f"{number}.mp4", len(body), hashlib.sha256(body).hexdigest())
     assert s3.pending() == []
 
 
@@ -201,7 +201,7 @@ def test_object_says_whose_it_is(s3: S3, gateway: Any, size: int) -> None:
 
 def test_missing_bucket(s3: S3) -> None:
     """A bucket that does not exist is told, with the connection, and not made; no retry is promised."""
-    target = Place(bucket(s3).fs, "no-such-bucket/0.mp4", "s3", "store")
+    target = StorageTarget(bucket(s3).fs, "no-such-bucket/0.mp4", "s3", "store")
     with filled(target) as spool, pytest.raises(StorageRefusedError, match="'no-such-bucket' for connection 'store'"):
         publish(spool, target, len(BODY))
     assert not (s3.folder / "no-such-bucket").exists()
@@ -217,7 +217,7 @@ def test_upload_in_constant_memory(s3: S3) -> None:
         del body
         tracemalloc.start()
         publish(spool, target, size)
-        assert holds(target, size, digest)
+        assert contains(target, size, digest)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 32 * MIB

@@ -9,11 +9,11 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
-from airflow_provider_evolink.landing.place import Place
 from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions, reason_of
+from airflow_provider_evolink.landing.storage_target import StorageTarget
 
-S3 = Place(None, "videos/a/0.mp4", "s3", "store")
-AZURE = Place(None, "box/a/0.mp4", "abfs", None)
+S3 = StorageTarget(None, "videos/a/0.mp4", "s3", "store")
+AZURE = StorageTarget(None, "box/a/0.mp4", "abfs", None)
 XML = (
     "The specified container does not exist.\nRequestId:5-1\nTime:2026\nErrorCode:ContainerNotFound\n"
     'Content: <?xml version="1.0"?><Error><Code>ContainerNotFound</Code><Message>Not there.</Message></Error>'
@@ -62,16 +62,20 @@ def inside(error: Exception) -> Exception:
         (S3, NoCredentialsError(), "there are no credentials for bucket 'videos'"),
         (AZURE, inside(AzureError(XML, 404)), "there is no bucket 'box' for the worker's own credentials"),
         (AZURE, inside(AzureError("no", 403)), "bucket 'box' is not open to the worker's own credentials"),
-        (Place(None, "b/0.mp4", "gs"), OSError("Forbidden: b/o\nno access"), "bucket 'b' is not open to the worker's"),
-        (Place(None, "b/0.mp4", "gs"), GoogleError("Invalid Credentials", 401), "bucket 'b' is not open"),
         (
-            Place(None, "/b/0.mp4", "sftp", "host"),
+            StorageTarget(None, "b/0.mp4", "gs"),
+            OSError("Forbidden: b/o\nno access"),
+            "bucket 'b' is not open to the worker's",
+        ),
+        (StorageTarget(None, "b/0.mp4", "gs"), GoogleError("Invalid Credentials", 401), "bucket 'b' is not open"),
+        (
+            StorageTarget(None, "/b/0.mp4", "sftp", "host"),
             PermissionError("no"),
             "this folder is not open to connection 'host'",
         ),
     ],
 )
-def test_refusal(place: Place, error: Exception, what: str) -> None:
+def test_refusal(place: StorageTarget, error: Exception, what: str) -> None:
     """A wrong bucket or wrong credentials are named, and no retry is promised."""
     told = failure(place, error)
     assert isinstance(told, StorageRefusedError)
@@ -92,11 +96,11 @@ def test_refusal(place: Place, error: Exception, what: str) -> None:
         (S3, EndpointConnectionError(endpoint_url="http://store.test")),
         (S3, TimeoutError("slow")),
         (AZURE, inside(AzureError("busy", 503))),
-        (Place(None, "/videos/0.mp4", "file"), PermissionError(errno.EACCES, "Permission denied")),
-        (Place(None, "/videos/0.mp4", "sftp"), FileNotFoundError("gone")),
+        (StorageTarget(None, "/videos/0.mp4", "file"), PermissionError(errno.EACCES, "Permission denied")),
+        (StorageTarget(None, "/videos/0.mp4", "sftp"), FileNotFoundError("gone")),
     ],
 )
-def test_passing_failure(place: Place, error: Exception) -> None:
+def test_passing_failure(place: StorageTarget, error: Exception) -> None:
     """What may be over at the next try, or on another worker, ends no retries."""
     told = failure(place, error)
     assert type(told) is LandingError

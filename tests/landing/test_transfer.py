@@ -16,7 +16,7 @@ from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.task_stores import LEDGER_ASSET
+from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from tests.s3 import S3
 from tests.stage import TaskInstance

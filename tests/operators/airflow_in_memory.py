@@ -18,19 +18,21 @@ import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_provider_evolink import patience, submission, waiting
 from airflow_provider_evolink.api import client
 from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.faults import Faults
 from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
+from airflow_provider_evolink.operators import base
 from airflow_provider_evolink.operators import evolink as operators
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.task_stores import LEDGER_ASSET
+from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
+from airflow_provider_evolink.polling import confirmed_read
+from airflow_provider_evolink.submission import submitter
 from tests.operators.orders import WorkerDied
 from tests.stage import Stage, Store, TaskInstance
 
 URL = "http://127.0.0.1:9"
-FINAL_EVENT = {"outcome": "final", "status": "completed"}
+FINAL_EVENT = {"outcome": "terminal", "status": "completed"}
 
 
 def _refusal(status: int) -> httpx.Response:
@@ -154,12 +156,12 @@ class World:
         self.errors: list[str] = []
         connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_KEY}"}}'
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
-        patch.setattr(client, "HttpxCarrier", functools.partial(client.HttpxCarrier, transport=self.wire))
+        patch.setattr(client, "HttpxTransport", functools.partial(client.HttpxTransport, network=self.wire))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
-        for room in (submission, waiting, patience, operators):
-            patch.setattr(room, "time", self.time)
-        patch.setattr("airflow_provider_evolink.sending.PAUSE_SECONDS", 0.0)
-        patch.setattr("airflow_provider_evolink.submission.PAUSE_SECONDS", 0.0)
+        for module in (submitter, base, confirmed_read, operators):
+            patch.setattr(module, "time", self.time)
+        patch.setattr("airflow_provider_evolink.submission.send_outcome.PAUSE_SECONDS", 0.0)
+        patch.setattr("airflow_provider_evolink.submission.submitter.PAUSE_SECONDS", 0.0)
 
     @property
     def context(self) -> Any:

@@ -8,5 +8,5 @@ import pytest
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A submission that is sent again is sent at once."""
-    for room in ("sending", "submission"):
-        monkeypatch.setattr(f"airflow_provider_evolink.{room}.PAUSE_SECONDS", 0.0)
+    for module in ("send_outcome", "submitter"):
+        monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)

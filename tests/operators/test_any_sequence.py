@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from airflow_provider_evolink.decision import REPLAY_SECONDS
+from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
 from tests.operators.airflow_in_memory import World
 
 # Most of the time little goes wrong, so that sequences come far; and an answer that is lost is the worst that can.

@@ -11,10 +11,10 @@ from airflow_provider_evolink.api.errors import (
     GenerationTimeoutError,
     PollingFailedError,
 )
-from airflow_provider_evolink.api.pacing import Outcome, Stop, Watch
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
+from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from tests.leaping import LeapingTime
 from tests.operators.orders import operator
 from tests.stage import Stage
@@ -32,7 +32,7 @@ def test_failed_questions_are_endured(emulator: EmulatorHandle, stage: Stage, fa
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-@pytest.mark.parametrize("event", [{"outcome": "final", "status": "completed"}, {"outcome": "refused"}, None])
+@pytest.mark.parametrize("event", [{"outcome": "terminal", "status": "completed"}, {"outcome": "refused"}, None])
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
@@ -65,7 +65,7 @@ def test_strays_at_the_trigger_and_at_the_worker(
     emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
     """A generation that is old enough to be known, runs, and is denied once to each of those who ask, is waited for."""
-    monkeypatch.setattr("airflow_provider_evolink.api.pacing.NOT_FOUND_GRACE", 0.0)
+    monkeypatch.setattr("airflow_provider_evolink.polling.policy.NOT_FOUND_GRACE", 0.0)
     emulator.control.run_at(0.1)
     emulator.control.inject("vanished", on="read", times=2)
     task = operator(deferrable=deferrable)
@@ -100,7 +100,7 @@ def test_refusals_that_agree_end_the_wait(
     emulator.control.inject("refused", on="read", status=status, times=8)
 
     with pytest.raises(EvoLinkFailException) as caught:
-        task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+        task.execute_complete(stage.context, {"outcome": "terminal", "status": "completed"})
 
     [made] = emulator.control.state()["generations"]
     text = str(caught.value)
@@ -132,7 +132,7 @@ def test_an_outage_at_the_last_look_is_endured(
     emulator.control.advance(1000)
     emulator.control.inject("server_error", on="read", times=4, status=503)
 
-    assert task.execute_complete(stage.context, {"outcome": "final"})["status"] == "completed"
+    assert task.execute_complete(stage.context, {"outcome": "terminal"})["status"] == "completed"
     assert leaping.slept
 
 
@@ -147,7 +147,7 @@ def test_a_longer_outage_frees_the_worker(emulator: EmulatorHandle, stage: Stage
         kwargs: dict[str, Any] = {}
         while True:
             try:
-                task.execute_complete(stage.context, {"outcome": "final"}, **kwargs)
+                task.execute_complete(stage.context, {"outcome": "terminal"}, **kwargs)
             except TaskDeferred as again:
                 kwargs = again.kwargs or {}
                 deferrals.append(again)
@@ -169,7 +169,7 @@ def test_without_a_triggerer_the_worker_endures_it_all(
     emulator.control.inject("server_error", on="read", times=None, status=503)
 
     with pytest.raises(PollingFailedError, match=r"503.*"):
-        operator(deferrable=False).execute_complete(stage.context, {"outcome": "final"})
+        operator(deferrable=False).execute_complete(stage.context, {"outcome": "terminal"})
     assert sum(leaping.slept) == pytest.approx(600, abs=10)
 
 
@@ -206,7 +206,7 @@ def test_patience_ends(
     emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
     """When EvoLink can't be asked for too long, and a worker can't ask either, the task fails; a retry goes on."""
-    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "2")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "2")
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
     emulator.control.run_at(0.1)
     emulator.control.inject("html", on="read", times=5 + 4)
@@ -219,7 +219,7 @@ def test_patience_ends(
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-@pytest.mark.parametrize("outcome", ["unreachable", "refused", "final"])
+@pytest.mark.parametrize("outcome", ["unreachable", "refused", "terminal"])
 def test_what_a_worker_finds_alive_is_waited_for_again(emulator: EmulatorHandle, stage: Stage, outcome: str) -> None:
     """A trigger that gave up, for a stray 404 or an outage that is over, costs a moment, not the task."""
     emulator.control.run_at(0.1)
@@ -254,16 +254,20 @@ def test_what_goes_on_is_waited_for_without_a_triggerer_too(
     emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not deferrable, a wait that ended for nothing goes on in the same process, after a pause."""
-    stops = [Stop(Outcome.REFUSED, None, "HTTP 404"), Stop(Outcome.FINAL, "completed"), Stop(Outcome.UNREACHABLE)]
-    wait_here = EvoLinkGenerateOperator._wait_here
+    stops = [
+        StopPolling(Outcome.REFUSED, None, "HTTP 404"),
+        StopPolling(Outcome.TERMINAL, "completed"),
+        StopPolling(Outcome.UNREACHABLE),
+    ]
+    wait_here = EvoLinkGenerateOperator._poll_on_worker
 
-    def played(task: EvoLinkGenerateOperator, watch: Watch) -> Stop:
+    def played(task: EvoLinkGenerateOperator, watch: Watch) -> StopPolling:
         if stops:
             return stops.pop()
         emulator.control.advance(1000)
         return wait_here(task, watch)
 
-    monkeypatch.setattr(EvoLinkGenerateOperator, "_wait_here", played)
+    monkeypatch.setattr(EvoLinkGenerateOperator, "_poll_on_worker", played)
     emulator.control.run_at(0.1)
 
     assert stage.play(operator(deferrable=False))["status"] == "completed"

@@ -20,8 +20,8 @@ from airflow_provider_evolink.api.generation import Generation, Usage
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.ledger import KEY, LedgerError
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError
 from tests.leaping import LeapingTime
 from tests.operators.orders import DyingStore, WorkerDied, made, operator
 from tests.stage import FailingStore, Stage
@@ -42,7 +42,7 @@ def test_a_failed_generation_may_be_made_anew(emulator: EmulatorHandle, stage: S
     assert (first["status"], second["status"]) == ("failed", "completed")
     assert first["idempotency_key"] != second["idempotency_key"]
     assert (first["charged"], record["generation_id"]) == (0, second["id"])
-    assert stage.record["earlier"] == [first["id"]]
+    assert stage.record["previous_ids"] == [first["id"]]
 
 
 def test_moderation_ends_the_task(emulator: EmulatorHandle, stage: Stage) -> None:
@@ -87,7 +87,7 @@ def test_a_changed_prompt_is_never_answered_with_the_old_video(emulator: Emulato
     second = stage.clear(operator("A harbour", on_changed_input="resubmit"))
 
     assert second["generation_id"] != first["generation_id"]
-    assert stage.record["earlier"] == [first["generation_id"]]
+    assert stage.record["previous_ids"] == [first["generation_id"]]
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_another_request_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: 
     with pytest.raises(SubmissionUnknownError):
         stage.play(operator())
 
-    with pytest.raises(EvoLinkFailException, match=f"accepted and charged .key {stage.record['key']}") as changed:
+    with pytest.raises(EvoLinkFailException, match=f"accepted and charged .key {stage.record['idempotency_key']}") as changed:
         stage.retry(operator("A harbour"))
     assert "Sensor" not in str(changed.value)
     assert stage.clear(operator())["status"] == "completed"
@@ -174,7 +174,7 @@ def test_a_mistake_of_now_does_not_hide_a_doubt(
     for again in (stage.retry, stage.clear):
         with pytest.raises(EvoLinkFailException, match="may have been charged") as caught:
             again(from_picture(picture, on_unknown_submission=policy, **mistake))
-        assert stage.record["key"] in str(caught.value)
+        assert stage.record["idempotency_key"] in str(caught.value)
         assert "nothing was charged" not in str(caught.value)
 
 
@@ -195,7 +195,10 @@ def test_storage_that_is_away_for_a_while_does_not_end_the_retries_over_a_doubt(
     with pytest.raises(SubmissionUnknownError):
         stage.play(from_picture(picture))
     with monkeypatch.context() as away:
-        away.setattr("airflow_provider_evolink.inputs._head", Mock(side_effect=RuntimeError("the storage is away")))
+        away.setattr(
+            "airflow_provider_evolink.operators.image_input._head",
+            Mock(side_effect=RuntimeError("the storage is away")),
+        )
         with pytest.raises(SubmissionUnknownError, match=r"away.*may have been charged"):
             stage.retry(from_picture(picture))
 
@@ -223,7 +226,7 @@ def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle
     again = stage.clear(operator(wait_for_completion=False))
 
     assert again["generation_id"] != first["generation_id"]
-    assert stage.record["earlier"] == [first["generation_id"]]
+    assert stage.record["previous_ids"] == [first["generation_id"]]
     assert stage.clear(operator())["generation_id"] == again["generation_id"]
 
 
@@ -242,8 +245,12 @@ def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: Emulato
     """A generation that EvoLink does not know any more is reported; a clear with ``resubmit`` pays for a new one."""
     lost = stage.play(operator(wait_for_completion=False))["generation_id"]
     # Looked for in vain an hour ago, too.
-    long_ago = {"submitted_at": time.time() - 7200, "missing_since": time.time() - 3600, "handed_over": False}
-    stage.store.set(KEY, {**stage.record, **long_ago})
+    long_ago = {
+        "submitted_at": time.time() - 7200,
+        "missing_since": time.time() - 3600,
+        "finished_without_waiting": False,
+    }
+    stage.store.set(STORE_KEY, {**stage.record, **long_ago})
     emulator.control.inject("vanished", on="read", times=3)
     with pytest.raises(EvoLinkFailException, match=rf"{lost}.*30\.7 credits.*not known to EvoLink any more"):
         stage.retry(operator(on_clear="resubmit"))
@@ -253,14 +260,14 @@ def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: Emulato
     record = stage.clear(operator(on_clear="resubmit"))
 
     assert record["status"] == "completed"
-    assert stage.record["earlier"] == [lost]
+    assert stage.record["previous_ids"] == [lost]
 
 
 def test_the_first_clear_buys_what_was_missing_for_minutes(
     emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a worker has found out in minutes, that EvoLink has no such generation, the next try need not find again."""
-    monkeypatch.setattr("airflow_provider_evolink.submission.NOT_FOUND_GRACE", 0.0)
+    monkeypatch.setattr("airflow_provider_evolink.submission.submitter.NOT_FOUND_GRACE", 0.0)
     task = operator(on_clear="resubmit")
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -305,7 +312,7 @@ def test_a_failure_that_was_charged_is_not_bought_again_for_a_changed_request(
 ) -> None:
     """What ``on_changed_input`` says of a paid generation holds for one that failed and was charged."""
     first = stage.play(operator(wait_for_completion=False))
-    stage.store.set(KEY, {**stage.record, "phase": "failed", "charged": True, "error_code": "service_error"})
+    stage.store.set(STORE_KEY, {**stage.record, "phase": "failed", "was_charged": True, "error_code": "service_error"})
 
     with pytest.raises(EvoLinkFailException, match=rf"has changed.*{first['generation_id']}") as caught:
         stage.retry(operator("A harbour"))
@@ -399,7 +406,9 @@ def test_a_clear_does_not_wait_for_ever(
 ) -> None:
     """What has not ended when its links would be dead is replaced, by a clear that says so and by no other try."""
     first = stage.play(operator(wait_for_completion=False))
-    stage.store.set(KEY, {**stage.record, "handed_over": False, "submitted_at": time.time() - 86_401})
+    stage.store.set(
+        STORE_KEY, {**stage.record, "finished_without_waiting": False, "submitted_at": time.time() - 86_401}
+    )
     read = EvoLinkHook.get_generation
     monkeypatch.setattr(EvoLinkHook, "get_generation", lambda hook, id_: replace(read(hook, id_), status="processing"))
 
@@ -418,7 +427,7 @@ def test_a_result_whose_links_have_died_is_handed_on_with_a_word(
     """A clear after a day gives the same record, and says that its links are dead and how to pay for a new one."""
     result = stage.play(operator())
     kept = stage.record
-    stage.store.set(KEY, {**kept, "result": {**result, "expires_at": "2026-01-01T00:00:00+00:00"}})
+    stage.store.set(STORE_KEY, {**kept, "result": {**result, "expires_at": "2026-01-01T00:00:00+00:00"}})
 
     assert stage.clear(operator())["generation_id"] == result["generation_id"]
     assert "have died at 2026-01-01" in capsys.readouterr().out
@@ -433,5 +442,5 @@ def test_the_last_look_is_patient(emulator: EmulatorHandle, stage: Stage, leapin
     emulator.control.advance(1000)
     emulator.control.inject("server_error", on="read", times=4, status=503)
 
-    record = task.execute_complete(stage.context, {"outcome": "final", "status": "completed"})
+    record = task.execute_complete(stage.context, {"outcome": "terminal", "status": "completed"})
     assert record["status"] == "completed"

@@ -13,15 +13,16 @@ from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.ledger import Ledger, LedgerError, Phase, Record
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.task_stores import LEDGER_ASSET
+from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
+from airflow_provider_evolink.submission.ledger import Ledger
+from airflow_provider_evolink.submission.record import LedgerError, LedgerRecord, Phase
 from tests.operators.orders import made, operator
 from tests.stage import FailingStore, Stage, Store, TaskInstance
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
-INTENT = Record(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
+INTENT = LedgerRecord(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
 
 
 class ObjectStore(Store):
@@ -99,7 +100,7 @@ def test_a_late_try_overwrites_nothing(objects: ObjectStore) -> None:
     paying.write(INTENT)
     store.is_fenced = True
     with pytest.raises(LedgerError):
-        late.write(Record(Phase.INTENT, "fp", "airflow-nobody-knows", 1, "some-model", 100.0))
+        late.write(LedgerRecord(Phase.INTENT, "fp", "airflow-nobody-knows", 1, "some-model", 100.0))
     store.is_fenced = False
 
     found = Ledger(store, None, try_number=3).read()
@@ -139,7 +140,7 @@ def test_the_newest_entry_counts() -> None:
     Ledger(store, None, try_number=1).write(INTENT)
     assert Ledger(store, None, try_number=4).read() == INTENT
 
-    newer = Record(Phase.INTENT, "fp", "airflow-newer", 2, "some-model", 200.0)
+    newer = LedgerRecord(Phase.INTENT, "fp", "airflow-newer", 2, "some-model", 200.0)
     Ledger(store, None, try_number=3).write(newer)
 
     assert Ledger(store, None, try_number=3).read() == newer
@@ -168,7 +169,7 @@ def test_a_clear_that_empties_the_store_still_buys_when_told(emulator: EmulatorH
     second = cleared.clear(operator(on_clear="resubmit"))
 
     assert second["generation_id"] != first["generation_id"]
-    assert cleared.record["earlier"] == [first["generation_id"]]
+    assert cleared.record["previous_ids"] == [first["generation_id"]]
     assert len(made(emulator)) == 2
 
 
@@ -176,7 +177,8 @@ def test_a_waiting_task_that_is_cleared_goes_on(emulator: EmulatorHandle, cleare
     """A clear while the task is deferred leaves no orphan."""
     first = cleared.play(operator(wait_for_completion=False))
     cleared.copies.held = {
-        key: value.replace('"handed_over": true', '"handed_over": false') for key, value in cleared.copies.held.items()
+        key: value.replace('"finished_without_waiting": true', '"finished_without_waiting": false')
+        for key, value in cleared.copies.held.items()
     }
     cleared.empty()
 
@@ -214,7 +216,7 @@ def test_the_copy_of_a_deleted_run_does_not_win_by_its_number() -> None:
     """A run of the same name had more tries: the submission that was begun last is this run's."""
     store, copy = Store(), Store()
     Ledger(Store(), None, try_number=5, copy=copy).write(INTENT)
-    newer = Record(Phase.INTENT, "fp", "airflow-newer", 1, "some-model", 200.0)
+    newer = LedgerRecord(Phase.INTENT, "fp", "airflow-newer", 1, "some-model", 200.0)
     Ledger(store, None, try_number=1, copy=copy).write(newer)
 
     assert Ledger(Store(), None, try_number=6, copy=copy).read() == newer
@@ -268,7 +270,7 @@ def test_an_answer_in_the_copy_wins_over_a_later_try_that_lacks_it() -> None:
     """The first try was answered after its place was taken; the second one's sending under that key was lost."""
     copy = Store()
     answered = replace(INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1-a", submitted_at=100.0)
-    Ledger(Store(), None, try_number=2, copy=copy).write(replace(INTENT, sendings=2))
+    Ledger(Store(), None, try_number=2, copy=copy).write(replace(INTENT, send_count=2))
     Ledger(Store(), None, try_number=1, copy=copy).write(answered)
 
     assert Ledger(Store(), None, try_number=3, copy=copy).read() == answered
@@ -279,7 +281,7 @@ def test_a_copy_that_cannot_be_read_leaves_an_open_submission_open() -> None:
     store, copy = Store(), Store()
     Ledger(store, None).write(INTENT)
     other = replace(
-        INTENT, phase=Phase.SUBMITTED, key="airflow-other", generation_id="task-unified-1-a", submitted_at=1.0
+        INTENT, phase=Phase.SUBMITTED, idempotency_key="airflow-other", generation_id="task-unified-1-a", submitted_at=1.0
     )
     Ledger(Store(), None, copy=copy).write(other)
     assert Ledger(store, None, try_number=2, copy=copy).read() == INTENT

@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk import BaseOperator
 
 from airflow_provider_evolink.api.errors import NotSentError, RateLimitedError, SubmissionUnknownError
-from airflow_provider_evolink.decision import REPLAY_SECONDS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
 from tests.operators.orders import made, operator
 from tests.stage import Stage
 
@@ -201,7 +201,7 @@ def test_every_sending_is_written_before_it_leaves(emulator: EmulatorHandle, sta
 
     stage.play(operator(wait_for_completion=False))
 
-    intents = [write["sendings"] for write in stage.store.writes if write["phase"] == "intent"]
+    intents = [write["send_count"] for write in stage.store.writes if write["phase"] == "intent"]
     assert intents == [1, 2, 3, 4]
     assert emulator.control.state()["requests"]["submit"] == 4
 
@@ -231,6 +231,8 @@ def impatient(emulator: EmulatorHandle, api_key: str | None = None) -> str:
 def earlier_by(stage: Stage, seconds: float) -> None:
     """Let time pass for what the ledger holds."""
     record = stage.record
-    moved = {name: record[name] - seconds for name in ("intent_at", "sent_at", "in_doubt_since") if record.get(name)}
+    moved = {
+        name: record[name] - seconds for name in ("intent_at", "last_sent_at", "in_doubt_since") if record.get(name)
+    }
     newest = max(stage.store.held, key=lambda entry: (len(entry), entry))
     stage.store.set(newest, {**record, **moved})

@@ -12,7 +12,7 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.ledger import KEY, LedgerError
+from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError
 from tests.operators.orders import DyingStore, WorkerDied, made, operator
 from tests.stage import Stage, Store
 
@@ -75,7 +75,7 @@ def test_an_unconfirmed_replay_is_said_loudly(
 
     assert len(made(emulator)) == 2
     assert record["replay"] == "unconfirmed"
-    assert stage.store.get(KEY)["replay"] == "unconfirmed"
+    assert stage.store.get(STORE_KEY)["replay"] == "unconfirmed"
     assert "made, and charges, two generations" in capsys.readouterr().out
 
 
@@ -84,7 +84,7 @@ def test_a_service_that_stays_silent_leaves_the_intent(emulator: EmulatorHandle,
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError, match="may have been accepted"):
         stage.play(operator())
-    assert stage.store.get(KEY)["phase"] == "intent"
+    assert stage.store.get(STORE_KEY)["phase"] == "intent"
 
     record = stage.retry(operator())
 
@@ -119,7 +119,7 @@ def test_429_without_end_withdraws_the_intent(emulator: EmulatorHandle, stage: S
     with pytest.raises(RateLimitedError):
         stage.play(operator())
 
-    assert stage.store.get(KEY)["phase"] == "withdrawn"
+    assert stage.store.get(STORE_KEY)["phase"] == "withdrawn"
     assert made(emulator) == []
 
 
@@ -128,7 +128,7 @@ def test_a_known_rejection_withdraws_the_intent(emulator: EmulatorHandle, stage:
     emulator.control.add_credits(-1000)
     with pytest.raises(EvoLinkFailException, match="insufficient_quota"):
         stage.play(operator())
-    assert stage.store.get(KEY)["phase"] == "withdrawn"
+    assert stage.store.get(STORE_KEY)["phase"] == "withdrawn"
 
     emulator.control.add_credits(1000)
     assert stage.clear(operator())["status"] == "completed"
@@ -137,7 +137,7 @@ def test_a_known_rejection_withdraws_the_intent(emulator: EmulatorHandle, stage:
 
 def test_a_ledger_that_cannot_be_read_sends_nothing(emulator: EmulatorHandle, stage: Stage) -> None:
     """Something unreadable in the store is never taken for an empty ledger."""
-    stage.store.set(KEY, {"phase": "?"})
+    stage.store.set(STORE_KEY, {"phase": "?"})
 
     with pytest.raises(LedgerError, match="nothing was sent"):
         stage.play(operator())
@@ -172,7 +172,7 @@ def test_a_kill_before_the_submission_prevents_it(emulator: EmulatorHandle, stag
     with pytest.raises(Exception, match="told to stop before the submission"):
         stage.play(task)
     assert emulator.control.state()["requests"]["total"] == 0
-    assert stage.store.get(KEY)["phase"] == "withdrawn"
+    assert stage.store.get(STORE_KEY)["phase"] == "withdrawn"
 
 
 def test_mapped_siblings_pay_each_for_their_own(emulator: EmulatorHandle) -> None:

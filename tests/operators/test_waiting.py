@@ -100,7 +100,7 @@ def test_the_button_is_empty_while_it_waits(emulator: EmulatorHandle, stage: Sta
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "1e14", "0", "-5", "soon"])
-@pytest.mark.parametrize("option", ["default_timeout", "patience", "poll_interval"])
+@pytest.mark.parametrize("option", ["default_timeout", "unreachable_timeout", "poll_interval"])
 @BOTH
 def test_options_that_make_no_sense_are_refused_before_paying(
     emulator: EmulatorHandle,
@@ -126,13 +126,15 @@ def test_an_option_that_breaks_after_the_payment_says_what_is_paid(
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
     emulator.control.advance(1000)
-    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "nan")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "nan")
 
-    with pytest.raises(PollingFailedError, match=r"is paid for \(30.7 credits.*\[evolink\] patience") as caught:
-        task.execute_complete(stage.context, {"outcome": "final"})
+    with pytest.raises(
+        PollingFailedError, match=r"is paid for \(30.7 credits.*\[evolink\] unreachable_timeout"
+    ) as caught:
+        task.execute_complete(stage.context, {"outcome": "terminal"})
     assert "Nothing was sent" not in str(caught.value)
 
-    monkeypatch.delenv("AIRFLOW__EVOLINK__PATIENCE")
+    monkeypatch.delenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT")
     assert stage.retry(operator())["status"] == "completed"
 
 
@@ -209,7 +211,7 @@ def test_log_lines_only_on_change(emulator: EmulatorHandle, stage: Stage, capsys
     assert len(lines) < reads
 
 
-@pytest.mark.parametrize("event", [["final"], "final", 7, {"outcome": ["final"], "generation_id": 5}])
+@pytest.mark.parametrize("event", [["terminal"], "terminal", 7, {"outcome": ["terminal"], "generation_id": 5}])
 def test_an_event_of_another_form_is_looked_into(emulator: EmulatorHandle, stage: Stage, event: Any) -> None:
     """Whatever Airflow's database holds in place of the event, the worker looks, and hands on what is there."""
     task = operator()

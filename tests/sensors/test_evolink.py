@@ -244,7 +244,7 @@ def test_patience_ends(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When EvoLink can't be asked for too long, a worker looks itself, and a retry goes on."""
-    monkeypatch.setenv("AIRFLOW__EVOLINK__PATIENCE", "0.2")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "0.2")
     emulator.control.run_at(0.1)
     task = sensor(record["generation_id"])
     with pytest.raises(TaskDeferred):
@@ -377,7 +377,7 @@ def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage, recor
         "deadline",
         "poll_interval",
         "estimated_time",
-        "patience",
+        "unreachable_timeout",
         "credits_reserved",
         "model",
     }

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_provider_evolink.api.pacing import Watch
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
-from airflow_provider_evolink.poller import MAX_IN_FLIGHT
+from airflow_provider_evolink.polling.policy import Watch
+from airflow_provider_evolink.polling.poller import MAX_IN_FLIGHT
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 from tests.loopback import Asked, Loopback, Write, serving, whole
 from tests.stage import first_event
@@ -42,8 +42,8 @@ def made(emulator: EmulatorHandle) -> str:
 
 def test_serialize_round_trip() -> None:
     """What Airflow stores makes the same trigger again, in plain JSON."""
-    watch = Watch("task-unified-1", 100.5, 200.5, poll_interval=7.0, estimated_time=120.0, patience=300.0)
-    one = EvoLinkGenerationTrigger.watching(watch, "my_conn")
+    watch = Watch("task-unified-1", 100.5, 200.5, poll_interval=7.0, estimated_time=120.0, unreachable_timeout=300.0)
+    one = EvoLinkGenerationTrigger.for_watch(watch, "my_conn")
 
     path, kwargs = one.serialize()
     again = EvoLinkGenerationTrigger(**json.loads(json.dumps(kwargs)))
@@ -99,7 +99,7 @@ async def test_a_kill_after_the_end(
     hook = EvoLinkHook()
     prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
     one = trigger(hook.submit(prepared, "airflow-0123456789abcdef").generation.id)
-    assert [event.payload["outcome"] async for event in one.run()] == ["final"]
+    assert [event.payload["outcome"] async for event in one.run()] == ["terminal"]
     await one.on_kill()
 
     assert ("stays paid for" in capsys.readouterr().out) is is_paid
@@ -120,7 +120,7 @@ async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
     """It yields exactly one event and ends."""
     events = [event.payload async for event in trigger(made).run()]
 
-    assert events == [{"generation_id": made, "outcome": "final", "status": "completed", "detail": None}]
+    assert events == [{"generation_id": made, "outcome": "terminal", "status": "completed", "detail": None}]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle
 
     event = await first_event(trigger(generation_id))
 
-    assert (event["outcome"], event["status"]) == ("final", status)
+    assert (event["outcome"], event["status"]) == ("terminal", status)
 
 
 async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
@@ -149,9 +149,9 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     assert event["detail"] == "GenerationNotFoundError HTTP 404 task_not_found"
 
     emulator.control.inject("html", on="read", times=None)
-    event = await first_event(trigger(made, patience=0.2))
+    event = await first_event(trigger(made, unreachable_timeout=0.2))
     assert event["outcome"] == "unreachable"
-    assert event["detail"] == "MalformedAnswerError"
+    assert event["detail"] == "InvalidResponseError"
 
 
 async def test_a_connection_that_the_triggerer_does_not_know() -> None:
@@ -248,7 +248,7 @@ async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list
     events = await asyncio.gather(*(first_event(trigger(one)) for one in ids))
 
     assert [event["generation_id"] for event in events] == ids
-    assert {event["outcome"] for event in events} == {"final"}
+    assert {event["outcome"] for event in events} == {"terminal"}
     assert len(server.asked) < 3 * len(ids) / 10
     assert service.asked == dict.fromkeys(ids, 3)
     assert lookups == ["evolink_default"]

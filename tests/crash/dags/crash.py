@@ -16,12 +16,12 @@ from typing import Any
 from airflow.sdk import DAG, Context, Param
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_evolink.landing.notes import Landed
-from airflow_provider_evolink.landing.place import Place
+from airflow_provider_evolink.landing.checkpoint import Landed
+from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.operators.base import PendingGeneration
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
-from airflow_provider_evolink.waiting import Waited
 from tests.crash.marks import Marks, fail_when_told
 
 PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
@@ -122,7 +122,7 @@ class Generate(EvoLinkImageToVideoOperator):
         """Finish."""
         return super().execute_complete(halting(context), event, **kwargs)
 
-    def _trigger(self, waited: Waited) -> EvoLinkGenerationTrigger:
+    def _trigger(self, waited: PendingGeneration) -> EvoLinkGenerationTrigger:
         _, arguments = super()._trigger(waited).serialize()
         return HaltingTrigger(marks=str(self._marks.folder), **arguments)
 
@@ -137,8 +137,8 @@ class Land(EvoLinkToObjectStorageOperator):
         self._marks.reach("before-landing")
         return super().execute(context)
 
-    def _place(self) -> Place:
-        place = super()._place()
+    def _place(self) -> StorageTarget:
+        place = super()._target()
         return place if place.is_local else replace(place, fs=HaltingStorage(place.fs, self._marks))
 
     def _announce(self, context: Context, landed: Sequence[Landed]) -> None:

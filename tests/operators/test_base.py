@@ -1,0 +1,72 @@
+"""The limits of a wait, and what a trigger's event is taken for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.operators.limits import seconds_of
+from airflow_provider_evolink.polling.events import parse_event
+from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
+from tests import hostile
+
+
+@pytest.mark.parametrize(
+    ("event", "stop"),
+    [
+        ({"outcome": "terminal", "status": "completed", "detail": None}, StopPolling(Outcome.TERMINAL, "completed")),
+        ({"outcome": "refused", "status": None, "detail": "401"}, StopPolling(Outcome.REFUSED, None, "401")),
+        (None, StopPolling(Outcome.DEADLINE)),
+        ({}, StopPolling(Outcome.DEADLINE)),
+        ({"outcome": "of a later version", "more": 1}, StopPolling(Outcome.DEADLINE)),
+        ({"outcome": ["terminal"], "status": {"a": 1}, "detail": None}, StopPolling(Outcome.DEADLINE)),
+        (["terminal"], StopPolling(Outcome.DEADLINE)),
+    ],
+)
+def test_events(event: Any, stop: StopPolling) -> None:
+    """An event that says nothing, or too much, only makes a worker look for itself."""
+    assert parse_event(event) == stop
+
+
+EVENT = {"generation_id": hostile.ID, "outcome": "terminal", "status": "completed", "detail": None}
+
+
+@given(hostile.gone_wrong(EVENT) | hostile.anything)
+def test_any_event_is_a_reason_to_look(event: Any) -> None:
+    """Whatever lies in Airflow's database for an event, the worker looks for itself, and can say why."""
+    stop = parse_event(event)
+    assert describe(stop).isprintable()
+    assert all(text is None or text.isprintable() for text in (stop.status, stop.detail))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [(None, None), (5, 5.0), (0.5, 0.5), (timedelta(minutes=2), 120.0), (30 * 86400, 2592000.0)]
+)
+def test_durations(value: Any, seconds: float | None) -> None:
+    """A duration is a number of seconds or a ``timedelta``."""
+    assert seconds_of("timeout", value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -1,
+        True,
+        "5",
+        float("nan"),
+        float("inf"),
+        timedelta(0),
+        timedelta(days=31),
+        [],
+        pytest.param(10**5000, id="huge"),
+    ],
+)
+def test_durations_that_are_none(value: Any) -> None:
+    """Anything else is refused by name."""
+    with pytest.raises(InvalidInputError, match="timeout="):
+        seconds_of("timeout", value)

@@ -1,0 +1,153 @@
+"""The record of a task instance: what is stored is read again, and what can't be read is never nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_evolink.submission.decision import Policy, decide
+from airflow_provider_evolink.submission.ledger import Ledger
+from airflow_provider_evolink.submission.record import (
+    STORE_KEY,
+    LedgerError,
+    LedgerRecord,
+    Phase,
+    fingerprint,
+    new_idempotency_key,
+)
+from tests import hostile
+
+INTENT = LedgerRecord(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0, send_count=1)
+SUBMITTED = replace(
+    INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=101.0, credits_reserved=102.34
+)
+RESULT = {"generation_id": "task-unified-1", "status": "completed", "results": [], "expires_at": None, "usage": {}}
+FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={**RESULT, "usage": {"credits_used": 7}})
+FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
+WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, submission_number=3, previous_ids=("task-unified-0",))
+
+
+@pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN])
+def test_records_survive_being_stored(record: LedgerRecord) -> None:
+    """What is written is read back the same, and fields of a later version are ignored."""
+    stored = record.to_json()
+
+    assert LedgerRecord.from_json(stored) == record
+    assert LedgerRecord.from_json({**stored, "of_a_later_version": 1}) == record
+    assert None not in stored.values()
+
+
+class Memory:
+    """A task state store in memory, which can be told to fail."""
+
+    def __init__(self, stored: Any = None) -> None:
+        self.stored = stored
+        self.is_broken = False
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return what was stored."""
+        if self.is_broken:
+            raise RuntimeError("API server is down")
+        assert key == STORE_KEY
+        return default if self.stored is None else self.stored
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store it, if it is to be kept for good."""
+        if self.is_broken:
+            raise RuntimeError("API server is down")
+        assert retention == "for good"
+        self.stored = value
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "text",
+        5,
+        [],
+        {},
+        {"phase": "dreaming"},
+        {**INTENT.to_json(), "phase": None},
+        {**INTENT.to_json(), "submission_number": "2"},
+        {**INTENT.to_json(), "idempotency_key": 5},
+        {**INTENT.to_json(), "phase": "submitted"},
+    ],
+)
+def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
+    """Something unreadable in the ledger stops the try; it is not taken for an empty ledger."""
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        Ledger(Memory(stored), "for good").read()
+
+
+@settings(max_examples=300)
+@example({**INTENT.to_json(), "previous_ids": [[]]}, Policy())
+@example({**FAILED.to_json(), "error": True}, Policy())
+@example({**SUBMITTED.to_json(), "credits_reserved": "many"}, Policy())
+@given(
+    hostile.gone_wrong(*(one.to_json() for one in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
+    st.builds(
+        Policy,
+        st.sampled_from(["replay", "fail"]),
+        st.sampled_from(["reuse", "resubmit"]),
+        st.sampled_from(["fail", "resubmit"]),
+    ),
+)
+def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: Any, policy: Policy) -> None:
+    """A ledger that somebody edited, or that a later version wrote, stops the try or works as a whole."""
+    try:
+        record = LedgerRecord.from_json(stored)
+    except LedgerError as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 1000
+        return
+    json.dumps(record.to_json(), allow_nan=False)
+    for request_ in (record.fingerprint, "other"):
+        decide(record, request_, None, policy, cleared=False, now=200.0)
+    if record.result is not None:
+        assert all(isinstance(link, str) for link in record.result["results"])
+
+
+def test_a_stored_result_that_is_none_is_forgotten() -> None:
+    """A result that could not be handed on is asked for again, since the generation is known."""
+    for broken in ({}, {**RESULT, "usage": None}, {**RESULT, "results": [5]}, {"results": []}):
+        assert LedgerRecord.from_json({**FINISHED.to_json(), "result": broken}) == replace(FINISHED, result=None)
+
+
+def test_a_store_that_fails_is_never_no_record() -> None:
+    """When the store can't be asked, nothing may be sent."""
+    store = Memory()
+    store.is_broken = True
+
+    with pytest.raises(LedgerError, match="nothing was sent"):
+        Ledger(store, "for good").read()
+    with pytest.raises(LedgerError, match="could not be written"):
+        Ledger(store, "for good").write(INTENT)
+
+
+def test_an_empty_store_is_no_record() -> None:
+    """A first try finds nothing, and what it writes the next one finds."""
+    ledger = Ledger(Memory(), "for good")
+
+    assert ledger.read() is None
+    ledger.write(SUBMITTED)
+    assert ledger.read() == SUBMITTED
+
+
+def test_fingerprints_know_where_a_part_ends() -> None:
+    """Parts do not run into each other, text and bytes are the same."""
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+    assert fingerprint("ab") == fingerprint(b"ab")
+
+
+def test_each_submission_has_a_key_of_its_own() -> None:
+    """In the form that EvoLink takes, and never the same twice."""
+    keys = {new_idempotency_key() for _ in range(100)}
+
+    assert len(keys) == 100
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{16,96}", key) for key in keys)
