@@ -19,7 +19,7 @@ from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator import server
 from airflow_provider_evolink.emulator import settings as emulator_settings
-from airflow_provider_evolink.emulator.jobs import SPREAD
+from airflow_provider_evolink.emulator.state.generations import SPREAD
 from airflow_provider_evolink.polling.policy import Watch
 from airflow_provider_evolink.polling.poll_plan import FLOOR
 from airflow_provider_evolink.polling.poller import Poller
@@ -91,7 +91,7 @@ def _questions(emulator: server.EmulatorHandle) -> int:
 def measure() -> list[Paced]:
     """Run both waves against an emulator of their own, where a request can only be about one generation."""
     with server.running(emulator_settings.Settings(credits=1e9)) as emulator:
-        emulator.control.inject("refused", on="batch", times=None)
+        emulator.control.inject("http_error", on="batch", times=None)
         return asyncio.run(both_waves(emulator))
 
 

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-from airflow_provider_evolink.emulator.artifacts import Artifact
-from airflow_provider_evolink.emulator.render import render
+from airflow_provider_evolink.emulator.media.artifacts import Artifact
+from airflow_provider_evolink.emulator.media.rendering import render
 from benchmarks.landing_report import Rounds, report
 from demo.environment import clean_environment
 from tests.s3 import S3, s3_server
@@ -50,7 +50,7 @@ UPLOADS = ("upload publish", "upload upload_fileobj", "upload put_file")
 
 def make_film(path: Path) -> str:
     """Write a file that begins as a real MP4 and goes on as nothing that could be compressed; return its SHA-256."""
-    real = render(Artifact("video", "mp4", width=320, height=180, seconds=1.0, picture=None, seed=1))
+    real = render(Artifact("video", "mp4", width=320, height=180, seconds=1.0, source_image=None, seed=1))
     path.write_bytes(real + os.urandom(SIZE - len(real)))
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -78,7 +78,7 @@ async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock
             await asyncio.sleep(_SPACING)
         late = await asyncio.gather(*waits)
     state = emulator.control.state()
-    queries, refused = state["requests"]["read"] + state["requests"]["batch"], state["limited_queries"]
+    queries, refused = state["requests"]["read"] + state["requests"]["batch"], state["rate_limited_queries"]
     seconds = time.monotonic() - begin
     return Noticed(title, sorted(late), seconds, queries - refused, refused)
 
@@ -107,7 +107,7 @@ def with_batches(count: int, clock: float) -> Noticed:
 def without_batches(count: int, clock: float) -> Noticed:
     """Wait where each request is about one; those that ask for a batch are turned away and count for nothing."""
     with server.running(emulator_settings.Settings(clock=clock, credits=1e9, query_limit=PER_MINUTE)) as emulator:
-        emulator.control.inject("no_batch", times=None)
+        emulator.control.inject("batch_unsupported", times=None)
         return asyncio.run(measure(f"{count:,} without batches", count, emulator, clock))
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from airflow_provider_evolink.emulator.control import Control
-from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
+from airflow_provider_evolink.emulator.client import ControlClient
+from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY
 from demo.environment import clean_environment
 from demo.errors import NotStartedError
 from demo.processes import Processes
@@ -88,7 +88,7 @@ def emulated(processes: Processes, media: Path) -> EvoLink:
         "the emulator", lambda: _LISTENING.search(processes.log("emulator").read_text()), timeout=60
     )
     url = listening[1]
-    return EvoLink(f"emulator at {url}", _connection(url, DEFAULT_KEY), lambda: _requests(url))
+    return EvoLink(f"emulator at {url}", _connection(url, DEFAULT_API_KEY), lambda: _requests(url))
 
 
 def _connection(host: str, key: str) -> str:
@@ -96,7 +96,7 @@ def _connection(host: str, key: str) -> str:
 
 
 def _requests(url: str) -> str:
-    with Control(url) as control:
+    with ControlClient(url) as control:
         counts = dict(control.state()["requests"])
     total = counts.pop("total")
     kinds = [f"{count} {name}" for name, count in sorted(counts.items()) if count]

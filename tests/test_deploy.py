@@ -20,7 +20,7 @@ from airflow.sdk import Connection
 
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
-from airflow_provider_evolink.emulator.settings import DEFAULT_KEY
+from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_from
 
 PROJECT = Path(__file__).parent.parent
@@ -129,7 +129,7 @@ def test_the_connection_to_the_emulator_is_one_the_hook_allows() -> None:
         service = EMULATOR["services"][name]
         settings = _settings(service["environment"][CONN_NAME])
         assert service["network_mode"] == "service:emulator"
-        assert (settings.base_url, settings.api_key) == (f"http://127.0.0.1:{port}", DEFAULT_KEY)
+        assert (settings.base_url, settings.api_key) == (f"http://127.0.0.1:{port}", DEFAULT_API_KEY)
         assert settings.is_loopback
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.emulator.faults import KINDS
+from airflow_provider_evolink.emulator.faults.kinds import FAULT_KINDS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
@@ -20,19 +20,22 @@ pytestmark = pytest.mark.usefixtures("quick")
 PROMPT = "The planted prompt of a confidential film"
 FINISHED = {"finished", "failed"}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "slow": {"seconds": 0.1},
-    "slow_accept": {"seconds": 0.1},
+    "slow_response": {"seconds": 0.1},
+    "slow_acceptance": {"seconds": 0.1},
     "rate_limit": {"retry_after": 0},
 }
 # The submission itself is struck, or what is asked about it afterwards, or what becomes of it.
 CASES = [
-    (fault, endpoint) for fault, kind in KINDS.items() for endpoint in ("submit", "read") if endpoint in kind.where
+    (fault, endpoint)
+    for fault, kind in FAULT_KINDS.items()
+    for endpoint in ("submit", "read")
+    if endpoint in kind.endpoints
 ]
 
 
 @pytest.fixture(autouse=True)
 def _fast(emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    emulator.control.run_at(5000)
+    emulator.control.set_speed(5000)
     for module in ("send_outcome", "submitter"):
         monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
@@ -67,14 +70,14 @@ def kept(stage: Stage) -> str:
 def check(emulator: EmulatorHandle, stage: Stage, error: str, log: str) -> None:
     """Nothing secret is anywhere but where it belongs."""
     state = emulator.control.state()
-    links = [link for one in state["generations"] for link in one["links"]]
+    links = [link for one in state["generations"] for link in one["results"]]
     for secret in (emulator.api_key, PROMPT, "/media/", *links):
         assert secret not in kept(stage)
         assert secret not in error
         assert secret not in log
     assert emulator.api_key not in json.dumps([stage.store.writes, stage.ti.xcoms])
     assert PROMPT not in json.dumps([stage.store.writes, stage.ti.xcoms])
-    assert state["leaked_keys"] == 0
+    assert state["api_key_leak_count"] == 0
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
@@ -105,7 +108,7 @@ def test_when_something_fails(
     check(emulator, stage, error, capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("fault", ["task_failure", "moderation"])
+@pytest.mark.parametrize("fault", ["generation_failed", "moderation_rejected"])
 def test_when_evolink_echoes_the_key(
     emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:

@@ -1,143 +1,94 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulator as an ASGI application: which path leads where, and what happens on the way."""
+"""The emulator as an ASGI application: its routes, and the backend behind them."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_provider_evolink.emulator import downloads, files, panel, queries, submissions
-from airflow_provider_evolink.emulator.call import Call
-from airflow_provider_evolink.emulator.exchange import Exchange, tagged
-from airflow_provider_evolink.emulator.misbehaviour import misbehave
-from airflow_provider_evolink.emulator.refusals import RefusedError, refuse
-from airflow_provider_evolink.emulator.render import RenderingStoppedError
+from airflow_provider_evolink.emulator.errors import error_response
+from airflow_provider_evolink.emulator.media.render_pool import RenderPool
+from airflow_provider_evolink.emulator.routes import control, downloads, files, queries, submissions
+from airflow_provider_evolink.emulator.routes.endpoint import Endpoint, Handler
+from airflow_provider_evolink.emulator.routes.snapshot import snapshot
 from airflow_provider_evolink.emulator.settings import Settings
-from airflow_provider_evolink.emulator.studio import Studio
-from airflow_provider_evolink.emulator.world import World
-
-# A query about one generation and one about many count alike.
-LIMITED = frozenset({"read", "batch"})
-
-Handler = Callable[[Call], Awaitable[Response]]
-Control = Callable[[dict[str, Any]], dict[str, Any]]
+from airflow_provider_evolink.emulator.state.backend import Backend
 
 
 class Emulator:
     """A local EvoLink.
 
-    :param settings: how it starts, and starts anew after a reset.
+    :param settings: initial settings; a reset returns to them.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.world = World(settings)
-        self.studio = Studio(settings.media_dir)
+        self.backend = Backend(settings)
+        self.renderer = RenderPool(settings.media_dir)
 
     def reset(self) -> dict[str, Any]:
-        """Forget everything, faults included; return the new state."""
-        self.world = World(self.settings)
-        return self.world.describe()
+        """Replace the backend, and with it all state and faults; return the new state."""
+        self.backend = Backend(self.settings)
+        return snapshot(self.backend)
 
     def application(self) -> ASGIApp:
         """Build the ASGI application."""
-        app = Starlette(routes=[*self._evolink(), *self._controls()], exception_handlers={404: self._no_such_path})
-        return tagged(app, lambda: {"x-request-id": uuid.uuid4().hex})
+        routes = [*self._evolink_routes(), *self._control_routes()]
+        return _with_request_id(Starlette(routes=routes, exception_handlers={404: self._unknown_path}))
 
-    async def _no_such_path(self, request: Request, _error: Exception) -> Response:
-        self.world.leaks.watch(request.scope, request.receive, takes_key=True)
-        return refuse("submit", 404, message=f"Invalid URL ({request.method} {request.url.path})")
+    async def _unknown_path(self, request: Request, _error: Exception) -> Response:
+        self.backend.api_key_leaks.inspect(request.scope, request.receive, requires_api_key=True)
+        return error_response("submit", 404, message=f"Invalid URL ({request.method} {request.url.path})")
 
-    def _evolink(self) -> list[Route]:
-        def route(path: str, method: str, name: str, handler: Handler, *, is_open: bool = False) -> Route:
-            return Route(path, Endpoint(self, name, handler, is_open), methods=[method])
+    def _evolink_routes(self) -> list[Route]:
+        def route(path: str, method: str, name: str, handler: Handler, *, is_public: bool = False) -> Route:
+            endpoint = Endpoint(name, handler, lambda: self.backend, self.renderer, is_public=is_public)
+            return Route(path, endpoint, methods=[method])
 
         return [
             *(route(path, "POST", "submit", submissions.submit) for path in submissions.KINDS),
-            route("/v1/tasks/batch", "POST", "batch", queries.batch),
-            route("/v1/tasks/{task_id}", "GET", "read", queries.read),
-            route("/v1/tasks", "GET", "list", queries.list_all),
-            route("/v1/credits", "GET", "credits", queries.balance),
-            route("/v1/models", "GET", "models", queries.models),
+            route("/v1/tasks/batch", "POST", "batch", queries.get_batch),
+            route("/v1/tasks/{task_id}", "GET", "read", queries.get_generation),
+            route("/v1/tasks", "GET", "list", queries.list_generations),
+            route("/v1/credits", "GET", "credits", queries.get_credits),
+            route("/v1/models", "GET", "models", queries.list_models),
             route("/api/v1/files/upload/base64", "POST", "upload", files.upload_base64),
             route("/api/v1/files/upload/stream", "POST", "upload", files.upload_stream),
-            route("/api/v1/files/quota", "GET", "quota", files.quota),
-            route("/api/v1/files/download/{file_id}", "GET", "media", downloads.download_by_id, is_open=True),
-            route("/media/{path:path}", "GET", "media", downloads.download, is_open=True),
+            route("/api/v1/files/quota", "GET", "quota", files.get_quota),
+            route("/api/v1/files/download/{file_id}", "GET", "media", downloads.download_by_id, is_public=True),
+            route("/media/{path:path}", "GET", "media", downloads.download, is_public=True),
         ]
 
-    def _controls(self) -> list[Route]:
-        def route(name: str, method: str, control: Control) -> Route:
-            async def endpoint(request: Request) -> Response:
-                if not panel.is_local(request):
-                    return JSONResponse({"error": "only for clients on this machine"}, 403)
-                try:
-                    return JSONResponse(control(await request.json() if method == "POST" else {}))
-                except (TypeError, ValueError) as error:
-                    return JSONResponse({"error": str(error)}, 400)
-
-            return Route(f"/_emulator/{name}", endpoint, methods=[method])
-
+    def _control_routes(self) -> list[Route]:
+        route = control.control_route
         return [
-            route("state", "GET", lambda _: self.world.describe()),
-            route("faults", "POST", lambda wanted: panel.inject(self.world, wanted)),
-            route("clock", "POST", lambda wanted: panel.set_clock(self.world, wanted)),
-            route("settings", "POST", lambda wanted: panel.configure(self.world, wanted)),
+            route("state", "GET", lambda _: snapshot(self.backend)),
+            route("faults", "POST", lambda body: control.inject_fault(self.backend, body)),
+            route("clock", "POST", lambda body: control.set_clock(self.backend, body)),
+            route("settings", "POST", lambda body: control.change_settings(self.backend, body)),
             route("reset", "POST", lambda _: self.reset()),
         ]
 
 
-class Endpoint:
-    """One of EvoLink's endpoints: counted, guarded, and struck by faults.
+def _with_request_id(app: ASGIApp) -> ASGIApp:
+    """Wrap an application so that each of its responses has an `x-request-id` of its own."""
 
-    :param emulator: whose world it shows.
-    :param name: as faults and counters call it.
-    :param handler: answers a request that may pass.
-    :param is_open: whether it takes requests without a key.
-    """
+    async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = uuid.uuid4().hex
+            await send(message)
 
-    def __init__(self, emulator: Emulator, name: str, handler: Handler, is_open: bool) -> None:
-        self._emulator = emulator
-        self._name = name
-        self._handler = handler
-        self._is_open = is_open
+        with suppress(asyncio.CancelledError):  # the server is shutting down, which is no error
+            await app(scope, receive, send_with_id)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or misbehave if a fault is due."""
-        world = self._emulator.world
-        world.requests[self._name] += 1
-        receive = world.leaks.watch(scope, receive, takes_key=not self._is_open)
-        fault = world.faults.take(self._name, "answer")
-        with suppress(ClientDisconnect, RenderingStoppedError):  # nobody is left to be answered
-            if fault:
-                await misbehave(fault, Exchange(self._name, self._answer, scope, receive, send))
-            else:
-                await self._answer(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self._respond(Request(scope, receive))
-        await response(scope, receive, send)
-
-    async def _respond(self, request: Request) -> Response:
-        try:
-            if not self._is_open:
-                key = self._checked_key(request)
-                if self._name in LIMITED:
-                    self._emulator.world.query_limit.take(key)
-            return await self._handler(Call(request, self._emulator.world, self._emulator.studio))
-        except RefusedError as refusal:
-            return refuse(self._name, refusal.status, **refusal.changes)
-
-    def _checked_key(self, request: Request) -> str:
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or key not in self._emulator.settings.keys:
-            raise RefusedError(401)
-        return key
+    return wrapper

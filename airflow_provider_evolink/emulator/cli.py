@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The emulator's command line."""
+"""Command line of the emulator."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 
 from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.server import Server, address, listen
-from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
+from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an emulator until SIGINT or SIGTERM.
 
-    :param arguments: as on the command line; None for this process's own.
+    :param arguments: command line arguments; None for those of this process.
     :return: exit code.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     settings = Settings(
         clock=options.clock,
-        keys=tuple(options.key or [DEFAULT_KEY]),
+        api_keys=tuple(options.api_key or [DEFAULT_API_KEY]),
         credits=options.credits,
         denied_models=frozenset(options.deny_model),
         media_dir=options.media_dir,
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listener = listen(options.host, options.port)
     except (OSError, OverflowError) as error:
-        parser.error(f"can't listen at {options.host}, port {options.port}: {error}")
+        parser.error(f"cannot listen on {options.host} port {options.port}: {error}")
     asyncio.run(_serve(settings, listener))
     return 0
 
@@ -55,23 +55,23 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_evolink.emulator",
-        description="A local EvoLink: it takes the same requests, gives the same answers, and charges nothing.",
+        description="A local EvoLink: same requests, same responses, no charges.",
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
-    add("--port", type=int, default=0, help="port to listen at (default: any free one)")
-    add("--clock", type=_pace, default=1.0, help="how many times as fast as real generations run (default: 1)")
-    add("--key", action="append", help=f"an API key to take; may be repeated (default: {DEFAULT_KEY})")
-    add("--credits", type=float, default=1000.0, help="what the account starts with (default: %(default)s)")
-    add("--deny-model", action="append", default=[], help="a model without access; may be repeated")
-    add("--media-dir", type=Path, help="folder to keep a copy of every rendered file in")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=0, help="port to listen on (default: any free port)")
+    add("--clock", type=_speed, default=1.0, metavar="SPEED", help="emulated seconds per real second (default: 1)")
+    add("--api-key", action="append", help=f"API key to accept; may be repeated (default: {DEFAULT_API_KEY})")
+    add("--credits", type=float, default=1000.0, help="initial balance of the account (default: %(default)s)")
+    add("--deny-model", action="append", default=[], help="model that the account may not use; may be repeated")
+    add("--media-dir", type=Path, help="directory that keeps a copy of every rendered file")
     add(
         "--query-limit",
         type=_limit,
         metavar="N",
-        help="queries about generations that each key may send in an emulated minute, such as 60 (default: no limit)",
+        help="status queries allowed per API key and emulated minute, for example 60 (default: no limit)",
     )
-    add("--seed", type=int, help="makes ids, links and the chances of faults repeatable")
+    add("--seed", type=int, help="seed that makes ids, links and probabilistic faults reproducible")
     return parser
 
 
@@ -82,8 +82,8 @@ def _limit(text: str) -> int:
     return limit
 
 
-def _pace(text: str) -> float:
-    pace = float(text)
-    if not pace > 0:
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not speed > 0:
         raise argparse.ArgumentTypeError("must be greater than 0")
-    return pace
+    return speed

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pytest fixture `evolink_emulator`.
+"""Pytest plugin with the fixture `evolink_emulator`.
 
-pytest loads this in every run of every project, so all that is heavy is imported where it is used.
+Pytest loads this module in every run of every project, so heavy imports happen where they are used.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ DEFAULT_CLOCK = "120"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini option for the pace."""
-    parser.addini(CLOCK_OPTION, "how many times as fast as real generations run", default=DEFAULT_CLOCK)
+    """Add the ini option for the speed of emulated time."""
+    parser.addini(CLOCK_OPTION, "EvoLink emulator: emulated seconds per real second", default=DEFAULT_CLOCK)
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +34,6 @@ def _evolink_emulator_server(request: pytest.FixtureRequest) -> Iterator[Emulato
 
 @pytest.fixture
 def evolink_emulator(_evolink_emulator_server: EmulatorHandle) -> EmulatorHandle:
-    """A local EvoLink, new for every test: `url`, `api_key`, `airflow_connection` and `control`."""
+    """A local EvoLink, reset for every test: `url`, `api_key`, `airflow_connection` and `control`."""
     _evolink_emulator_server.control.reset()
     return _evolink_emulator_server

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts an emulator on a port: in the foreground for the command line, in a thread for tests."""
+"""Serves an emulator on a port: in the foreground for the command line, in a thread for tests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 import uvicorn
 
 from airflow_provider_evolink.emulator.app import Emulator
-from airflow_provider_evolink.emulator.control import Control
-from airflow_provider_evolink.emulator.exchange import OpenProtocol
+from airflow_provider_evolink.emulator.client import ControlClient
+from airflow_provider_evolink.emulator.faults.interception import TransportProtocol
 from airflow_provider_evolink.emulator.settings import Settings
 
 STARTUP_SECONDS = 30
@@ -27,14 +27,14 @@ SHUTDOWN_SECONDS = 5
 class EmulatorHandle:
     """A running emulator.
 
-    :param url: where it listens; the host of an `evolink` connection.
-    :param api_key: a key it takes.
-    :param control: switches faults, shows the state, resets.
+    :param url: URL that it listens on; the host of an `evolink` connection.
+    :param api_key: an API key that it accepts.
+    :param control: client of its control API: faults, clock, settings, state, reset.
     """
 
     url: str
     api_key: str
-    control: Control
+    control: ControlClient
 
     @property
     def airflow_connection(self) -> str:
@@ -43,16 +43,16 @@ class EmulatorHandle:
 
 
 class Server(uvicorn.Server):
-    """A uvicorn that tells when it is ready, and leaves signals to others.
+    """A uvicorn server that reports when it is ready, and does not handle signals.
 
-    :param emulator: what it serves.
-    :param on_ready: called once it answers.
+    :param emulator: the emulator to serve.
+    :param on_ready: called when it accepts requests.
     """
 
     def __init__(self, emulator: Emulator, on_ready: Callable[[], None]) -> None:
         config = uvicorn.Config(
             emulator.application(),
-            http=OpenProtocol,
+            http=TransportProtocol,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -65,23 +65,23 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._emulator = emulator
         self._on_ready = on_ready
-        self.force_exit = True  # on shutdown, wait for nobody
+        self.force_exit = True  # shut down without waiting for clients
 
     def capture_signals(self) -> Any:
-        """Leave signals alone."""
+        """Install no signal handlers."""
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, and say so."""
+        """Start to listen, then call `on_ready`."""
         await super().startup(sockets)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, hang up, stop rendering."""
-        self._emulator.studio.close()
+        """Stop listening, close all connections, cancel all renderings."""
+        self._emulator.renderer.close()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-        await asyncio.sleep(0)  # the connections learn that they are gone before their requests do
+        await asyncio.sleep(0)  # let the connections notice before their requests are cancelled
         for request in list(self.server_state.tasks):
             request.cancel()
         await super().shutdown(sockets)
@@ -90,11 +90,11 @@ class Server(uvicorn.Server):
 def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket.
 
-    :param host: address to listen at.
-    :param port: port; 0 for any free one.
+    :param host: address to listen on.
+    :param port: port to listen on; 0 for any free one.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches Nagle's delay off only for sockets whose protocol is named
+    # asyncio sets TCP_NODELAY only on sockets created with an explicit protocol
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
@@ -109,12 +109,13 @@ def address(listener: socket.socket) -> str:
 
 @contextmanager
 def running(settings: Settings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[EmulatorHandle]:
-    """Run an emulator in a thread, as long as the context lasts.
+    """Run an emulator in a thread until the context exits.
 
-    :param settings: how it starts.
-    :param host: address to listen at.
-    :param port: port; 0 for any free one.
-    :return: a handle on it.
+    :param settings: initial settings; None for the defaults.
+    :param host: address to listen on.
+    :param port: port to listen on; 0 for any free one.
+    :return: a handle to the emulator.
+    :raises TimeoutError: it did not start within 30 s.
     """
     settings = settings or Settings()
     ready = threading.Event()
@@ -128,8 +129,8 @@ def running(settings: Settings | None = None, *, host: str = "127.0.0.1", port: 
     if not ready.wait(STARTUP_SECONDS):
         raise TimeoutError(f"The emulator did not start within {STARTUP_SECONDS} s")
     try:
-        with Control(url) as control:
-            yield EmulatorHandle(url, settings.keys[0], control)
+        with ControlClient(url) as control:
+            yield EmulatorHandle(url, settings.api_keys[0], control)
     finally:
         server.should_exit = True
         thread.join(SHUTDOWN_SECONDS)

@@ -13,7 +13,7 @@ from airflow_provider_evolink.api.errors import (
     ResultMissingError,
     StaleRequestError,
 )
-from airflow_provider_evolink.result import how_to_collect, reserved_note, resubmit_from, sensor_code
+from airflow_provider_evolink.result import reserved_note, resubmit_from, sensor_code
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 
 if TYPE_CHECKING:

@@ -167,7 +167,7 @@ async def test_each_documented_error(
     type_: str,
 ) -> None:
     """Each documented error is its own exception, with code, message, type and request id, all told in its text."""
-    evolink_emulator.control.inject("refused", on=endpoint, status=status)
+    evolink_emulator.control.inject("http_error", on=endpoint, status=status)
 
     with pytest.raises(errors.ApiError) as caught:
         await CALLS[endpoint](client)

@@ -21,10 +21,10 @@ PASSING: list[tuple[str, dict[str, Any]]] = [
     ("server_error", {"status": 500}),
     ("server_error", {"status": 503}),
     ("lost_reply", {}),
-    ("reset", {}),
-    ("html", {}),
-    ("html", {"status": 502}),
-    ("broken_json", {}),
+    ("connection_reset", {}),
+    ("html_response", {}),
+    ("html_response", {"status": 502}),
+    ("malformed_json", {}),
 ]
 
 
@@ -61,7 +61,7 @@ async def test_a_refused_read_is_not_repeated(
     patient: EvoLinkClient, evolink_emulator: EmulatorHandle, status: int
 ) -> None:
     """What would be refused again is asked once."""
-    evolink_emulator.control.inject("refused", on="read", times=None, status=status)
+    evolink_emulator.control.inject("http_error", on="read", times=None, status=status)
 
     with pytest.raises(errors.ApiError):
         await patient.generation(UNKNOWN_ID)
@@ -72,13 +72,13 @@ async def test_a_refused_read_is_not_repeated(
     ("fault", "options"),
     [
         *((fault, options) for fault, options in PASSING if fault != "rate_limit"),
-        ("refused", {"status": 400}),
-        ("refused", {"status": 401}),
-        ("refused", {"status": 402}),
-        ("refused", {"status": 403}),
-        ("refused", {"status": 409}),
+        ("http_error", {"status": 400}),
+        ("http_error", {"status": 401}),
+        ("http_error", {"status": 402}),
+        ("http_error", {"status": 403}),
+        ("http_error", {"status": 409}),
         ("redirect", {"status": 307}),
-        ("wrong_shape", {}),
+        ("unexpected_json", {}),
         ("rate_limit", {"retry_after": 0}),
     ],
 )

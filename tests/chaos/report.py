@@ -30,7 +30,7 @@ class Figures:
         """Name the faults that never struck, and the victims that were never struck: what a run does not prove."""
         struck: Counter[str] = Counter()
         for fault in self.state["faults"]:
-            struck[fault["name"]] += fault["struck"]
+            struck[fault["name"]] += fault["fired"]
         return [name for name, times in struck.items() if not times] + [
             victim for victim in victims if not self.kills.get(victim)
         ]
@@ -64,7 +64,7 @@ def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
         ("submissions sent", requests["submit"]),
         ("generations accepted", f"{len(generations)} ({ended})"),
         ("questions and downloads", f"{requests['read']} and {requests['media']}"),
-        ("faults that struck", sum(fault["struck"] for fault in figures.state["faults"])),
+        ("faults that struck", sum(fault["fired"] for fault in figures.state["faults"])),
         ("kills and pauses", sum(figures.kills.values())),
         ("tries to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
         ("tries to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
@@ -82,7 +82,7 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
     struck: dict[str, Counter[str]] = defaultdict(Counter)
     for fault in faults:
         for endpoint in fault["on"]:
-            struck[fault["name"]][endpoint] += fault["struck"]
+            struck[fault["name"]][endpoint] += fault["fired"]
     return [
         (name, *(by.get(endpoint, "") for endpoint in ("submit", "read", "media")))
         for name, by in sorted(struck.items())

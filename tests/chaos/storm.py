@@ -77,7 +77,7 @@ class Storm:
 
     def _news(self) -> str:
         state = self.evolink.control.state()
-        struck = sum(fault["struck"] for fault in state["faults"])
+        struck = sum(fault["fired"] for fault in state["faults"])
         landed = sum(1 for path in self.destination.rglob("*") if path.is_file())
         return f"{len(state['generations'])} accepted, {landed} landed, {struck} faults"
 
@@ -95,14 +95,14 @@ class Storm:
                 self._video(number, wish["prompt"], generations[wish["prompt"]], tasks[number])
                 for number, wish in enumerate(wanted)
             ],
-            delivered={one["id"]: self._film(link) for one in state["generations"] for link in one["links"]},
+            delivered={one["id"]: self._film(link) for one in state["generations"] for link in one["results"]},
             files={str(path): _digest(path) for path in self.destination.rglob("*") if path.is_file()},
             strangers=[
                 one["id"]
                 for prompt in generations.keys() - {wish["prompt"] for wish in wanted}
                 for one in generations[prompt]
             ],
-            leaked_keys=state["leaked_keys"],
+            leaked_keys=state["api_key_leak_count"],
             timeout=timeout,
         )
 

@@ -30,12 +30,12 @@ def test_all_faults_are_active_at_once(evolink_emulator: EmulatorHandle) -> None
     weather.break_out(evolink_emulator.control)
     active = evolink_emulator.control.state()["faults"]
     assert len(active) == sum(map(len, weather.WEATHER.values()))
-    assert all(fault["times"] is None and fault["chance"] < 1 for fault in active)
+    assert all(fault["times"] is None and fault["probability"] < 1 for fault in active)
 
 
 def test_a_submission_is_hardly_ever_sent_too_often() -> None:
     """Lost answers are so rare that six in a row, after which nothing is sent again, hit none of 200 in 100 runs."""
-    harmless = {"rate_limit", "task_failure", "cancelled", "unknown_status", "result_data_only"}
+    harmless = {"rate_limit", "generation_failed", "generation_cancelled", "unknown_status", "result_data_only"}
     passed = 1.0
     for fault in weather.SUBMIT:
         is_slow = fault.options.get("seconds", weather.SUBMIT_TIMEOUT + 1) <= weather.SUBMIT_TIMEOUT

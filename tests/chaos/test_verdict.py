@@ -90,9 +90,9 @@ def test_the_report_has_all_figures() -> None:
         "generations": [FAILED, MADE],
         "requests": {"submit": 3, "read": 20, "media": 2},
         "faults": [
-            {"name": "slow", "on": ["read"], "struck": 4},
-            {"name": "slow", "on": ["read"], "struck": 1},
-            {"name": "slow", "on": ["media"], "struck": 2},
+            {"name": "slow_response", "on": ["read"], "fired": 4},
+            {"name": "slow_response", "on": ["read"], "fired": 1},
+            {"name": "slow_response", "on": ["media"], "fired": 2},
         ],
     }
     figures = Figures(7, state, {"worker": 5, "scheduler": 1}, 90.0)
@@ -106,7 +106,7 @@ def test_the_report_has_all_figures() -> None:
         "| tries to generate | 3.0 on average, 3 median, 3 at most |",
         "| most sendings of one submission | 2 |",
         "| wall time | 1.5 min |",
-        "| slow |  | 5 | 2 |",
+        "| slow_response |  | 5 | 2 |",
         "| worker | 5 |",
         "Nothing is wrong.",
     ):

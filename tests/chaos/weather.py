@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_provider_evolink.emulator.control import Control
+from airflow_provider_evolink.emulator.client import ControlClient
 
 # What the connection is told to wait for, so that some slow answers come too late.
 TIMEOUT, SUBMIT_TIMEOUT = 5, 8
@@ -28,66 +28,66 @@ class Fault:
 # times, so that one of 200 fails for that about once in a thousand runs.
 SUBMIT = (
     Fault("lost_reply", 2),
-    Fault("reset", 1.5),
-    Fault("slow", 2, {"seconds": 3}),
-    Fault("slow", 1.5, {"seconds": 12}),
+    Fault("connection_reset", 1.5),
+    Fault("slow_response", 2, {"seconds": 3}),
+    Fault("slow_response", 1.5, {"seconds": 12}),
     Fault("endless_body", 0.5),
     Fault("rate_limit", 5, {"retry_after": 2}),
     Fault("server_error", 1.5, {"status": 500, "processed": True}),
     Fault("server_error", 1, {"status": 502}),
     Fault("server_error", 1, {"status": 503, "processed": True}),
-    Fault("html", 1.5, {"processed": True}),
-    Fault("html", 1),
-    Fault("broken_json", 1.5),
-    Fault("wrong_shape", 1.5),
+    Fault("html_response", 1.5, {"processed": True}),
+    Fault("html_response", 1),
+    Fault("malformed_json", 1.5),
+    Fault("unexpected_json", 1.5),
     Fault("redirect", 1, {"processed": True}),
     Fault("redirect", 0.5),
-    Fault("slow_accept", 5, {"seconds": 3}),
-    Fault("slow_accept", 2, {"seconds": 12}),
+    Fault("slow_acceptance", 5, {"seconds": 3}),
+    Fault("slow_acceptance", 2, {"seconds": 12}),
     # What becomes of it once it is accepted: the first two cost nothing, and a retry submits anew.
-    Fault("task_failure", 10, {"code": "service_error"}),
-    Fault("cancelled", 10),
+    Fault("generation_failed", 10, {"code": "service_error"}),
+    Fault("generation_cancelled", 10),
     Fault("unknown_status", 15),
     Fault("result_data_only", 20),
 )
 READ = (
     Fault("lost_reply", 2),
-    Fault("reset", 2),
-    Fault("slow", 2, {"seconds": 2}),
-    Fault("slow", 1, {"seconds": 8}),
+    Fault("connection_reset", 2),
+    Fault("slow_response", 2, {"seconds": 2}),
+    Fault("slow_response", 1, {"seconds": 8}),
     Fault("endless_body", 1),
     Fault("rate_limit", 2, {"retry_after": 2}),
     Fault("server_error", 1, {"status": 500}),
     Fault("server_error", 1, {"status": 502}),
     Fault("server_error", 1, {"status": 503}),
-    Fault("html", 2),
-    Fault("html", 1, {"status": 403}),
-    Fault("broken_json", 2),
-    Fault("wrong_shape", 2),
+    Fault("html_response", 2),
+    Fault("html_response", 1, {"status": 403}),
+    Fault("malformed_json", 2),
+    Fault("unexpected_json", 2),
     Fault("redirect", 2),
-    Fault("vanished", 1.5),
+    Fault("not_found", 1.5),
 )
 MEDIA = (
     Fault("truncated_media", 15),
-    Fault("no_range", 8),
+    Fault("range_unsupported", 8),
     Fault("expired_link", 10),
     Fault("lost_reply", 4),
-    Fault("reset", 4),
-    Fault("slow", 4, {"seconds": 3}),
-    Fault("slow", 0.5, {"seconds": 65}),
+    Fault("connection_reset", 4),
+    Fault("slow_response", 4, {"seconds": 3}),
+    Fault("slow_response", 0.5, {"seconds": 65}),
     Fault("rate_limit", 4, {"retry_after": 2}),
     Fault("server_error", 2, {"status": 500}),
     Fault("server_error", 2, {"status": 502}),
     Fault("server_error", 2, {"status": 503}),
-    Fault("html", 4),
+    Fault("html_response", 4),
     # To itself: elsewhere this package would not follow, for good reason and for good.
     Fault("redirect", 4, {"location": "?again"}),
 )
 WEATHER: Mapping[str, tuple[Fault, ...]] = {"submit": SUBMIT, "read": READ, "media": MEDIA}
 
 
-def break_out(control: Control) -> None:
+def break_out(control: ControlClient) -> None:
     """Switch all faults on, until the emulator is gone."""
     for endpoint, faults in WEATHER.items():
         for fault in faults:
-            control.inject(fault.name, endpoint, None, chance=fault.percent / 100, **fault.options)
+            control.inject(fault.name, endpoint, None, probability=fault.percent / 100, **fault.options)

@@ -84,7 +84,7 @@ class Course(Storm):
 
     def _land(self) -> float:
         began = time.monotonic()
-        self.evolink.control.run_at(REAL)
+        self.evolink.control.set_speed(REAL)
         self.evolink.control.advance(_AGE)
         self._wait("all to land", lambda: self._in_state("land", "success") == self.count)
         seconds = time.monotonic() - began

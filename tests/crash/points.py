@@ -51,7 +51,7 @@ class Point:
 
 BEFORE_INTENT = Point("before the intent", "before-intent")
 BEFORE_POST = Point("intent, before the POST", "after-intent")
-_LOST_ANSWER = (Fault("slow", "submit", "seconds", LOST_SECONDS),)
+_LOST_ANSWER = (Fault("slow_response", "submit", "seconds", LOST_SECONDS),)
 ACCEPTED = Point("POST accepted, answer lost", "after-intent", faults=_LOST_ANSWER)
 ANSWERED = Point("answer, before the record", "answered")
 RECORDED = Point("record, before the deferral", "recorded")
@@ -62,7 +62,10 @@ LANDING = Point(
     "half of the file landed",
     "before-landing",
     task="land",
-    faults=(Fault("truncated_media", "media", "share", 0.5), Fault("slow", "media", "seconds", HELD_SECONDS)),
+    faults=(
+        Fault("truncated_media", "media", "fraction", 0.5),
+        Fault("slow_response", "media", "seconds", HELD_SECONDS),
+    ),
     needs_end=True,
 )
 UPLOADING = Point(

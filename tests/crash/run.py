@@ -96,7 +96,7 @@ class Run:
     def is_at_point(self) -> bool:
         """Whether it has come to the point."""
         state = self.evolink.control.state()
-        if any(fault["struck"] == 0 for fault in state["faults"]):
+        if any(fault["fired"] == 0 for fault in state["faults"]):
             return False
         return bool(state["generations"]) or not self.point.faults
 
@@ -147,7 +147,9 @@ class Run:
         return Facts(
             generations=generations,
             submissions=state["requests"]["submit"],
-            delivered={one["id"]: _digest(httpx.get(one["links"][0]).content) for one in generations if one["links"]},
+            delivered={
+                one["id"]: _digest(httpx.get(one["results"][0]).content) for one in generations if one["results"]
+            },
             tasks=self.tasks(),
             log="\n".join(self.api.log(DAG, self.run_id, "generate", number) for number in self.tries("generate")),
             xcom={key: self.api.xcom(DAG, self.run_id, "generate", key) for key in ("generation_id", "return_value")},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin in a user's own project."""
+"""The pytest plugin in a user's own project."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def test_first(evolink_emulator):
     evolink_emulator.control.inject("server_error", times=None)
     assert submit(evolink_emulator).status_code == 500
 
-def test_second_starts_anew(evolink_emulator):
+def test_second_is_reset(evolink_emulator):
     assert evolink_emulator.control.state()["generations"] == []
     assert submit(evolink_emulator).status_code == 200
 """
 
 
 def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run Python."""
+    """Run Python with some arguments."""
     return subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=60, cwd=cwd, check=False)
 
 
-def test_fixture_is_there_without_being_asked_for(tmp_path):
-    """In any project, the fixture gives a running emulator, new for every test, at the pace of the ini option."""
+def test_fixture_needs_no_configuration(tmp_path):
+    """In any project, the fixture is an emulator, reset for every test, at the speed of the ini option."""
     (tmp_path / "test_mine.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\nevolink_emulator_clock = 10\n")
-    # Other plugins have warnings of their own.
+    # other plugins emit warnings of their own
     without = [option for name in ("anyio", "asyncio", "cacheprovider") for option in ("-p", f"no:{name}")]
     result = run("-m", "pytest", "-q", "-W", "error", *without, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "2 passed" in result.stdout
 
 
-def test_plugin_costs_nothing_where_it_is_not_used():
-    """Loading the plugin loads no web server, no FFmpeg, no HTTP client and no Airflow."""
+def test_unused_plugin_imports_nothing_heavy():
+    """Importing the plugin imports no web server, no FFmpeg, no HTTP client and no Airflow."""
     code = (
         "import sys, json, airflow_provider_evolink.emulator.pytest_plugin;"
         "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
@@ -55,8 +55,8 @@ def test_plugin_costs_nothing_where_it_is_not_used():
     assert not {"av", "uvicorn", "starlette", "httpx", "airflow", "jsonschema"} & set(loaded)
 
 
-def test_emulator_never_loads_airflow():
-    """A whole emulator runs without importing Airflow."""
+def test_emulator_never_imports_airflow():
+    """An emulator runs without importing Airflow."""
     code = (
         "import sys; from airflow_provider_evolink.emulator import running\n"
         "with running() as emulator: emulator.control.state()\n"

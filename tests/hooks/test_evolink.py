@@ -124,7 +124,7 @@ def test_test_connection_tells_what_is_wrong(
     connect: Connect, evolink_emulator: EmulatorHandle, unused_tcp_port: int
 ) -> None:
     """A wrong key, a web page and a dead host are told in words, never raised."""
-    evolink_emulator.control.inject("html", on="credits", times=4)
+    evolink_emulator.control.inject("html_response", on="credits", times=4)
 
     told = [
         connect().test_connection(),
@@ -239,7 +239,7 @@ def test_a_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch:
 
 def test_an_upload_that_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
     """A failure of the files API, which has a form of its own, is one of ours too."""
-    evolink_emulator.control.inject("refused", on="upload", times=None, status=401)
+    evolink_emulator.control.inject("http_error", on="upload", times=None, status=401)
 
     with pytest.raises(AuthenticationError, match=r"the upload .*Invalid or expired token"):
         connect().upload(DATA / "frame.png")

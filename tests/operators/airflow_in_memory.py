@@ -20,8 +20,8 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api import client
 from airflow_provider_evolink.emulator.app import Emulator
-from airflow_provider_evolink.emulator.faults import Faults
-from airflow_provider_evolink.emulator.settings import DEFAULT_KEY, Settings
+from airflow_provider_evolink.emulator.faults.registry import FaultRegistry
+from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY, Settings
 from airflow_provider_evolink.operators import base
 from airflow_provider_evolink.operators import evolink as operators
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
@@ -154,7 +154,7 @@ class World:
         self.is_deferred = False
         self.delivered: list[dict[str, Any]] | None = None
         self.errors: list[str] = []
-        connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_KEY}"}}'
+        connection = f'{{"conn_type": "evolink", "host": "{URL}", "password": "{DEFAULT_API_KEY}"}}'
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
         patch.setattr(client, "HttpxTransport", functools.partial(client.HttpxTransport, network=self.wire))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
@@ -202,23 +202,25 @@ class World:
     def pass_time(self, seconds: float) -> None:
         """Let time pass, here and at EvoLink."""
         self.time.ahead += seconds
-        self.emulator.world.clock.advance(seconds)
+        self.emulator.backend.clock.advance(seconds)
 
     def settle_down(self) -> None:
         """End every disturbance, and let EvoLink finish what it has begun."""
         self.wire.is_down = False
-        self.emulator.world.faults = Faults()
-        self.emulator.world.clock.advance(10_000)
+        self.emulator.backend.faults = FaultRegistry()
+        self.emulator.backend.clock.advance(10_000)
 
     @property
     def paid(self) -> set[str]:
         """The generations that EvoLink charges, or will."""
-        return {job.id for job in self.emulator.world.jobs.values() if job.destiny.status == "completed"}
+        return {made.id for made in self.emulator.backend.generations.values() if made.outcome.status == "completed"}
 
     def is_findable(self, generation_id: str) -> bool:
         """Whether the ledger leads to a generation, by its id or by the key it was sent under."""
         kept = str([self.stage.store.held, self.copies.held])
-        return generation_id in kept or str(self.emulator.world.jobs[generation_id].order.idempotency_key) in kept
+        return (
+            generation_id in kept or str(self.emulator.backend.generations[generation_id].spec.idempotency_key) in kept
+        )
 
     def _operator(self, call: int) -> EvoLinkGenerateOperator:
         parameters = {"prompt": f"{self.prompt}, scene {call}", "duration": 3}

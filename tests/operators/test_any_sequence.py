@@ -81,12 +81,12 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def evolink_finishes(self) -> None:
         """EvoLink ends all that it has begun."""
-        self.world.emulator.world.clock.advance(1000)
+        self.world.emulator.backend.clock.advance(1000)
 
     @rule(code=st.sampled_from(["service_error", "content_policy_violation"]))
     def evolink_will_fail(self, code: str) -> None:
         """EvoLink fails to make the next generation."""
-        self.world.emulator.world.faults.inject("task_failure", "submit", 1, 0, {"code": code})
+        self.world.emulator.backend.faults.inject("generation_failed", "submit", 1, 0, {"code": code})
 
     @rule(is_down=st.booleans())
     def reads_fail(self, is_down: bool) -> None:

@@ -23,7 +23,9 @@ BOTH = pytest.mark.parametrize("deferrable", [True, False])
 
 
 @BOTH
-@pytest.mark.parametrize("fault", ["server_error", "html", "reset", "broken_json", "vanished", "refused"])
+@pytest.mark.parametrize(
+    "fault", ["server_error", "html_response", "connection_reset", "malformed_json", "not_found", "http_error"]
+)
 def test_failed_questions_are_endured(emulator: EmulatorHandle, stage: Stage, fault: str, deferrable: bool) -> None:
     """A question that fails in passing costs a moment, never the video."""
     emulator.control.inject(fault, on="read", times=2)
@@ -36,10 +38,10 @@ def test_failed_questions_are_endured(emulator: EmulatorHandle, stage: Stage, fa
 @pytest.mark.parametrize(
     ("fault", "options"),
     [
-        ("vanished", {}),
-        ("html", {}),
-        *[("refused", {"status": status}) for status in (400, 401, 402, 403, 404)],
-        ("html", {"status": 403}),
+        ("not_found", {}),
+        ("html_response", {}),
+        *[("http_error", {"status": status}) for status in (400, 401, 402, 403, 404)],
+        ("html_response", {"status": 403}),
     ],
 )
 def test_a_stray_refusal_is_not_believed(
@@ -66,8 +68,8 @@ def test_strays_at_the_trigger_and_at_the_worker(
 ) -> None:
     """A generation that is old enough to be known, runs, and is denied once to each of those who ask, is waited for."""
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.NOT_FOUND_GRACE", 0.0)
-    emulator.control.run_at(0.1)
-    emulator.control.inject("vanished", on="read", times=2)
+    emulator.control.set_speed(0.1)
+    emulator.control.inject("not_found", on="read", times=2)
     task = operator(deferrable=deferrable)
     if not deferrable:
         with pytest.raises(GenerationTimeoutError):
@@ -97,7 +99,7 @@ def test_refusals_that_agree_end_the_wait(
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
-    emulator.control.inject("refused", on="read", status=status, times=8)
+    emulator.control.inject("http_error", on="read", status=status, times=8)
 
     with pytest.raises(EvoLinkFailException) as caught:
         task.execute_complete(stage.context, {"outcome": "terminal", "status": "completed"})
@@ -208,8 +210,8 @@ def test_patience_ends(
     """When EvoLink can't be asked for too long, and a worker can't ask either, the task fails; a retry goes on."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "2")
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
-    emulator.control.run_at(0.1)
-    emulator.control.inject("html", on="read", times=5 + 4)
+    emulator.control.set_speed(0.1)
+    emulator.control.inject("html_response", on="read", times=5 + 4)
 
     with pytest.raises(PollingFailedError, match="could not be asked about for too long"):
         stage.play(operator(deferrable=deferrable))
@@ -222,7 +224,7 @@ def test_patience_ends(
 @pytest.mark.parametrize("outcome", ["unreachable", "refused", "terminal"])
 def test_what_a_worker_finds_alive_is_waited_for_again(emulator: EmulatorHandle, stage: Stage, outcome: str) -> None:
     """A trigger that gave up, for a stray 404 or an outage that is over, costs a moment, not the task."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -268,7 +270,7 @@ def test_what_goes_on_is_waited_for_without_a_triggerer_too(
         return wait_here(task, watch)
 
     monkeypatch.setattr(EvoLinkGenerateOperator, "_poll_on_worker", played)
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
 
     assert stage.play(operator(deferrable=False))["status"] == "completed"
     assert stops == []
@@ -277,7 +279,7 @@ def test_what_goes_on_is_waited_for_without_a_triggerer_too(
 
 def test_where_the_triggerer_lacks_the_connection_the_worker_waits(emulator: EmulatorHandle, stage: Stage) -> None:
     """A connection that only workers have, in their environment, costs their slots, and no round after round."""
-    emulator.control.run_at(60)
+    emulator.control.set_speed(60)
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -289,7 +291,7 @@ def test_a_broken_trigger_is_told_as_what_it_is(
     emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It ends no generation that has time left: the worker waits itself, and the log names the trigger's failure."""
-    emulator.control.run_at(60)
+    emulator.control.set_speed(60)
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)

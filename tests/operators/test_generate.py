@@ -28,7 +28,7 @@ LINK = "https://example.com/portrait.jpg"
 
 @pytest.fixture(autouse=True)
 def _fast(emulator: EmulatorHandle) -> None:
-    emulator.control.run_at(5000)
+    emulator.control.set_speed(5000)
 
 
 def operator(model: str, media_type: Any = None, /, **parameters: Any) -> EvoLinkGenerateOperator:

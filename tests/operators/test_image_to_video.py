@@ -33,7 +33,7 @@ def test_from_picture_to_record(emulator: EmulatorHandle, stage: Stage, deferrab
     assert len(stage.deferrals) == deferrable
     assert record["generation_id"] == made["id"] == stage.ti.xcoms["generation_id"]
     assert (record["model"], record["status"]) == ("gemini-omni-flash-image-to-video", "completed")
-    assert record["results"] == made["links"] == [stage.ti.xcoms["result_link"]]
+    assert record["results"] == made["results"] == [stage.ti.xcoms["result_link"]]
     assert record["usage"] == {
         "credits_reserved": made["reserved"],
         "credits_used": made["charged"],

@@ -61,7 +61,7 @@ def test_a_chain_from_prompt_to_video(
 
     assert landed["content_type"] == "video/mp4"
     assert [made["status"] for made in emulator.control.state()["generations"]] == ["completed", "completed"]
-    assert emulator.control.state()["leaked_keys"] == 0
+    assert emulator.control.state()["api_key_leak_count"] == 0
 
 
 def test_an_uploaded_picture_becomes_a_video(emulator: EmulatorHandle, stage: Stage) -> None:

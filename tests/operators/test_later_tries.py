@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 def test_a_failed_generation_may_be_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
     """EvoLink failed to make it: a retry submits under another key, and the record is of the new one."""
-    emulator.control.inject("task_failure", code="service_error")
+    emulator.control.inject("generation_failed", code="service_error")
     with pytest.raises(GenerationFailedError, match="service_error") as caught:
         stage.play(operator())
     assert caught.value.generation_id in str(caught.value)
@@ -47,7 +47,7 @@ def test_a_failed_generation_may_be_made_anew(emulator: EmulatorHandle, stage: S
 
 def test_moderation_ends_the_task(emulator: EmulatorHandle, stage: Stage) -> None:
     """What a new try can't mend ends the task at once, with EvoLink's code and message."""
-    emulator.control.inject("moderation")
+    emulator.control.inject("moderation_rejected")
     with pytest.raises(EvoLinkFailException, match="content_policy_violation: Content policy violation"):
         stage.play(operator())
 
@@ -135,7 +135,9 @@ def test_another_request_does_not_hide_a_doubt(emulator: EmulatorHandle, stage: 
     with pytest.raises(SubmissionUnknownError):
         stage.play(operator())
 
-    with pytest.raises(EvoLinkFailException, match=f"accepted and charged .key {stage.record['idempotency_key']}") as changed:
+    with pytest.raises(
+        EvoLinkFailException, match=f"accepted and charged .key {stage.record['idempotency_key']}"
+    ) as changed:
         stage.retry(operator("A harbour"))
     assert "Sensor" not in str(changed.value)
     assert stage.clear(operator())["status"] == "completed"
@@ -219,7 +221,7 @@ def test_a_ledger_that_never_got_the_id_loses_nothing(emulator: EmulatorHandle, 
 
 def test_a_failure_that_was_not_waited_for_is_made_anew(emulator: EmulatorHandle, stage: Stage) -> None:
     """A task that did not wait looks once when it is run again: what failed since is submitted anew, and told."""
-    emulator.control.inject("task_failure", code="service_error")
+    emulator.control.inject("generation_failed", code="service_error")
     first = stage.play(operator(wait_for_completion=False))
     emulator.control.advance(1000)
 
@@ -251,7 +253,7 @@ def test_what_evolink_has_dropped_is_bought_again_only_if_told(emulator: Emulato
         "finished_without_waiting": False,
     }
     stage.store.set(STORE_KEY, {**stage.record, **long_ago})
-    emulator.control.inject("vanished", on="read", times=3)
+    emulator.control.inject("not_found", on="read", times=3)
     with pytest.raises(EvoLinkFailException, match=rf"{lost}.*30\.7 credits.*not known to EvoLink any more"):
         stage.retry(operator(on_clear="resubmit"))
     with pytest.raises(EvoLinkFailException, match="not known to EvoLink any more"):
@@ -271,7 +273,7 @@ def test_the_first_clear_buys_what_was_missing_for_minutes(
     task = operator(on_clear="resubmit")
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
-    emulator.control.inject("vanished", on="read", times=None)
+    emulator.control.inject("not_found", on="read", times=None)
     with pytest.raises(EvoLinkFailException, match=r"on_clear=.resubmit., pays for a new one"):
         task.execute_complete(stage.context, {"outcome": "refused"})
     assert leaping.slept
@@ -380,7 +382,7 @@ def test_a_clear_counts_once(emulator: EmulatorHandle, stage: Stage, monkeypatch
 def test_what_was_not_taken_replaces_nothing(emulator: EmulatorHandle, stage: Stage, wish: dict[str, str]) -> None:
     """Who takes a wish for a new one back, since EvoLink refused it, is handed the old one."""
     first = stage.play(operator())
-    emulator.control.inject("refused", on="submit", status=402)
+    emulator.control.inject("http_error", on="submit", status=402)
     with pytest.raises(EvoLinkFailException, match="402"):
         stage.clear(operator(**wish))
 
@@ -391,7 +393,7 @@ def test_what_was_not_taken_replaces_nothing(emulator: EmulatorHandle, stage: St
 def test_a_wish_that_was_not_taken_lasts(emulator: EmulatorHandle, stage: Stage) -> None:
     """A clear for a new one that EvoLink turned away is not used up: the next try pays, once."""
     first = stage.play(operator())
-    emulator.control.inject("refused", on="submit", status=402)
+    emulator.control.inject("http_error", on="submit", status=402)
     with pytest.raises(EvoLinkFailException, match="402"):
         stage.clear(operator(on_clear="resubmit"))
 

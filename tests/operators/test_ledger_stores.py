@@ -281,7 +281,11 @@ def test_a_copy_that_cannot_be_read_leaves_an_open_submission_open() -> None:
     store, copy = Store(), Store()
     Ledger(store, None).write(INTENT)
     other = replace(
-        INTENT, phase=Phase.SUBMITTED, idempotency_key="airflow-other", generation_id="task-unified-1-a", submitted_at=1.0
+        INTENT,
+        phase=Phase.SUBMITTED,
+        idempotency_key="airflow-other",
+        generation_id="task-unified-1-a",
+        submitted_at=1.0,
     )
     Ledger(Store(), None, copy=copy).write(other)
     assert Ledger(store, None, try_number=2, copy=copy).read() == INTENT

@@ -28,8 +28,8 @@ TURNED_AWAY = (NotSentError, RateLimitedError)
     [
         ("server_error", {"status": 503}),
         ("server_error", {"status": 500}),
-        ("html", {"status": 502}),
-        ("reset", {}),
+        ("html_response", {"status": 502}),
+        ("connection_reset", {}),
         ("lost_reply", {}),
     ],
 )
@@ -71,7 +71,7 @@ def test_what_evolink_still_works_on_is_not_given_up(
 ) -> None:
     """An acceptance that takes longer than the answer is waited for is asked for until it is there."""
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", impatient(emulator))
-    emulator.control.inject("slow_accept", on="submit", seconds=4)
+    emulator.control.inject("slow_acceptance", on="submit", seconds=4)
 
     record = stage.play(operator())
 
@@ -184,7 +184,7 @@ def test_what_was_under_way_at_a_kill_is_named(
     emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The answer comes after the task was told to stop: the log says what goes on, its price, and who collects it."""
-    emulator.control.inject("slow", on="submit", seconds=1)
+    emulator.control.inject("slow_response", on="submit", seconds=1)
     task = operator(wait_for_completion=False)
     threading.Timer(0.4, task.on_kill).start()
 

@@ -53,7 +53,9 @@ def test_a_lost_answer_is_settled_by_the_key(emulator: EmulatorHandle, stage: St
     assert emulator.control.state()["requests"]["submit"] == 2
 
 
-@pytest.mark.parametrize("fault", ["reset", "server_error", "html", "broken_json", "wrong_shape", "redirect"])
+@pytest.mark.parametrize(
+    "fault", ["connection_reset", "server_error", "html_response", "malformed_json", "unexpected_json", "redirect"]
+)
 def test_answers_that_say_nothing_are_settled_too(emulator: EmulatorHandle, stage: Stage, fault: str) -> None:
     """Whatever stands in an answer's place, the request is repeated under its key and paid for once."""
     emulator.control.inject(fault, on="submit")

@@ -26,7 +26,7 @@ BOTH = pytest.mark.parametrize("deferrable", [True, False])
 @BOTH
 def test_a_deadline_tells_everything(emulator: EmulatorHandle, stage: Stage, deferrable: bool) -> None:
     """Not finished in time: the error has the id, the price, that it goes on, and how to collect it."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
 
     with pytest.raises(GenerationTimeoutError) as caught:
         stage.play(operator(deferrable=deferrable, timeout=2))
@@ -38,7 +38,7 @@ def test_a_deadline_tells_everything(emulator: EmulatorHandle, stage: Stage, def
 
 def test_a_deadline_counts_from_submission_over_all_tries(emulator: EmulatorHandle, stage: Stage) -> None:
     """A later try gets no new time: it looks once, and takes what is there by then."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     with pytest.raises(GenerationTimeoutError):
         stage.play(operator(timeout=2))
     with pytest.raises(GenerationTimeoutError):
@@ -184,7 +184,7 @@ def test_the_task_itself_defers(emulator: EmulatorHandle, stage: Stage, is_copy:
 
 def test_cancelled_at_evolink(emulator: EmulatorHandle, stage: Stage) -> None:
     """A cancelled generation is a failure that a retry may mend."""
-    emulator.control.inject("cancelled")
+    emulator.control.inject("generation_cancelled")
 
     with pytest.raises(GenerationFailedError, match="was cancelled at EvoLink"):
         stage.play(operator())
@@ -200,7 +200,7 @@ def test_an_unknown_status_is_waited_on(emulator: EmulatorHandle, stage: Stage) 
 
 def test_log_lines_only_on_change(emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     """Many questions, few lines: each change of status, and progress in steps of about 20 %."""
-    emulator.control.run_at(12)
+    emulator.control.set_speed(12)
 
     stage.play(operator())
 

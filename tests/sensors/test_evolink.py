@@ -36,14 +36,14 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def emulator(emulator: EmulatorHandle) -> EmulatorHandle:
     """The emulator, ten times as fast."""
-    emulator.control.run_at(1200)
+    emulator.control.set_speed(1200)
     return emulator
 
 
 @pytest.fixture
 def record(emulator: EmulatorHandle) -> dict[str, Any]:
     """The record of a task that has submitted and not waited; the generation takes two seconds more."""
-    emulator.control.run_at(30)
+    emulator.control.set_speed(30)
     return submitted()
 
 
@@ -138,7 +138,7 @@ def test_not_known(emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime,
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("fault", ["vanished", "refused"])
+@pytest.mark.parametrize("fault", ["not_found", "http_error"])
 def test_a_stray_refusal_is_not_believed(
     emulator: EmulatorHandle, stage: Stage, leaping: LeapingTime, record: dict[str, Any], mode: str, fault: str
 ) -> None:
@@ -163,9 +163,9 @@ def test_an_outage_at_the_first_look_is_endured(
 @pytest.mark.parametrize(
     ("fault", "options", "words"),
     [
-        ("moderation", {}, "ended as failed .*content_policy_violation: Content policy violation"),
-        ("task_failure", {"code": "service_error"}, "ended as failed .*service_error"),
-        ("cancelled", {}, "ended as cancelled"),
+        ("moderation_rejected", {}, "ended as failed .*content_policy_violation: Content policy violation"),
+        ("generation_failed", {"code": "service_error"}, "ended as failed .*service_error"),
+        ("generation_cancelled", {}, "ended as cancelled"),
     ],
 )
 def test_failed(
@@ -185,7 +185,7 @@ def test_failed(
 def test_a_generation_that_is_not_known_yet(emulator: EmulatorHandle, stage: Stage, mode: str) -> None:
     """Right after its submission EvoLink may not know it: that is waited out."""
     made = submitted()["generation_id"]
-    emulator.control.inject("vanished", on="read", times=2)
+    emulator.control.inject("not_found", on="read", times=2)
 
     assert play(stage, sensor(made, mode))["status"] == "completed"
 
@@ -193,7 +193,7 @@ def test_a_generation_that_is_not_known_yet(emulator: EmulatorHandle, stage: Sta
 @EVERY_MODE
 def test_not_finished_in_time(emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str) -> None:
     """After the timeout the text says that it goes on, and how to collect it."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
 
     with pytest.raises((GenerationTimeoutError, AirflowSensorTimeout)) as caught:
         play(stage, sensor(record["generation_id"], mode, timeout=2, poke_interval=0.05))
@@ -216,9 +216,9 @@ def test_soft_fail(
 ) -> None:
     """With ``soft_fail`` or ``never_fail`` the task is skipped instead, and its log still says why."""
     if why == "failed":
-        emulator.control.inject("moderation", on="submit")
+        emulator.control.inject("moderation_rejected", on="submit")
     if why == "late":
-        emulator.control.run_at(0.1)
+        emulator.control.set_speed(0.1)
     if why == "not known":
         request.getfixturevalue("leaping")
     made = "task-unified-1-unknown" if why == "not known" else submitted()["generation_id"]
@@ -230,7 +230,7 @@ def test_soft_fail(
 
 
 @EVERY_MODE
-@pytest.mark.parametrize("fault", ["server_error", "reset", "html"])
+@pytest.mark.parametrize("fault", ["server_error", "connection_reset", "html_response"])
 def test_failed_questions_are_endured(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str, fault: str
 ) -> None:
@@ -245,7 +245,7 @@ def test_patience_ends(
 ) -> None:
     """When EvoLink can't be asked for too long, a worker looks itself, and a retry goes on."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "0.2")
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = sensor(record["generation_id"])
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -264,7 +264,7 @@ def test_an_old_generation_that_goes_on_is_waited_for(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
 ) -> None:
     """The line that every timeout error prints waits, however long ago the generation was submitted."""
-    emulator.control.inject("stall", on="submit")
+    emulator.control.inject("generation_stalled", on="submit")
     stalled = submitted()["generation_id"]
     emulator.control.advance(3 * 3600)
 
@@ -285,7 +285,7 @@ def test_the_time_is_that_of_the_try_over_its_deferrals(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
 ) -> None:
     """A resume, and a wait that goes on after it, keep the deadline; a retry gets a new one."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = sensor(record["generation_id"], timeout=600)
     with pytest.raises(TaskDeferred) as first:
         task.execute(stage.context)
@@ -303,7 +303,7 @@ def test_airflows_own_timeout_says_what_ours_does(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Should Airflow's clock be ahead of ours between two looks, the error still has the facts, and is retried."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = sensor(record["generation_id"], "reschedule", timeout=5)
     monkeypatch.setattr(stage.ti, "get_first_reschedule_date", lambda _: datetime.now(UTC) - timedelta(seconds=9))
     monkeypatch.setattr(task, "_started_at", lambda _: time.time())
@@ -337,7 +337,7 @@ def test_soft_fail_after_a_broken_trigger(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], capsys: pytest.CaptureFixture[str], switch: str
 ) -> None:
     """What ends the wait that a worker has taken over from a trigger is a skip too."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = sensor(record["generation_id"], timeout=1, **{switch: True})
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -351,7 +351,7 @@ def test_a_deferral_that_timed_out_looks_once_more(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any]
 ) -> None:
     """Should every triggerer be dead, the video that is there is still taken."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     task = sensor(record["generation_id"])
     with pytest.raises(TaskDeferred):
         task.execute(stage.context)
@@ -403,7 +403,7 @@ def test_a_mistake_does_not_deny_what_is_paid(
     emulator: EmulatorHandle, stage: Stage, record: dict[str, Any], mode: str
 ) -> None:
     """In every mode, a setting that makes no sense says that the generation is paid for, not that nothing was."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
 
     with pytest.raises(PollingFailedError, match=f"{record['generation_id']} is paid for.*poll_interval: at least"):
         play(stage, sensor(record["generation_id"], mode, poll_interval=0.01))

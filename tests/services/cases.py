@@ -39,9 +39,9 @@ class Case:
     faults: tuple[Mapping[str, Any], ...] = ()
 
 
-_STALL = ({"fault": "stall"},)
-_ECHO = {"fault": "refused", "times": None, "status": 401, "message": f"Token {ODD_KEY} is unknown"}
-_BLAME = {"fault": "moderation", "message": f"Refused for {KEY}: violence"}
+_STALL = ({"fault": "generation_stalled"},)
+_ECHO = {"fault": "http_error", "times": None, "status": 401, "message": f"Token {ODD_KEY} is unknown"}
+_BLAME = {"fault": "moderation_rejected", "message": f"Refused for {KEY}: violence"}
 
 CASES: Mapping[str, Case] = {
     "stored": Case("is completed: 1 result", "success"),
@@ -58,7 +58,7 @@ CASES: Mapping[str, Case] = {
         "success",
         faults=({"fault": "rate_limit", "on": "submit", "times": 4, "retry_after": 2},),
     ),
-    "html": Case("that is not EvoLink's JSON", faults=({"fault": "html", "times": 2},)),
+    "html": Case("that is not EvoLink's JSON", faults=({"fault": "html_response", "times": 2},)),
     "bad_parameter": Case("duration=99 is refused"),
     "callback": Case("submitted", "success"),
     "hidden_callback": Case("submitted", "success"),

@@ -107,18 +107,18 @@ def test_no_clear_pays_again(airflow: AirflowStack, evolink: EmulatorHandle) -> 
 def test_a_clear_while_deferred_leaves_no_orphan(airflow: AirflowStack, evolink: EmulatorHandle) -> None:
     """A task that is cleared while it waits goes on with the generation that is paid for."""
     paid = len(charged(evolink))
-    evolink.control.run_at(0.01)
+    evolink.control.set_speed(0.01)
     run = airflow.api.trigger("plain", {})
     defer(airflow, run)
 
     body = {"dry_run": False, "dag_run_id": run, "only_failed": False, "task_ids": ["pay"]}
     airflow.api.post("dags/plain/clearTaskInstances", body)
     defer(airflow, run, after=1)
-    evolink.control.run_at(200.0)
+    evolink.control.set_speed(200.0)
 
     assert airflow.wait_for_run("plain", run) == "success"
     assert len(charged(evolink)) == paid + 1
-    evolink.control.run_at(20.0)
+    evolink.control.set_speed(20.0)
 
 
 def defer(airflow: AirflowStack, run: str, after: int = 0) -> None:

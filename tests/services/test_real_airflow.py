@@ -18,7 +18,7 @@ from typing import Any
 import av
 import pytest
 
-from airflow_provider_evolink.emulator.control import Control
+from airflow_provider_evolink.emulator.client import ControlClient
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
 from demo.stack import AirflowStack
@@ -84,7 +84,7 @@ def airflow(
         yield stack
 
 
-def generations(control: Control) -> list[dict[str, Any]]:
+def generations(control: ControlClient) -> list[dict[str, Any]]:
     """All generations that EvoLink has accepted."""
     found: list[dict[str, Any]] = control.state()["generations"]
     return found
@@ -125,7 +125,7 @@ def test_image_to_video(airflow: AirflowStack, evolink: EmulatorHandle, webhook:
     assert landed["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert seconds_of_video(file) == pytest.approx(5, abs=0.2)
     assert webhook.received == [[landed]]
-    assert evolink.control.state()["leaked_keys"] == 0
+    assert evolink.control.state()["api_key_leak_count"] == 0
 
 
 @pytest.mark.timeout(400)

@@ -80,7 +80,7 @@ class Aftermath:
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """Play everything on an Airflow, and search while it plays, afterwards, and when it is down."""
     folder = tmp_path_factory.mktemp("secrets")
-    with evolinks() as handles, running(Settings(clock=10.0, keys=(KEY,))) as default, Receiver() as receiver:
+    with evolinks() as handles, running(Settings(clock=10.0, api_keys=(KEY,))) as default, Receiver() as receiver:
         stack = AirflowStack(folder / "airflow", _dags(folder), _environment(folder, handles, default, receiver))
         search = Search(SECRETS, stack.environment["AIRFLOW__CORE__FERNET_KEY"])
         left = Aftermath(search, published=receiver.published)
@@ -141,10 +141,10 @@ def _play(stack: AirflowStack, handles: dict[str, EmulatorHandle], folder: Path,
     for dag in (DEMO, DAG):
         stack.wait_for_dag(dag)
         stack.api.unpause(dag)
-    handles["dead_link"].control.set_link_life(0)
+    handles["dead_link"].control.set_link_ttl(0)
     echoed = submit(handles["echoed"])
     echo = {"id": echoed, "status": "completed", "results": [], "result_data": {"voice": f"made for {ODD_KEY}"}}
-    handles["echoed"].control.inject("wrong_shape", "read", None, body=echo)
+    handles["echoed"].control.inject("unexpected_json", "read", None, body=echo)
     conf = {
         "prompt": PROMPT,
         "callback_url": CALLBACK + TOKEN,
@@ -244,7 +244,7 @@ def test_a_key_that_is_refused_or_echoed_is_nowhere(aftermath: Aftermath) -> Non
 
 def test_evolink_got_keys_only_where_they_belong(aftermath: Aftermath) -> None:
     """Of all requests, to whatever end, none had a key but in its Authorization header, and media requests none."""
-    assert {name: state["leaks"] for name, state in aftermath.evolink.items() if state["leaks"]} == {}
+    assert {name: state["api_key_leaks"] for name, state in aftermath.evolink.items() if state["api_key_leaks"]} == {}
     assert aftermath.evolink["default"]["requests"]["media"] >= 1
     assert sum(state["requests"]["total"] for state in aftermath.evolink.values()) >= len(CASES)
 

@@ -89,7 +89,9 @@ async def test_a_kill_asks_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "stays paid for" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("fault", "is_paid"), [(None, True), ("task_failure", False), ("cancelled", False)])
+@pytest.mark.parametrize(
+    ("fault", "is_paid"), [(None, True), ("generation_failed", False), ("generation_cancelled", False)]
+)
 async def test_a_kill_after_the_end(
     emulator: EmulatorHandle, capsys: pytest.CaptureFixture[str], fault: str | None, is_paid: bool
 ) -> None:
@@ -124,7 +126,8 @@ async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "status"), [("task_failure", "failed"), ("moderation", "failed"), ("cancelled", "cancelled")]
+    ("fault", "status"),
+    [("generation_failed", "failed"), ("moderation_rejected", "failed"), ("generation_cancelled", "cancelled")],
 )
 async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle, fault: str, status: str) -> None:
     """A typed error would be lost on its way from a trigger, so even failures are events."""
@@ -140,7 +143,7 @@ async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle
 
 async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     """A deadline, an unknown id, and a service that can't be asked are events as well."""
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     assert (await first_event(trigger(made, seconds=0.2)))["outcome"] == "deadline"
 
     unknown = trigger("task-unified-1-unknown", submitted_at=time.time() - 100)
@@ -148,7 +151,7 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     assert event["outcome"] == "refused"
     assert event["detail"] == "GenerationNotFoundError HTTP 404 task_not_found"
 
-    emulator.control.inject("html", on="read", times=None)
+    emulator.control.inject("html_response", on="read", times=None)
     event = await first_event(trigger(made, unreachable_timeout=0.2))
     assert event["outcome"] == "unreachable"
     assert event["detail"] == "InvalidResponseError"
@@ -166,7 +169,7 @@ async def test_a_connection_that_leads_elsewhere_now(
 ) -> None:
     """Old generations end where they were accepted, new ones at the connection's new host, for one more look-up."""
     old = asyncio.create_task(first_event(trigger(made)))
-    emulator.control.run_at(0.1)
+    emulator.control.set_speed(0.1)
     while emulator.control.state()["requests"]["read"] < 3:  # noqa: ASYNC110 - it happens in another thread
         await asyncio.sleep(0.02)
     _, server = crowd
@@ -182,7 +185,7 @@ async def test_a_connection_that_leads_elsewhere_now(
 
 async def test_a_trigger_that_starts_again_goes_on(emulator: EmulatorHandle, made: str) -> None:
     """A triggerer that is stopped and a new one that takes its rows over: the second gives the event."""
-    emulator.control.run_at(1)
+    emulator.control.set_speed(1)
     one = trigger(made)
     first = asyncio.create_task(first_event(one))
     await asyncio.sleep(0.2)
