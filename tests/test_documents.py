@@ -1,41 +1,114 @@
-"""What the documents point at is there: files, and the tests that show what is promised."""
+"""What the documentation refers to exists: files, tests, make targets; and its code runs."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from sybil import Document, Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
+from tests.stage import Stage
 
 ROOT = Path(__file__).parent.parent
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "deploy" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
-_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+DOCUMENTS = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "deploy" / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
+WITH_CODE = [page for page in DOCUMENTS if "```python" in page.read_text()]
+_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)")
+_SYBIL = Sybil(parsers=[PythonCodeBlockParser()])
 
 
-def links(page: Path) -> list[tuple[str, Path]]:
-    """The texts and targets of a page's links into the project."""
-    return [(text, page.parent / target) for text, target in _LINK.findall(page.read_text())]
+def name_of(page: Path) -> str:
+    """The page's path within the project."""
+    return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_link_leads_to_a_file(page: Path) -> None:
-    """No page points at a file that was moved."""
-    assert [target for _, target in links(page) if not target.exists()] == []
+def links(page: Path) -> list[tuple[str, Path, str | None]]:
+    """The text, file and heading of each link from a page into the project."""
+    found = _LINK.findall(page.read_text())
+    return [(text, page.parent / target if target else page, anchor) for text, target, anchor in found]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_test_that_is_named_is_in_its_file(page: Path) -> None:
-    """A promise names a test that exists, in the file where it is."""
-    named = [(text.strip("`"), target) for text, target in links(page) if re.fullmatch(r"`test_\w+`", text)]
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def run_code(page: Path) -> dict[str, Any]:
+    """Run a page's code blocks in order, and return the names that they define."""
+    document: Document = _SYBIL.parse(page)
+    examples = list(document.examples())
+    assert examples
+    for example in examples:
+        example.evaluate()
+    return document.namespace
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_links_lead_to_files(page: Path) -> None:
+    """Every link into the project leads to an existing file."""
+    assert [target for _, target, _ in links(page) if not target.exists()] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_links_lead_to_headings(page: Path) -> None:
+    """Every link to a heading leads to one that exists."""
+    missing = [(target.name, anchor) for _, target, anchor in links(page) if anchor and anchor not in anchors(target)]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_named_tests_exist(page: Path) -> None:
+    """A promise names a test that exists, in the file that it links to."""
+    named = [(text.strip("`"), target) for text, target, _ in links(page) if re.fullmatch(r"`test_\w+`", text)]
 
     assert [name for name, target in named if f"def {name}(" not in target.read_text()] == []
 
 
 def test_the_readme_names_tests() -> None:
-    """The table of what holds is not empty."""
-    assert sum(text.startswith("`test_") for text, _ in links(ROOT / "README.md")) >= 10
+    """The README's table of promises has proofs."""
+    assert sum(text.startswith("`test_") for text, _, _ in links(ROOT / "README.md")) >= 10
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_make_targets_exist(page: Path) -> None:
+    """Every `make` command in the documentation has a target."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"(?:^|`)\$? ?make ([a-z][a-z-]*)", page.read_text(), re.MULTILINE))
+
+    assert [
+        target
+        for target in sorted(targets)
+        if not re.search(rf"^([a-z -]+ )?{target}( [a-z -]+)?:", makefile, re.MULTILINE)
+    ] == []
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
+def test_code_runs(page: Path) -> None:
+    """The Python code of a page runs as it stands."""
+    run_code(page)
+
+
+def test_the_readme_shows_a_test_that_passes(
+    evolink_emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The README's example of a DAG test passes with an operator of this package."""
+    operator = EvoLinkImageToVideoOperator(task_id="generate", prompt="A lighthouse", image="https://example.com/a.png")
+    namespace = run_code(ROOT / "README.md")
+    namespace["my_dag"] = SimpleNamespace(test=lambda: stage.play(operator))
+
+    namespace["test_my_dag"](evolink_emulator, monkeypatch)
