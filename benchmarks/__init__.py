@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the provider costs, measured: import time, waiting, and when to ask."""
+"""Measures what the provider costs: import time, waiting, pacing and landing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the stub says about a job, as each of the services would: pure, and of a realistic size."""
+"""Response bodies of the stub, of a realistic size, for each of the services that it stands in for. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.jobs import Job, job_of, job_of_id
 MODEL = "gemini-omni-flash-image-to-video"
 ESTIMATE = 17
 DBT_RUNNING, DBT_SUCCESS = 3, 10
-MOST_IN_A_BATCH = 50
+MAX_BATCH_SIZE = 50
 
 Answer = tuple[int, bytes]
 
@@ -20,9 +20,12 @@ Answer = tuple[int, bytes]
 def answer(method: str, path: str, body: bytes, now: float, *, takes_batches: bool) -> Answer:
     """Answer a request.
 
+    :param method: of the request.
+    :param path: of the request.
+    :param body: of the request.
     :param now: seconds since the epoch.
     :param takes_batches: whether there is an endpoint for many generations at once.
-    :return: the status, and the body.
+    :return: status and body.
     """
     last = path.rstrip("/").rpartition("/")[2]
     if path.startswith("/api/v2/accounts/"):
@@ -40,11 +43,11 @@ def answer(method: str, path: str, body: bytes, now: float, *, takes_batches: bo
 
 
 def _many(ids: Iterable[str], now: float) -> list[dict[str, Any]]:
-    return [generation(job_of_id(one), now) for one in list(ids)[:MOST_IN_A_BATCH]]
+    return [generation(job_of_id(generation_id), now) for generation_id in list(ids)[:MAX_BATCH_SIZE]]
 
 
 def generation(job: Job, now: float) -> dict[str, Any]:
-    """A generation's detail; its progress stands still, so that nobody can tell the end from it."""
+    """Return a generation's detail; its progress never moves, so that the end can't be predicted from it."""
     is_done = now >= job.ends_at
     head = {
         "created": job.begins // 1000,
@@ -69,7 +72,7 @@ def generation(job: Job, now: float) -> dict[str, Any]:
 
 
 def dbt_run(job: Job, now: float) -> dict[str, Any]:
-    """A run of a dbt Cloud job, with the fields that its API always has."""
+    """Return a run of a dbt Cloud job, with the fields that its API always returns."""
     is_done = now >= job.ends_at
     return {
         "status": {"code": 200, "is_success": True, "user_message": "Success!", "developer_message": ""},

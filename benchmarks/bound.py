@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The least that waiting can cost when it is known how long jobs take, computed apart from the product.
+"""The lower bound on the cost of waiting for jobs of known durations, computed independently of the provider.
 
-A question costs as much as so many seconds for which a finished job lies unnoticed. Among a finite number of equally
-likely durations the best moments to ask are durations themselves, since asking between two of them is worse than asking
-at the lower one; so a search over those, from the longest backwards, finds the optimum.
+A poll costs as much as a certain number of seconds during which a finished job goes unnoticed. Among a finite number of
+equally likely durations the best moments to poll are the durations themselves, since polling between two of them is
+worse than polling at the lower one. So dynamic programming over the durations, from the longest backwards, finds the
+optimum.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ PRICE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """
-    What waiting has cost, on average.
+class Cost:
+    """The average cost of waiting.
 
-    :param requests: for each job.
-    :param delay: seconds from a job's end to the question that notices it.
+    :param requests: polls per job.
+    :param delay: seconds from a job's end to the poll that notices it.
     """
 
     requests: float
@@ -31,38 +30,39 @@ class Spent:
 
     @property
     def product(self) -> float:
-        """Requests times delay: halving the one by doubling the other is no gain."""
+        """Requests times delay: halving either by doubling the other gains nothing."""
         return self.requests * self.delay
 
 
-def spent(ages: Sequence[float], durations: Sequence[float]) -> Spent:
-    """
-    What it costs to ask at certain ages.
+def cost_of(ages: Sequence[float], durations: Sequence[float]) -> Cost:
+    """Return the cost of polling at certain ages.
 
-    :param ages: rising, the last one not before the longest duration.
+    :param ages: ascending seconds since a job's start; the last is not below the longest duration.
+    :param durations: seconds, all equally likely.
     """
-    asked = [bisect_left(ages, duration) for duration in durations]
+    polls = [bisect_left(ages, duration) for duration in durations]
     count = len(durations)
-    delays = sum(ages[index] - duration for index, duration in zip(asked, durations, strict=True))
-    return Spent(sum(index + 1 for index in asked) / count, delays / count)
+    delays = sum(ages[index] - duration for index, duration in zip(polls, durations, strict=True))
+    return Cost(sum(index + 1 for index in polls) / count, delays / count)
 
 
-def bound(durations: Sequence[float], price: float = PRICE, floor: float = 0.0) -> Spent:
-    """What the best plan costs for equally likely durations; a few hundred of them do for any distribution."""
-    return spent(best_ages(durations, price, floor), durations)
+def bound(durations: Sequence[float], price: float = PRICE, floor: float = 0.0) -> Cost:
+    """Return the cost of the best plan for equally likely durations; a few hundred represent any distribution."""
+    return cost_of(best_ages(durations, price, floor), durations)
 
 
 def best_ages(durations: Sequence[float], price: float = PRICE, floor: float = 0.0) -> list[float]:
-    """
-    The ages at which asking costs least: questions times price plus delay.
+    """Return the ages at which polling minimizes polls times price plus delay.
 
-    :param floor: seconds that must lie between two questions.
+    :param durations: seconds, all equally likely.
+    :param price: seconds of delay that a poll is worth.
+    :param floor: minimum seconds between two polls.
     """
     ages = sorted(durations)
     count = len(ages)
     sums = [0.0, *itertools.accumulate(ages)]
     cost, following = [0.0] * (count + 1), [count] * (count + 1)
-    # cost[k]: of all that is yet to come for the jobs from k on, when a question has just found them unfinished.
+    # cost[k]: future cost of the jobs from k on, when a poll has just found them unfinished.
     for first in range(count - 1, -1, -1):
         earliest = ages[first - 1] + floor if first else 0.0
         cost[first], following[first] = min(

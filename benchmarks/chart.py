@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the CPU of each contender as bars, as SVG. Pure."""
+"""The CPU time of each contender as a bar chart, as SVG. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OURS, _PEER, _OTHER, _CUT = "#0b6bcb", "#9aa3ad", "#5f6b76", "#d9822b"
 
 
 def chart(medians: Medians, counts: Sequence[int]) -> str:
-    """Return the picture: one group of bars for each count, on a logarithmic scale."""
+    """Return the chart: one group of bars for each count, on a logarithmic scale."""
     lines, top = [], 56
     for count in counts:
         rows = [medians[key, count] for key in BY_KEY if (key, count) in medians]
@@ -31,7 +31,7 @@ def chart(medians: Medians, counts: Sequence[int]) -> str:
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top + 20}" font-family="{_FONTS}">',
         f'<rect width="{_WIDTH}" height="{top + 20}" fill="#ffffff"/>',
-        _text(12, 24, "CPU for each finished generation, in ms (logarithmic): less is better", weight="bold", size=15),
+        _text(12, 24, "CPU for each finished generation, in ms (logarithmic): lower is better", weight="bold", size=15),
     ]
     return "\n".join([*head, *_grid(top), *lines, "</svg>"]) + "\n"
 
@@ -43,22 +43,24 @@ def _grid(bottom: int) -> Iterator[str]:
         yield _text(x - 8, bottom + 14, f"{value:g}", fill=_OTHER)
 
 
-def _bar(one: Measured, top: int) -> Iterator[str]:
-    contender = BY_KEY[one.contender]
+def _bar(measured: Measured, top: int) -> Iterator[str]:
+    contender = BY_KEY[measured.contender]
     yield _text(24, top + 15, contender.title.strip("`"))
-    if one.cpu_each is None:
-        yield _text(_LEFT + 6, top + 15, f"none of {one.count:,} finished", fill=_CUT)
+    if measured.cpu_each is None:
+        yield _text(_LEFT + 6, top + 15, f"none of {measured.count:,} finished", fill=_CUT)
         return
-    is_cut = one.finished < one.count
-    colour = _CUT if is_cut else _PEER if contender.is_peer else _OTHER if _is_reference(one) else _OURS
-    length = _length(one.cpu_each * MS)
-    yield f'<rect x="{_LEFT}" y="{top}" width="{length:.0f}" height="{_BAR}" rx="2" fill="{colour}"/>'
-    said = f"{one.cpu_each * MS:.2f}" + (f" ({one.finished:,.0f} of {one.count:,} finished)" if is_cut else "")
-    yield _text(_LEFT + length + 6, top + 15, said, fill=_CUT if is_cut else "#1b1f23")
+    is_cut = measured.finished < measured.count
+    color = _CUT if is_cut else _PEER if contender.is_peer else _OTHER if _is_reference(measured) else _OURS
+    length = _length(measured.cpu_each * MS)
+    yield f'<rect x="{_LEFT}" y="{top}" width="{length:.0f}" height="{_BAR}" rx="2" fill="{color}"/>'
+    label = f"{measured.cpu_each * MS:.2f}" + (
+        f" ({measured.finished:,.0f} of {measured.count:,} finished)" if is_cut else ""
+    )
+    yield _text(_LEFT + length + 6, top + 15, label, fill=_CUT if is_cut else "#1b1f23")
 
 
-def _is_reference(one: Measured) -> bool:
-    return one.contender == IDLE or not one.contender.startswith("ours")
+def _is_reference(measured: Measured) -> bool:
+    return measured.contender == IDLE or not measured.contender.startswith("ours")
 
 
 def _length(ms: float) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The response check that ``HttpEventTrigger`` wants, in a module of its own since it is loaded anew at every poll."""
+"""The response check that ``HttpEventTrigger`` needs, in its own module because it is imported anew at every poll."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 async def is_done(response: Any) -> bool:
-    """Whether the plain endpoint says that the job has ended."""
+    """Return whether the plain endpoint reports the end of the job."""
     return bool(response.json()["done"])

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-One crowd of one kind of trigger, in a process of its own: started, waited for, measured.
+"""Runs one crowd of one contender in its own process: starts, waits, measures.
 
-Called by :mod:`benchmarks.stage` as ``python -m benchmarks.child``; prints what it has measured as JSON.
+Called by :mod:`benchmarks.harness` as ``python -m benchmarks.child``; prints the measurement as JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from dataclasses import asdict
 
 import psutil
 
-from benchmarks.contenders import BY_KEY, PORT, Contender
+from benchmarks.contenders import BY_KEY, Contender
+from benchmarks.endpoint import PORT_VARIABLE
 from benchmarks.jobs import Job, crowd
 from benchmarks.lag import Spells, lag, watched_loop
 from benchmarks.measured import Measured
@@ -32,29 +32,29 @@ from benchmarks.triggerer import Triggerer
 CUT_OFF_SECONDS = 45.0
 
 
-class Counter:
-    """Asks the stub what it has seen since; over one connection, which is not counted."""
+class StubCounts:
+    """Reads the stub's counts over one connection, which is not counted."""
 
     def __init__(self) -> None:
         tls = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-        self._connection = http.client.HTTPSConnection("127.0.0.1", int(os.environ[PORT]), context=tls)
+        self._connection = http.client.HTTPSConnection("127.0.0.1", int(os.environ[PORT_VARIABLE]), context=tls)
         self._before = {"requests": 0, "connections": 0}
-        self._before = self.seen()
+        self._before = self.read()
 
-    def seen(self) -> dict[str, int]:
-        """Return what has been added since the start."""
+    def read(self) -> dict[str, int]:
+        """Return what was added since the start."""
         self._connection.request("GET", COUNTS_PATH)
-        counts: dict[str, int] = json.loads(self._connection.getresponse().read())
-        return {name: counts[name] - self._before[name] for name in counts}
+        totals: dict[str, int] = json.loads(self._connection.getresponse().read())
+        return {name: totals[name] - self._before[name] for name in totals}
 
 
 async def run_crowd(contender: Contender, count: int, spells: Spells, cut_off: float) -> Measured:
-    """Run a crowd to its end, or to the cut."""
-    counter, triggerer, memory = Counter(), Triggerer(), psutil.Process()
-    contender.make(Job(0, 0, 0))  # imports belong to nobody's bill
+    """Run a crowd to its end, or to the cut-off."""
+    counts, triggerer, memory = StubCounts(), Triggerer(), psutil.Process()
+    contender.make(Job(0, 0, 0))  # imports are not measured
     await asyncio.sleep(0.1)
-    rss, looked_up, waiting_rss = memory.memory_info().rss, triggerer.lookups, 0
-    spells.forget()
+    rss, lookups_before, waiting_rss = memory.memory_info().rss, triggerer.lookups, 0
+    spells.reset()
     cpu, start = time.process_time(), time.time()
     jobs = crowd(count, start)
     with profiled(), suppress(TimeoutError):
@@ -74,7 +74,7 @@ async def run_crowd(contender: Contender, count: int, spells: Spells, cut_off: f
         failed=triggerer.failed[:3],
         seconds=seconds,
         cpu_seconds=cpu,
-        lookups=triggerer.lookups - looked_up,
+        lookups=triggerer.lookups - lookups_before,
         lag_p99=lag(busy, seconds, 0.01),
         lag_max=max(busy),
         own_p99=lag(own, seconds, 0.01),
@@ -82,25 +82,25 @@ async def run_crowd(contender: Contender, count: int, spells: Spells, cut_off: f
         delay_mean=statistics.fmean(delays) if delays else None,
         delay_p99=delays[int(0.99 * (len(delays) - 1))] if delays else None,
         bytes_each=waiting_rss / count,
-        **await asyncio.to_thread(counter.seen),
+        **await asyncio.to_thread(counts.read),
     )
     await asyncio.wait({asyncio.ensure_future(triggerer.stop())}, timeout=5)
     return measured
 
 
 def main() -> None:
-    """Measure, print, and leave without waiting for what was cut off."""
+    """Measure, print, and exit without waiting for what was cut off."""
     parser = argparse.ArgumentParser(description="one crowd of triggers")
     parser.add_argument("contender", choices=BY_KEY)
     parser.add_argument("count", type=int)
-    parser.add_argument("--core", type=int, help="the core to stay on")
+    parser.add_argument("--core", type=int, help="CPU core to run on")
     parser.add_argument("--cut-off", type=float, default=CUT_OFF_SECONDS, help="seconds")
-    given = parser.parse_args()
-    if given.core is not None:
-        os.sched_setaffinity(0, {given.core})
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     spells = Spells()
     with asyncio.Runner(loop_factory=lambda: watched_loop(spells)) as runner:
-        measured = runner.run(run_crowd(BY_KEY[given.contender], given.count, spells, given.cut_off))
+        measured = runner.run(run_crowd(BY_KEY[options.contender], options.count, spells, options.cut_off))
         print(json.dumps(asdict(measured)), flush=True)
         sys.stdout.flush()
         os._exit(0)

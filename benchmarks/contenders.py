@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is compared, and how each of their triggers is made for a job."""
+"""The contenders, and how each makes its trigger for a job."""
 
 from __future__ import annotations
 
@@ -7,26 +7,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.endpoint import DBT, EVOLINK, HTTP
+
 if TYPE_CHECKING:
     from benchmarks.jobs import Job
 
 INTERVAL = 10.0
-# Airflow connections, which lead to the stub's port, which is in the environment.
-EVOLINK, HTTP, DBT = "bench_evolink", "bench_http", "bench_dbt"
-PORT = "EVOLINK_BENCHMARK_PORT"
-_PATIENCE_SECONDS = 3600.0
+_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """
-    One kind of trigger, in one setting.
+    """One kind of trigger in one configuration.
 
     :param key: names it in commands and files.
     :param title: names it in tables.
     :param make: makes its trigger; imports what it needs when it is called.
-    :param is_peer: whether it is an official provider's, which gets no part in the later rounds of great crowds.
-    :param takes_batches: whether the stub offers it a batch.
+    :param is_peer: whether it belongs to an official provider; such runs are not repeated for large crowds.
+    :param takes_batches: whether the stub offers it a batch endpoint.
     """
 
     key: str
@@ -37,13 +35,13 @@ class Contender:
 
 
 def _idle(job: Job) -> Any:
-    from benchmarks.standins import idle
+    from benchmarks.reference_triggers import idle
 
     return idle(job.generation_id)
 
 
 def _shared_session(job: Job) -> Any:
-    from benchmarks.standins import SharedSessionTrigger
+    from benchmarks.reference_triggers import SharedSessionTrigger
 
     return SharedSessionTrigger(job.generation_id, INTERVAL)
 
@@ -57,7 +55,7 @@ def _http_sensor(job: Job) -> Any:
 def _http_event(job: Job) -> Any:
     from airflow.providers.http.triggers.http import HttpEventTrigger
 
-    # A 404 would be a failure to it, so it asks an endpoint that always answers.
+    # It fails on a 404, so it polls an endpoint that always responds with 200.
     return HttpEventTrigger(
         "benchmarks.check.is_done", http_conn_id=HTTP, endpoint=f"plain200/{job.token}", poll_interval=INTERVAL
     )
@@ -66,11 +64,11 @@ def _http_event(job: Job) -> Any:
 def _dbt(job: Job) -> Any:
     from airflow.providers.dbt.cloud.triggers.dbt import DbtCloudRunJobTrigger
 
-    return DbtCloudRunJobTrigger(DBT, job.token, job.ends_at + _PATIENCE_SECONDS, INTERVAL, 1)
+    return DbtCloudRunJobTrigger(DBT, job.token, job.ends_at + _TIMEOUT_SECONDS, INTERVAL, 1)
 
 
 def _ours(job: Job, poll_interval: float | None) -> Any:
-    # It imports these in another thread when it first asks; the other triggers import all that they need by themselves.
+    # It imports these in another thread on its first poll; the other triggers import everything at once.
     import airflow_provider_evolink.api.client
     import airflow_provider_evolink.api.transports.aiohttp_transport  # noqa: F401
     from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
@@ -80,7 +78,7 @@ def _ours(job: Job, poll_interval: float | None) -> Any:
         EVOLINK,
         job.generation_id,
         submitted_at=job.begins_at,
-        deadline=job.ends_at + _PATIENCE_SECONDS,
+        deadline=job.ends_at + _TIMEOUT_SECONDS,
         poll_interval=poll_interval,
         estimated_time=ESTIMATE,
         model=MODEL,

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What importing this package adds to importing Airflow, since DAG files are parsed all day.
+"""What importing this package adds to importing Airflow, since DAG files are parsed all the time.
 
-Each round starts a fresh interpreter for each module, imports Airflow's SDK first (and says how long that took), then
-the module. Run it with ``python -m benchmarks.import_time``.
+Each round starts a fresh interpreter for each module, which imports Airflow's SDK first and then the module, and times
+both. Run it with ``python -m benchmarks.import_time``.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ print(middle - start, time.process_time() - middle)
 
 
 def measure(module: str) -> tuple[float, float]:
-    """Return the CPU seconds that Airflow's SDK and then the module took in a fresh interpreter."""
+    """Return the CPU seconds for importing Airflow's SDK and then the module in a fresh interpreter."""
     command = [sys.executable, "-c", _PROGRAM.format(module=module)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     airflow, ours = printed.splitlines()[-1].split()

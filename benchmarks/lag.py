@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-How long an event loop keeps others waiting, measured without waking it.
+"""How long an event loop keeps callbacks waiting, measured without waking it.
 
-A ticker costs more CPU than what is measured here, so the selector keeps the time instead: what lies between the end
-of one ``select`` and the start of the next is a busy spell, and whoever becomes due within a spell waits for its end.
-Each spell is measured twice: by the clock; and as its own work, which is CPU time without that of Python's collector.
-That leaves out who else had the core meanwhile, and the third of a second which the collector takes now and then to
-walk all that Airflow has imported, however idle the triggers are.
+A ticker costs more CPU than what is measured here, so the selector keeps the time instead: from the end of one
+``select`` to the start of the next the loop is busy, and a callback that becomes due meanwhile waits for the end of
+that spell. Each spell is measured twice: by the clock, and as the loop's own work, which is CPU time without that of
+Python's collector. The latter leaves out other processes on the core, and the third of a second that the collector
+takes now and then to walk everything that Airflow has imported, however idle the triggers are.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ from typing import Any
 
 
 class Spells(selectors.DefaultSelector):
-    """A selector that remembers for how long the loop was busy."""
+    """A selector that records the busy spells of its loop."""
 
     def __init__(self) -> None:
         super().__init__()
         self.busy, self.own = array("d"), array("d")
         self._since, self._cpu_since = time.perf_counter(), time.thread_time()
-        self._collected = self._collecting_since = 0.0
-        gc.callbacks.append(self._collecting)
+        self._collected = self._collection_started = 0.0
+        gc.callbacks.append(self._on_collection)
 
-    def forget(self) -> None:
-        """Start anew: what came before does not count."""
+    def reset(self) -> None:
+        """Discard what was recorded so far."""
         self.busy, self.own = array("d"), array("d")
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait for events, as the loop wants it."""
+        """Wait for events on behalf of the loop."""
         self.busy.append(time.perf_counter() - self._since)
         self.own.append(max(time.thread_time() - self._cpu_since - self._collected, 0.0))
         self._collected = 0.0
@@ -43,26 +42,25 @@ class Spells(selectors.DefaultSelector):
         self._since, self._cpu_since = time.perf_counter(), time.thread_time()
         return events
 
-    def _collecting(self, phase: str, _: dict[str, int]) -> None:
+    def _on_collection(self, phase: str, _: dict[str, int]) -> None:
         if phase == "start":
-            self._collecting_since = time.thread_time()
+            self._collection_started = time.thread_time()
         else:
-            self._collected += time.thread_time() - self._collecting_since
+            self._collected += time.thread_time() - self._collection_started
 
 
 def watched_loop(spells: Spells) -> asyncio.AbstractEventLoop:
-    """Make the event loop that a selector watches."""
+    """Return an event loop on top of a recording selector."""
     loop: Any = asyncio.SelectorEventLoop(spells)
     return loop  # type: ignore[no-any-return]
 
 
 def lag(busy: Sequence[float], seconds: float, share: float) -> float:
-    """
-    How long those have to wait who become due at a random moment, in all but a share of the cases.
+    """Return the lag of a callback that becomes due at a random moment, exceeded with a given probability only.
 
     :param busy: the spells, in seconds.
-    :param seconds: that were watched in all.
-    :param share: such as 0.01.
+    :param seconds: total observation time.
+    :param share: the probability, such as 0.01.
     """
     low, high = 0.0, max(busy, default=0.0)
     for _ in range(40):

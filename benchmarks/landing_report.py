@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the rounds of the landing benchmark into Markdown, and says which goals they meet. Pure."""
+"""Turns the rounds of the landing benchmark into Markdown, with the goals they meet. Pure."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ Rounds = dict[str, list[dict[str, Any]]]
 MIB = 1024 * 1024
 SHARE, MEMORY_MIB = 0.9, 64
 PYTHON = ("requests", "aiohttp", "httpx")
-_SAYS = {
-    "ours": "**this provider**: checked, sha256, fsync, final name in one step",
-    "ours unsynced": "this provider with `os.fsync` taken out",
+_DESCRIPTIONS = {
+    "ours": "**this provider**: checked, sha256, fsync, atomic rename",
+    "ours unsynced": "this provider without `os.fsync`",
     "requests": "requests, `iter_content(1 MiB)` to a file",
     "aiohttp": "aiohttp, `iter_any()` to a file",
     "httpx": "httpx, `iter_bytes()` to a file",
     "curl": "`curl --output`",
     "curl sha256": "`curl --output`, then `sha256sum`",
     "ours s3://store@videos/landed": "**this provider**: link (https) to bucket, checked, sha256",
-    "upload publish": "**this provider**: only the upload of a whole file",
+    "upload publish": "**this provider**: only the upload of a file",
     "upload upload_fileobj": "boto3 `upload_fileobj` (8 MB parts, 10 threads)",
     "upload put_file": "s3fs `put_file` (50 MB parts, 10 at once)",
 }
 _ABOUT = """\
-`make bench-landing`, {now:%Y-%m-%d}: {size:,} bytes over the loopback from a server in a process of its own, pinned
-to the last of {cores} cores; {rounds} rounds ({uploads} to S3), all contenders in turn, each in a process of its own,
-after one round to warm up; the disk is idle (`sync`) before each. Every file's sha256 is compared. It took
-{seconds:.0f} s. The machine's load was {load:.1f} before it began and {load_after:.1f} at its end: other work is in
-these figures, so compare within a table only; shares are the median of the rounds' own. Memory is the most that was
-held at any time, over the process before, the first landing and all that it imports included.
+`make bench-landing`, {now:%Y-%m-%d}: {size:,} bytes over the loopback from a server in its own process, pinned to the
+last of {cores} cores; {rounds} rounds ({uploads} to S3), all contenders in turn, each in its own process, after one
+warm-up round; the disk is idle (`sync`) before each. Every file's sha256 is checked. The run took {seconds:.0f} s. The
+machine's load was {load:.1f} at its start and {load_after:.1f} at its end: other work is in these figures, so compare
+within a table only; ratios are the median of the per-round ratios. Memory is the peak above the level before the fetch,
+over all fetches, including the first with everything that it imports.
 """
 
 
-def says(name: str) -> str:
+def describe(name: str) -> str:
     """Describe a contender."""
     client, *more = name.split()
-    return _SAYS.get(name) or ", ".join([_SAYS[client], *more])
+    return _DESCRIPTIONS.get(name) or ", ".join([_DESCRIPTIONS[client], *more])
 
 
 def median(rounds: list[dict[str, Any]], what: str) -> float:
-    """Return the middle of what was measured; the first round was to warm up."""
-    return statistics.median(float(one[what]) for one in rounds[1:])
+    """Return the median of a figure; the first round was a warm-up."""
+    return statistics.median(float(result[what]) for result in rounds[1:])
 
 
 def share(taken: Rounds, ours: str, theirs: str) -> float:
-    """Return our throughput over theirs: the middle of the rounds, since the machine's mood changes between them."""
+    """Return our throughput relative to theirs: the median over rounds, between which the machine's speed varies."""
     pairs = zip(taken[ours][1:], taken[theirs][1:], strict=True)
     return statistics.median(float(their["wall"]) / float(our["wall"]) for our, their in pairs)
 
 
 def fastest(taken: Rounds, ending: str) -> str:
-    """Name the fastest Python client among those that do the same beside fetching."""
+    """Return the fastest Python client among those that do the same besides fetching."""
     names = [f"{client}{ending}" for client in PYTHON if f"{client}{ending}" in taken]
     return min(names, key=lambda name: median(taken[name], "wall"))
 
 
 def memory(rounds: list[dict[str, Any]]) -> float:
-    """Return the most MiB over the idle process, the first round included."""
-    return max(float(one["memory"]) for one in rounds) / MIB
+    """Return the peak MiB above the idle process, the first round included."""
+    return max(float(result["memory"]) for result in rounds) / MIB
 
 
 def table(taken: Rounds, size: int) -> list[str]:
@@ -72,15 +72,15 @@ def table(taken: Rounds, size: int) -> list[str]:
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for name, rounds in taken.items():
-        wall, best = median(rounds, "wall"), min(float(one["wall"]) for one in rounds[1:])
+        wall, best = median(rounds, "wall"), min(float(result["wall"]) for result in rounds[1:])
         held = "in other processes" if name.startswith("curl") else f"{memory(rounds):.0f}"
         times = f"{wall:.2f} ({best:.2f}) | {median(rounds, 'cpu'):.2f}"
-        lines.append(f"| {says(name)} | {size / wall / 1e6:.0f} | {times} | {held} |")
+        lines.append(f"| {describe(name)} | {size / wall / 1e6:.0f} | {times} | {held} |")
     return lines
 
 
 def verdict(is_met: bool) -> str:
-    """Say it plainly."""
+    """Return whether a goal is met."""
     return "met" if is_met else "**missed**"
 
 
@@ -135,9 +135,9 @@ def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetim
             "",
             *table(races["s3"], size),
             "",
-            "What fsync buys: a file under its final name is whole even after a power cut, which no client sees to by",
-            "itself. Its cost is the difference between the first two rows; the file is sent to the disk while it",
-            "still comes, so that little is left to wait for.",
+            "What fsync buys: a file under its final name is complete even after a power failure, which no client",
+            "guarantees by itself. Its cost is the difference between the first two rows; the file is flushed to the",
+            "disk while it is still arriving, so that little is left to wait for.",
             "",
         ]
     )

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Waiting under the documented limit: the real poller against the emulator, which lets a key ask sixty times a minute.
+"""Waiting under the documented rate limit: the real poller against the emulator, with sixty queries a minute and key.
 
 A thousand generations of four models with batches, a hundred without. ``python -m benchmarks.limits`` prints how late
-each was noticed; at the real pace it takes seven minutes, with ``--clock 4`` two: the emulator then lives four times as
-fast, limit included.
+the end of each was noticed; at the real pace it takes seven minutes, with ``--clock 4`` two: the emulator's time, limit
+included, then runs four times as fast.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from airflow_provider_evolink.polling.poller import Poller
 from benchmarks.emulated import duration_of
 from benchmarks.tables import markdown
 
-# With EvoLink's estimates in seconds; the emulator's durations differ from them by up to a tenth.
+# With EvoLink's estimates in seconds; the emulator's durations are within a tenth of them.
 MODELS = {
     "gemini-3.1-flash-image-preview": 45.0,
     "gemini-omni-flash-text-to-video": 60.0,
@@ -35,18 +34,18 @@ MODELS = {
 }
 PER_MINUTE = 60
 _SPACING = 0.01
-_PATIENCE_SECONDS = 3600.0
+_TIMEOUT_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Noticed:
-    """
-    How late the ends of some generations were noticed.
+class Delays:
+    """How late the ends of some generations were noticed.
 
+    :param title: names the row.
     :param delays: seconds of each, sorted.
-    :param seconds: from the first submission to the last end noticed.
+    :param seconds: from the first submission to the last noticed end.
     :param answered: queries that were answered, about one or many generations.
-    :param refused: queries that were answered 429.
+    :param refused: queries that were answered with 429.
     """
 
     title: str
@@ -63,7 +62,7 @@ class Noticed:
         return [self.title, *(f"{figure:.1f}" for figure in figures), str(self.answered), str(self.refused)]
 
 
-async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock: float) -> Noticed:
+async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock: float) -> Delays:
     """Submit generations and wait for all of them with one poller."""
     settings = Settings(base_url=emulator.url, files_url=emulator.url, api_key=emulator.api_key)
 
@@ -74,13 +73,13 @@ async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock
     async with EvoLinkClient(settings) as client:
         for number in range(count):
             model = list(MODELS)[number % len(MODELS)]
-            waits.append(asyncio.create_task(_late(poller, await _submitted(client, model), model, clock)))
+            waits.append(asyncio.create_task(_delay(poller, await _submitted(client, model), model, clock)))
             await asyncio.sleep(_SPACING)
-        late = await asyncio.gather(*waits)
+        delays = await asyncio.gather(*waits)
     state = emulator.control.state()
     queries, refused = state["requests"]["read"] + state["requests"]["batch"], state["rate_limited_queries"]
     seconds = time.monotonic() - begin
-    return Noticed(title, sorted(late), seconds, queries - refused, refused)
+    return Delays(title, sorted(delays), seconds, queries - refused, refused)
 
 
 async def _submitted(client: EvoLinkClient, model: str) -> str:
@@ -88,31 +87,31 @@ async def _submitted(client: EvoLinkClient, model: str) -> str:
     return (await client.submit(prepared.endpoint, prepared.body, uuid.uuid4().hex)).generation.id
 
 
-async def _late(poller: Poller, generation_id: str, model: str, clock: float) -> float:
+async def _delay(poller: Poller, generation_id: str, model: str, clock: float) -> float:
     """Wait for a generation, and return how long after its end that was noticed."""
     begin, seconds = time.time(), MODELS[model] / clock
-    watch = Watch(generation_id, begin, begin + _PATIENCE_SECONDS, estimated_time=seconds, model=model)
+    watch = Watch(generation_id, begin, begin + _TIMEOUT_SECONDS, estimated_time=seconds, model=model)
     stop = await poller.wait(watch, lambda _: None)
     if stop.outcome is not Outcome.TERMINAL:
         raise RuntimeError(f"{generation_id} was given up: {stop}")
     return time.time() - begin - duration_of(generation_id, seconds)
 
 
-def with_batches(count: int, clock: float) -> Noticed:
-    """Wait where one request can be about fifty."""
+def with_batches(count: int, clock: float) -> Delays:
+    """Wait where one request covers up to fifty generations."""
     with server.running(emulator_settings.Settings(clock=clock, credits=1e9, query_limit=PER_MINUTE)) as emulator:
         return asyncio.run(measure(f"{count:,} with batches", count, emulator, clock))
 
 
-def without_batches(count: int, clock: float) -> Noticed:
-    """Wait where each request is about one; those that ask for a batch are turned away and count for nothing."""
+def without_batches(count: int, clock: float) -> Delays:
+    """Wait where each request is about one generation; batch requests are rejected and do not count."""
     with server.running(emulator_settings.Settings(clock=clock, credits=1e9, query_limit=PER_MINUTE)) as emulator:
         emulator.control.inject("batch_unsupported", times=None)
         return asyncio.run(measure(f"{count:,} without batches", count, emulator, clock))
 
 
-def table(rows: list[Noticed]) -> str:
-    """The table, in Markdown."""
+def table(rows: list[Delays]) -> str:
+    """Return the table, in Markdown."""
     heads = ["<waiting", "mean delay s", "p99 delay s", "longest delay s", "whole run s", "queries answered", "429"]
     return markdown(heads, [row.cells for row in rows])
 

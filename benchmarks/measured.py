@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured of a crowd of triggers, and what several rounds of it say together."""
+"""What is measured of a crowd of triggers, and the median over several rounds."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """
-    One run of one contender.
+    """One run of one contender.
 
     :param contender: its key.
-    :param count: how many triggers were started.
-    :param finished: how many have told their job's good end before the cut.
-    :param failed: the first errors of those that failed, or that told a failure.
-    :param seconds: from the first start to the last event, or to the cut.
-    :param cpu_seconds: of the whole process in that time.
-    :param requests: that the stub has answered.
-    :param connections: that were opened to it.
-    :param lookups: of the Airflow connection.
-    :param lag_p99: seconds for which a callback that is due has to wait, at most in 99 % of all moments.
-    :param lag_max: the longest time for which the loop was busy.
-    :param own_p99: ``lag_p99`` of the loop's own work: in CPU time, without that of Python's collector.
+    :param count: number of triggers started.
+    :param finished: number of triggers that reported the success of their job before the cut-off.
+    :param failed: the first errors of those that failed or reported a failure.
+    :param seconds: from the first start to the last event, or to the cut-off.
+    :param cpu_seconds: CPU time of the whole process meanwhile.
+    :param requests: requests that the stub has answered.
+    :param connections: connections opened to the stub.
+    :param lookups: look-ups of the Airflow connection.
+    :param lag_p99: 99th percentile of the seconds that a due callback waits.
+    :param lag_max: longest time for which the loop was busy, in seconds.
+    :param own_p99: ``lag_p99`` of the loop's own work: CPU time without that of Python's collector.
     :param own_max: ``lag_max`` of the loop's own work.
-    :param delay_mean: seconds from a job's end to its event.
-    :param delay_p99: the same, for all but a hundredth.
-    :param bytes_each: by which the process had grown when all were waiting, for each trigger.
+    :param delay_mean: mean seconds from a job's end to its event.
+    :param delay_p99: 99th percentile of the same.
+    :param bytes_each: growth of the process per trigger when all were waiting.
     """
 
     contender: str
@@ -51,27 +50,27 @@ class Measured:
 
     @property
     def cpu_each(self) -> float | None:
-        """CPU seconds for each that has fired."""
+        """CPU seconds per finished trigger."""
         return self.cpu_seconds / self.finished if self.finished else None
 
     @property
     def requests_each(self) -> float | None:
-        """Requests for each that has fired."""
+        """Requests per finished trigger."""
         return self.requests / self.finished if self.finished else None
 
 
-def is_success(word: object) -> bool:
-    """Whether an event says that its job has ended well, in any of the contenders' words."""
-    if not isinstance(word, Mapping):
-        return word is True
-    return word.get("status", "success") in {"success", "completed"}
+def is_success(payload: object) -> bool:
+    """Return whether an event reports the success of its job, in the format of any contender."""
+    if not isinstance(payload, Mapping):
+        return payload is True
+    return payload.get("status", "success") in {"success", "completed"}
 
 
 def median_of(rounds: Sequence[Measured]) -> Measured:
     """Return the median of every figure over the rounds of one contender and count."""
     names = [field.name for field in fields(Measured) if field.name not in {"contender", "count", "failed"}]
-    figures: dict[str, Any] = {name: _median([getattr(one, name) for one in rounds]) for name in names}
-    return replace(rounds[0], failed=[error for one in rounds for error in one.failed], **figures)
+    figures: dict[str, Any] = {name: _median([getattr(measured, name) for measured in rounds]) for name in names}
+    return replace(rounds[0], failed=[error for measured in rounds for error in measured.failed], **figures)
 
 
 def _median(values: Sequence[float | None]) -> float | None:
@@ -79,6 +78,6 @@ def _median(values: Sequence[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def net_of(one: Measured, idle: Measured) -> float | None:
-    """CPU seconds for each, above what triggers cost that only sleep; those have all ended, so it has to have, too."""
-    return (one.cpu_seconds - idle.cpu_seconds) / one.count if one.finished == one.count else None
+def net_of(measured: Measured, idle: Measured) -> float | None:
+    """Return CPU seconds per trigger above those of sleeping triggers; None unless all have finished."""
+    return (measured.cpu_seconds - idle.cpu_seconds) / measured.count if measured.finished == measured.count else None

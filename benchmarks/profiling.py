@@ -13,7 +13,7 @@ VARIABLE = "EVOLINK_BENCHMARK_PROFILE"
 
 @contextmanager
 def profiled() -> Iterator[None]:
-    """Profile the block, if that is wanted; it runs at half its speed then."""
+    """Profile the block if that is requested, which halves its speed."""
     file = os.environ.get(VARIABLE)
     if not file:
         yield

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what a run has found as a page. Pure: figures in, Markdown out."""
+"""Writes the findings of a run as a page. Pure: figures in, Markdown out."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from benchmarks.restore import Restored
 from benchmarks.tables import markdown, number
 
 _HEADS = [
-    "<trigger", "finished", "CPU ms each", "net of idle", "least peer ÷", "requests each", "connections",
+    "<trigger", "finished", "CPU ms each", "net of idle", "best peer ÷", "requests each", "connections",
     "lag p99 ms", "lag max ms", "by the clock", "mean delay s", "p99 delay s", "KiB each", "look-ups",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """
-    Everything that one run has found.
+    """Everything that a run has measured.
 
-    :param facts: about the machine and the run, by name.
+    :param facts: facts about the machine and the run, by name.
     :param medians: of the crowds.
     :param pacing: simulated, and on the emulator.
-    :param restored: ten thousand at once, if that was part of the run.
+    :param restored: ten thousand triggers at once, if that was part of the run.
     """
 
     facts: Mapping[str, str]
@@ -49,7 +48,7 @@ class Run:
 
 
 def page(run: Run) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [_INTRODUCTION, _facts(run.facts), "## Goals", goal_table(run.goals), "## Waiting triggers", _EXPLAINED]
     parts += ["![CPU for each finished generation](images/benchmark-triggers.svg)"]
     for count in run.counts:
@@ -61,7 +60,7 @@ def page(run: Run) -> str:
 
 
 def goal_table(goals: Sequence[Goal]) -> str:
-    """Each goal with its figure, and whether it is met."""
+    """Return each goal with its figure, and whether it is met."""
     return markdown(
         ["goal", "<at", "limit", "shown", "<"],
         [[goal.name, goal.where, f"≤ {goal.limit:g}", number(goal.shown), _verdict(goal)] for goal in goals],
@@ -73,41 +72,41 @@ def _verdict(goal: Goal) -> str:
 
 
 def crowd_table(medians: Medians, count: int) -> str:
-    """All contenders at one count."""
+    """Return all contenders at one count."""
     rows = [medians[key, count] for key in BY_KEY if (key, count) in medians]
     idle = medians.get((IDLE, count))
     peers = [row.cpu_each for row in rows if BY_KEY[row.contender].is_peer and row.cpu_each and row.finished == count]
     return markdown(_HEADS, [_row(row, idle, min(peers, default=None)) for row in rows])
 
 
-def _row(one: Measured, idle: Measured | None, best_peer: float | None) -> list[str]:
-    net = net_of(one, idle) if idle else None
-    gain = best_peer / one.cpu_each if best_peer and one.cpu_each else None
+def _row(measured: Measured, idle: Measured | None, best_peer: float | None) -> list[str]:
+    net = net_of(measured, idle) if idle else None
+    gain = best_peer / measured.cpu_each if best_peer and measured.cpu_each else None
     return [
-        BY_KEY[one.contender].title,
-        "all" if one.finished == one.count else f"{one.finished:,.0f} of {one.count:,}",
-        number(one.cpu_each and one.cpu_each * MS),
+        BY_KEY[measured.contender].title,
+        "all" if measured.finished == measured.count else f"{measured.finished:,.0f} of {measured.count:,}",
+        number(measured.cpu_each and measured.cpu_each * MS),
         number(None if net is None else net * MS),
         number(gain, 1),
-        number(one.requests_each),
-        f"{one.connections:,.0f}",
-        number(one.own_p99 * MS, 1),
-        number(one.own_max * MS, 0),
-        f"{one.lag_p99 * MS:,.0f} / {one.lag_max * MS:,.0f}",
-        number(one.delay_mean, 1),
-        number(one.delay_p99, 1),
-        number(one.bytes_each / KIB, 1),
-        f"{one.lookups:,.0f}",
+        number(measured.requests_each),
+        f"{measured.connections:,.0f}",
+        number(measured.own_p99 * MS, 1),
+        number(measured.own_max * MS, 0),
+        f"{measured.lag_p99 * MS:,.0f} / {measured.lag_max * MS:,.0f}",
+        number(measured.delay_mean, 1),
+        number(measured.delay_p99, 1),
+        number(measured.bytes_each / KIB, 1),
+        f"{measured.lookups:,.0f}",
     ]
 
 
-def restored_text(one: Restored) -> str:
-    """What taking up again has cost, in a sentence."""
+def restored_text(restored: Restored) -> str:
+    """Return the cost of taking over many triggers at once, in a sentence."""
     return (
-        f"All started within {one.start_seconds:.1f} s, in the triggerer's own way. In the first ten seconds the loop "
-        f"was blocked for {one.own_block * MS:.0f} ms at most ({one.longest_block * MS:.0f} by the clock), the "
-        f"connection was looked up {one.lookups} time(s), {one.requests:,} requests went over {one.connections} "
-        f"connections, and the process used {one.cpu_seconds:.1f} s of CPU."
+        f"All started within {restored.start_seconds:.1f} s, the way a triggerer starts them. In the first ten seconds "
+        f"the loop was blocked for at most {restored.own_block * MS:.0f} ms ({restored.longest_block * MS:.0f} by the "
+        f"clock), the connection was looked up {restored.lookups} time(s), {restored.requests:,} requests went over "
+        f"{restored.connections} connections, and the process used {restored.cpu_seconds:.1f} s of CPU."
     )
 
 
@@ -117,22 +116,22 @@ def _facts(facts: Mapping[str, str]) -> str:
 
 _INTRODUCTION = """# Benchmarks
 
-Written by `make bench`; not by hand."""
+Written by `make bench`, not by hand."""
 
-_EXPLAINED = """Each row is a process of its own that starts its triggers over 10 s, as the triggerer's runner does (its
-`run_trigger`, greenback portal and JSON log lines included), on one core; a stub answers over https after 100 ms, from
-the other. Jobs end 10 to 25 s after their start and every trigger but the paced one asks every 10 s. A run is cut off
-after 45 s. CPU is the process's, divided by the generations that have finished; *net of idle* takes off what as many
-triggers cost that only sleep; *least peer ÷* says how many times less it is than the cheapest official peer's that has
-finished all. The lag is what a callback has to wait that becomes due at a random moment, and its max the longest time
-for which the loop was busy, in CPU time without that of Python's collector, which now and then walks all that Airflow
-has imported; *by the clock* has p99 and max with the collector, and with everything else that ran on the machine. KiB
-are the growth of the process when all wait. The progress that the stub tells stands still.
-Here a connection is looked up in the process itself; in a triggerer each look-up is a message to its supervisor."""
+_EXPLAINED = """Each row is a separate process that starts its triggers over 10 s, as the triggerer's runner does (its
+`run_trigger`, greenback portal and JSON log lines included), on one core; a stub responds over https after 100 ms, on
+the other. Jobs end 10 to 25 s after their start, and every trigger but the paced one polls every 10 s. A run is cut off
+after 45 s. CPU is that of the process, divided by the generations that have finished; *net of idle* subtracts the cost
+of as many sleeping triggers; *best peer ÷* is the CPU of the cheapest official peer that has finished all, divided by
+the row's. The lag is the time that a callback waits that becomes due at a random moment, and its max the longest time
+for which the loop was busy, in CPU time without that of Python's collector, which now and then walks everything that
+Airflow has imported; *by the clock* has p99 and max with the collector, and with everything else that ran on the
+machine. KiB is the growth of the process when all wait. The progress that the stub reports never moves. Here a
+connection is looked up within the process; in a triggerer each look-up is a message to its supervisor."""
 
-_PACING_EXPLAINED = """Simulated on random durations with the product's own decisions, and on the emulator with its own
-poller, where batches are refused so that each question is a request. The best plan knows the true durations and pays a
-question like a second of delay; it is computed apart from the product, by exhaustive search over the moments at which
-asking can be best. In the simulation EvoLink tells neither progress nor how long a finished one took. The emulator's
-durations differ so little that the best plan asks several times within three seconds, which no caller should; there the
-measure is the best plan that keeps the pacing's floor."""
+_PACING_EXPLAINED = """Simulated on random durations with the provider's own decisions, and on the emulator with its own
+poller, where batches are refused so that each poll is a request. The best plan knows the true durations and prices a
+poll like a second of delay; it is computed independently of the provider, by exhaustive search over the moments at
+which polling can be best. In the simulation EvoLink reports neither progress nor the duration of a finished generation.
+The emulator's durations vary so little that the best plan polls several times within three seconds, which no client
+should; there the measure is the best plan that keeps the pacing's floor."""

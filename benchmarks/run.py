@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-All benchmarks in one run: ``make bench``. Rounds are interleaved, so that a noisy hour strikes everybody alike.
+"""All benchmarks in one run: ``make bench``.
 
-``QUICK=1`` leaves out great crowds, most peers and the emulator and takes some minutes; ``ROUNDS=3`` repeats all but
-the peers' great crowds; ``COUNTS="1000 10000"`` chooses the sizes of crowds. What was measured is kept in ``.bench/``
-as it comes, one line for each.
+Rounds are interleaved, so that a busy machine affects all contenders alike. ``QUICK=1`` omits large crowds, most peers
+and the emulator and takes some minutes; ``ROUNDS=3`` repeats everything but the peers' large crowds;
+``COUNTS="1000 10000"`` chooses the sizes of crowds. Measurements are kept in ``.bench/`` as they come, one line each.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ import psutil
 from benchmarks import emulated, pacing
 from benchmarks.chart import chart
 from benchmarks.contenders import ALL, BATCH, IDLE, PROTOTYPE, SINGLE, Contender
+from benchmarks.harness import LATENCY, Harness, running_harness
 from benchmarks.measured import Measured, median_of
 from benchmarks.report import Run, goal_table, page
 from benchmarks.restore import COUNT, Restored
-from benchmarks.stage import LATENCY, Stage, set_up
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEPT = PROJECT / ".bench" / "measured.jsonl"
@@ -45,41 +44,41 @@ _PACKAGES = (
 
 
 def plan(rounds: int, *, is_quick: bool) -> Iterator[tuple[Contender, int]]:
-    """What is measured, in which order."""
+    """Yield what is measured, in order."""
     for number in range(1 if is_quick else rounds):
         for count in COUNTS[:1] if is_quick else COUNTS:
             for contender in ALL:
-                is_left_out = (
+                is_omitted = (
                     contender.key not in _QUICK if is_quick else contender.is_peer and number and count > COUNTS[0]
                 )
-                if not is_left_out:
+                if not is_omitted:
                     yield contender, count
 
 
-def measure(stage: Stage, rounds: int, *, is_quick: bool) -> Iterator[Measured]:
-    """Measure all crowds; each is told and kept as it comes."""
+def measure(harness: Harness, rounds: int, *, is_quick: bool) -> Iterator[Measured]:
+    """Measure all crowds; print and keep each as it comes."""
     KEPT.parent.mkdir(exist_ok=True)
     KEPT.unlink(missing_ok=True)
     for contender, count in plan(rounds, is_quick=is_quick):
-        one = stage.measure(contender, count)
+        measured = harness.measure(contender, count)
         with KEPT.open("a") as file:
-            file.write(json.dumps(asdict(one)) + "\n")
-        cpu = "-" if one.cpu_each is None else f"{one.cpu_each * 1000:.2f} ms"
-        print(f"{count:6,} {contender.title.strip('`'):28} {one.finished:6,} finished, CPU {cpu} each", flush=True)
-        yield one
+            file.write(json.dumps(asdict(measured)) + "\n")
+        cpu = "-" if measured.cpu_each is None else f"{measured.cpu_each * 1000:.2f} ms"
+        print(f"{count:6,} {contender.title.strip('`'):28} {measured.finished:6,} finished, CPU {cpu} each", flush=True)
+        yield measured
 
 
 def medians(measured: Iterable[Measured]) -> dict[tuple[str, int], Measured]:
-    """Sum up the rounds of each contender and count."""
+    """Return the medians of each contender and count over the rounds."""
 
-    def key(one: Measured) -> tuple[str, int]:
-        return one.contender, one.count
+    def key(row: Measured) -> tuple[str, int]:
+        return row.contender, row.count
 
     return {which: median_of(list(rounds)) for which, rounds in groupby(sorted(measured, key=key), key)}
 
 
 def facts(rounds: int) -> dict[str, str]:
-    """What a reader has to know about this run."""
+    """Return what a reader has to know about this run."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "command": f"`make bench ROUNDS={rounds} COUNTS='{' '.join(map(str, COUNTS))}'`",
@@ -87,7 +86,7 @@ def facts(rounds: int) -> dict[str, str]:
         "load when it ended": ", ".join(f"{load:.1f}" for load in psutil.getloadavg()),
         "system": f"{platform.system()}, Python {platform.python_version()}",
         "packages": ", ".join(f"{name.removeprefix('apache-')} {version(name)}" for name in _PACKAGES),
-        "rounds": f"{rounds}; medians; great crowds of official peers only in the first",
+        "rounds": f"{rounds}; medians; large crowds of official peers in the first round only",
         "latency of the stub": f"{LATENCY * 1000:.0f} ms",
     }
 
@@ -100,9 +99,9 @@ def _processor() -> str:
 def main() -> int:
     """Measure, write the page and the chart, print the goals."""
     is_quick, rounds = bool(os.environ.get("QUICK")), int(os.environ.get("ROUNDS", "1"))
-    with set_up() as stage:
-        found = medians(measure(stage, rounds, is_quick=is_quick))
-        restored = Restored(**stage.run("benchmarks.restore", [str(COUNT)], takes_batches=True))
+    with running_harness() as harness:
+        found = medians(measure(harness, rounds, is_quick=is_quick))
+        restored = Restored(**harness.run("benchmarks.restore", [str(COUNT)], takes_batches=True))
     paced = pacing.all_of(5) if is_quick else [*pacing.all_of(), *emulated.measure()]
     run = Run(facts(rounds), found, paced, restored)
     print(goal_table(run.goals))

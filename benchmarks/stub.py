@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-A server for all contenders, cheap enough to share a machine with them: a bare protocol on uvloop.
+"""A server for all contenders, cheap enough to share a machine with them: a bare protocol on uvloop.
 
-It answers every request after the same time, over TLS, and counts. Start it with ``python -m benchmarks.stub``; it
-prints its port, and ends when its standard input does.
+It answers every request after the same time, over TLS, and counts. ``python -m benchmarks.stub`` prints its port, and
+exits when its standard input closes.
 """
 
 from __future__ import annotations
@@ -29,15 +28,14 @@ COUNTS_PATH = "/counts"
 
 @dataclass
 class Counts:
-    """What the stub has seen; asking for the counts does not count, but its connection does."""
+    """What the stub has received; reading the counts is not counted, but its connection is."""
 
     requests: int = 0
     connections: int = 0
 
 
 class Server:
-    """
-    What all connections share.
+    """What all connections share.
 
     :param latency: seconds until a request is answered.
     :param takes_batches: whether there is an endpoint for many generations at once.
@@ -49,15 +47,15 @@ class Server:
         self.takes_batches = takes_batches
 
     def answer(self, method: str, path: str, body: bytes) -> bytes:
-        """Return a whole answer."""
+        """Return a complete response."""
         if path == COUNTS_PATH:
-            return _whole(200, json.dumps(asdict(self.counts)).encode())
+            return _response(200, json.dumps(asdict(self.counts)).encode())
         status, text = bodies.answer(method, path, body, time.time(), takes_batches=self.takes_batches)
-        return _whole(status, text)
+        return _response(status, text)
 
 
 class Connection(asyncio.Protocol):
-    """One connection: requests in, one at a time, answers out, late."""
+    """One connection: requests in, one at a time, responses out after the latency."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -70,11 +68,11 @@ class Connection(asyncio.Protocol):
         self._server.counts.connections += 1
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
-        """Answer no more."""
+        """Stop responding."""
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
-        """Take a request once it is whole."""
+        """Process a request once it is complete."""
         self._received += data
         head, end, body = bytes(self._received).partition(b"\r\n\r\n")
         if not end or len(body) < _length(head):
@@ -95,7 +93,7 @@ def _length(head: bytes) -> int:
     return int(rest.split(b"\r\n", 1)[0]) if found else 0
 
 
-def _whole(status: int, body: bytes) -> bytes:
+def _response(status: int, body: bytes) -> bytes:
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nServer: nginx\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nX-Request-Id: 20261124100000000000000000000000\r\n\r\n"
@@ -108,22 +106,22 @@ async def _serve(server: Server, tls: ssl.SSLContext) -> None:
     listener = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, ssl=tls, backlog=4096)
     print(listener.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
-    os._exit(0)  # clients that were cut off may hold on to their connections
+    os._exit(0)  # clients that were cut off may keep their connections open
 
 
 def main() -> None:
-    """Serve until nobody needs it."""
+    """Serve until standard input closes."""
     parser = argparse.ArgumentParser(description="the benchmarks' stub")
     parser.add_argument("--certificate", type=Path, required=True, help="PEM with key and certificate")
-    parser.add_argument("--latency", type=float, default=0.1, help="seconds until an answer")
-    parser.add_argument("--core", type=int, help="the core to stay on")
+    parser.add_argument("--latency", type=float, default=0.1, help="seconds until a response")
+    parser.add_argument("--core", type=int, help="CPU core to run on")
     parser.add_argument("--no-batch", action="store_true", help="answer POST /v1/tasks/batch with 404")
-    given = parser.parse_args()
-    if given.core is not None:
-        os.sched_setaffinity(0, {given.core})
+    options = parser.parse_args()
+    if options.core is not None:
+        os.sched_setaffinity(0, {options.core})
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(given.certificate)
-    uvloop.run(_serve(Server(given.latency, takes_batches=not given.no_batch), tls))
+    tls.load_cert_chain(options.certificate)
+    uvloop.run(_serve(Server(options.latency, takes_batches=not options.no_batch), tls))
 
 
 if __name__ == "__main__":

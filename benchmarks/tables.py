@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 
 def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay out a table; all columns but the first are figures, unless a head starts with ``<``."""
+    """Return a table; all columns but the first are right-aligned figures, unless a head starts with ``<``."""
     rules = ["---" if number == 0 or head.startswith("<") else "---:" for number, head in enumerate(heads)]
     lines = [[head.removeprefix("<") for head in heads], rules, *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Write a figure, or a dash where there is none."""
+    """Format a figure, or a dash if there is none."""
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def times(value: float | None, reference: float | None) -> str:
-    """Write how many times a figure is of another."""
+    """Format the ratio of two figures."""
     return "-" if not value or not reference else f"{value / reference:.2g}x"

@@ -12,12 +12,12 @@ from typing import Any
 from airflow.jobs.triggerer_job_runner import TriggerRunner
 from airflow.sdk.log import configure_logging
 
-from benchmarks.lookups import Connections
+from benchmarks.connections import Connections
 from benchmarks.measured import is_success
 
 
 class Triggerer:
-    """A triggerer's runner without a supervisor: what it logs is written out, but read by nobody."""
+    """A triggerer's runner without a supervisor: its log is written, but read by nobody."""
 
     def __init__(self) -> None:
         sink = Path(os.devnull).open("wb")  # noqa: SIM115 - to the end of the process
@@ -25,48 +25,49 @@ class Triggerer:
         self._runner: Any = TriggerRunner()  # type: ignore[no-untyped-call]
         self.fired_at: dict[int, float] = {}
         self.failed: list[str] = []
-        self._words: dict[int, object] = {}
+        self._payloads: dict[int, object] = {}
 
     @property
     def lookups(self) -> int:
-        """How many connections this process has looked up."""
-        return Connections.asked
+        """Number of connection look-ups of this process."""
+        return Connections.lookups
 
     async def all_done(self) -> None:
-        """Wait until all have ended."""
+        """Wait until all triggers have ended."""
         await asyncio.gather(*(details["task"] for details in self._runner.triggers.values()), return_exceptions=True)
 
     def start(self, number: int, trigger: Any) -> None:
         """Start a trigger.
 
         :param number: its id.
+        :param trigger: the trigger.
         """
         trigger.trigger_id = number
         task = asyncio.create_task(self._run(number, trigger), name=f"ID {number}")
         self._runner.triggers[number] = {"task": task, "is_watcher": False, "name": f"ID {number}", "events": 0}
 
     async def stop(self) -> None:
-        """End all that still run, as a triggerer that is told to stop."""
+        """Cancel all running triggers, as a triggerer that shuts down."""
         tasks = [details["task"] for details in self._runner.triggers.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _word_of(self, number: int) -> object:
-        """Take the events that the supervisor would take, and return one trigger's."""
+    def _payload_of(self, number: int) -> object:
+        """Take the events that a supervisor would take, and return the payload of one trigger's event."""
         while self._runner.events:
             entry = self._runner.events.popleft()
-            self._words[entry.trigger_id] = entry.event.payload
-        return self._words.pop(number, None)
+            self._payloads[entry.trigger_id] = entry.event.payload
+        return self._payloads.pop(number, None)
 
     async def _run(self, number: int, trigger: Any) -> None:
         try:
             await self._runner.run_trigger(number, trigger)
-            now, word = time.time(), self._word_of(number)
-            if is_success(word):
+            now, payload = time.time(), self._payload_of(number)
+            if is_success(payload):
                 self.fired_at[number] = now
             else:
-                self.failed.append(str(word)[:200])
+                self.failed.append(str(payload)[:200])
         except Exception as error:
             self.failed.append(f"{type(error).__name__}: {error}"[:200])
         finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long generations take, in the models that the simulation has of it."""
+"""Models of how long generations take, for the simulation."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ Draw = Callable[[random.Random], float]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """
-    A kind of generation.
+    """A kind of generation.
 
     :param title: for tables.
-    :param median: seconds; what an honest estimate says.
-    :param quantile: the duration below which a share of all are.
+    :param median: seconds; what an honest estimate would be.
+    :param quantile: returns the duration that a given share of all stay below.
     """
 
     title: str
     median: float
     quantile: Callable[[float], float]
 
-    def draw(self, chance: random.Random) -> float:
+    def draw(self, rng: random.Random) -> float:
         """Return a random duration."""
-        return self.quantile(chance.uniform(1e-6, 1 - 1e-6))
+        return self.quantile(rng.uniform(1e-6, 1 - 1e-6))
 
     def stratified(self, count: int) -> Sequence[float]:
-        """Return durations that stand for the whole distribution."""
+        """Return durations that represent the whole distribution."""
         return [self.quantile((index + 0.5) / count) for index in range(count)]
 
 
 def log_normal(title: str, median: float, sigma: float) -> Workload:
-    """Durations whose logarithm is normal, as those of queues and of renderers mostly are."""
+    """Return durations whose logarithm is normally distributed, as those of queues and renderers mostly are."""
     normal = statistics.NormalDist(math.log(median), sigma)
     return Workload(title, median, lambda share: math.exp(normal.inv_cdf(share)))
 
 
 def uniform(title: str, low: float, high: float) -> Workload:
-    """Durations between two, as the emulator has them."""
+    """Return uniformly distributed durations, as the emulator has them."""
     return Workload(title, (low + high) / 2, lambda share: low + (high - low) * share)
 
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-### Whatever comes after a video
+"""### Whatever follows a video
 
 Shows a DAG that runs when videos have landed: it is scheduled by the asset events of `evolink_scheduled_content` and
-finds in each what landed where.
+reads from each event which file landed where.
 
 **Costs** nothing: it generates nothing.
 """
@@ -19,8 +18,8 @@ VIDEOS = AssetAlias("evolink_videos")
 with DAG(dag_id="evolink_asset_consumer", schedule=[VIDEOS], doc_md=__doc__, tags=["evolink", "example"]):
 
     @task
-    def catalogue(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
-        """Return an entry for each video that has landed since the last run."""
+    def catalog(triggering_asset_events: Any = None) -> list[dict[str, Any]]:
+        """Return an entry for each video that landed since the last run."""
         return [dict(event.extra) for event in triggering_asset_events[VIDEOS]]
 
-    catalogue()
+    catalog()

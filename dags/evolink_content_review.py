@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-### A person has the last word before a video is published
+"""### A person approves each video before it is published
 
-Shows a generation that is landed first, since its link would die while somebody is on holiday, then waits in Airflow's
-UI (*Required Actions*) for approval, and is published only then. Rejecting skips the publication; the video stays.
+Shows a generation that is landed first, because EvoLink's links expire while the reviewer may be on vacation. The run
+then waits in Airflow's UI (*Required Actions*) for approval and publishes only after that. Rejecting skips the
+publication; the video stays where it landed.
 
-**Costs** one generation of five seconds each run, about 50 credits; the waiting for approval costs nothing.
+**Costs** one generation of five seconds per run, about 50 credits; waiting for approval costs nothing.
 
-**Needs** the connections `evolink_default` and `publish_webhook` (type http).
+**Needs** the connections `evolink_default` and `publish_webhook` (type `http`).
 """
 
 from __future__ import annotations
@@ -29,9 +29,21 @@ with DAG(
     tags=["evolink", "example"],
     default_args={"retries": 2},
     params={
-        "prompt": Param("Clouds pass over the lighthouse, its lamp begins to turn. No dialogue.", type="string"),
-        "image": Param(str(Path(__file__).parent / "pictures" / "lighthouse.png"), type="string"),
-        "destination": Param(f"file://{tempfile.gettempdir()}/evolink", type="string"),
+        "prompt": Param(
+            "Clouds pass over the lighthouse, its lamp begins to turn. No dialogue.",
+            type="string",
+            description="What happens in the video, in English or Chinese.",
+        ),
+        "image": Param(
+            str(Path(__file__).parent / "pictures" / "lighthouse.png"),
+            type="string",
+            description="Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image.",
+        ),
+        "destination": Param(
+            f"file://{tempfile.gettempdir()}/evolink",
+            type="string",
+            description="Folder to save the video in, such as s3://my_conn@bucket/videos.",
+        ),
     },
 ):
     generate = EvoLinkImageToVideoOperator(

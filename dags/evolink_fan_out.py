@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-### A video for each of many prompts, as many at a time as you like
+"""### One video per prompt, with a limit on how many run at once
 
 Shows fan-out at scale: a group of two tasks, mapped over a list that is only known when the DAG runs. Each video is
-landed as soon as it is completed; were the two tasks mapped one after the other, the first would wait for the last, and
-results are kept by EvoLink for a day. The pool `evolink` bounds how many are under way at EvoLink, over all DAGs,
-since it counts deferred tasks too. `docs/scale.md` says what this costs.
+landed as soon as it is complete. (If the two tasks were mapped separately, the first video would wait for the last, and
+EvoLink keeps results for one day only.) The pool `evolink` limits how many generations are in progress at EvoLink,
+across all DAGs, because it counts deferred tasks, too. `docs/scale.md` has the cost of this.
 
-**Costs** one generation of three seconds for each prompt, about 30 credits each.
+**Costs** one generation of three seconds per prompt, about 30 credits each.
 
-**Needs** the connection `evolink_default`, and the pool, made once:
-`airflow pools set evolink 200 "generations under way at EvoLink" --include-deferred`. More than 1,024 prompts in one
-run need `[core] max_map_length`.
+**Needs** the connection `evolink_default`, and the pool, created once with
+`airflow pools set evolink 200 "generations in progress at EvoLink" --include-deferred`. More than 1,024 prompts in one
+run need a higher `[core] max_map_length`.
 """
 
 from __future__ import annotations
@@ -36,22 +35,28 @@ with DAG(
     catchup=False,
     doc_md=__doc__,
     tags=["evolink", "example"],
-    # What is completed is landed before more is submitted.
+    # Land completed videos before submitting more.
     default_args={"retries": 3, "weight_rule": "upstream"},
     params={
-        "prompts": Param(PROMPTS, type="array", items={"type": "string"}),
-        "destination": Param(f"file://{tempfile.gettempdir()}/evolink", type="string"),
+        "prompts": Param(
+            PROMPTS, type="array", items={"type": "string"}, description="One video is generated for each prompt."
+        ),
+        "destination": Param(
+            f"file://{tempfile.gettempdir()}/evolink",
+            type="string",
+            description="Folder to save the videos in, such as s3://my_conn@bucket/videos.",
+        ),
     },
 ):
 
     @task
     def orders() -> list[dict[str, Any]]:
-        """List the parameters of each generation; yours may come from a table or a file."""
+        """Return the parameters of each generation; yours may come from a table or a file."""
         return [{"prompt": prompt, "duration": 3} for prompt in get_current_context()["params"]["prompts"]]
 
     @task_group
     def video(parameters: Any) -> None:
-        """Make and land one."""
+        """Generate and land one video."""
         generate = EvoLinkGenerateOperator(
             task_id="generate", model="gemini-omni-flash-text-to-video", parameters=parameters, pool="evolink"
         )

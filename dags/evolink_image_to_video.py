@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-### A picture and a prompt become a video in your own storage
+"""### Turn an image and a prompt into a video in your own storage
 
-Shows the whole way: **generate** submits once and waits in the triggerer, holding no worker; **land** copies the video
-out of EvoLink's link, which dies after 24 hours, into `destination`; **publish** posts where it lies to a webhook.
+Shows the whole path: **generate** submits once and waits in the triggerer, without occupying a worker slot; **land**
+copies the video from EvoLink's link, which expires after 24 hours, to `destination`; **publish** posts its location
+to a webhook.
 
-**Costs** one generation of five seconds each run, about 50 credits (EvoLink's own example for ten seconds is 102.34;
-68 credits are about 1 USD). A retry or a clear pays nothing more.
+**Costs** one generation of five seconds per run, about 50 credits (EvoLink's own example, ten seconds, costs 102.34
+credits; 68 credits are about 1 USD). Retrying or clearing the task costs nothing more.
 
-**Needs** the connections `evolink_default` (type evolink, API key in the password field) and `publish_webhook` (type
-http, where to post to). `image` is a public link, a path on the worker or a storage URI; `destination` any folder
-Airflow can write to, such as `s3://my_conn@bucket/videos`.
+**Needs** the connections `evolink_default` (type `evolink`, API key in the password field) and `publish_webhook` (type
+`http`, the webhook to post to). `image` is a public link, a path on the worker or a storage URI; `destination` is any
+folder Airflow can write to, such as `s3://my_conn@bucket/videos`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,15 @@ with DAG(
         "image": Param(
             str(Path(__file__).parent / "pictures" / "lighthouse.png"),
             type="string",
-            description="A public link, a path on the worker or a storage URI; png, jpeg or webp.",
+            description="Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image.",
         ),
-        "aspect_ratio": Param("16:9", enum=["16:9", "9:16", "auto"]),
+        "aspect_ratio": Param(
+            "16:9", enum=["16:9", "9:16", "auto"], description="Format of the video; auto lets the model decide."
+        ),
         "destination": Param(
             f"file://{tempfile.gettempdir()}/evolink",
             type="string",
-            description="The folder the video is saved in.",
+            description="Folder to save the video in, such as s3://my_conn@bucket/videos.",
         ),
     },
 ):

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-### Every morning, a video for each of a list of prompts
+"""### Every morning, one video for each prompt of a list
 
-Shows mapped generations: one task instance for each prompt, each paid for once on its own. The pool
-`evolink` bounds how many are under way at EvoLink, since it counts deferred tasks too. Each video is landed under the
-day of its run and tells its asset event, with its URI, size and SHA-256, to whoever is scheduled by it
-(`evolink_asset_consumer`).
+Shows mapped generations: one task instance per prompt, each paid for exactly once. The pool `evolink` limits how many
+generations are in progress at EvoLink, because it counts deferred tasks, too. Each video is landed in a folder for the
+day of its run and emits an asset event with its URI, size and SHA-256, which schedules `evolink_asset_consumer`.
 
-**Costs** one generation of three seconds for each prompt and day, about 30 credits each.
+**Costs** one generation of three seconds per prompt and day, about 30 credits each.
 
-**Needs** the connection `evolink_default`, and the pool, made once:
-`airflow pools set evolink 4 "generations under way at EvoLink" --include-deferred`.
+**Needs** the connection `evolink_default`, and the pool, created once with
+`airflow pools set evolink 4 "generations in progress at EvoLink" --include-deferred`.
 """
 
 from __future__ import annotations
@@ -38,7 +36,13 @@ with DAG(
     doc_md=__doc__,
     tags=["evolink", "example"],
     default_args={"retries": 2},
-    params={"destination": Param(f"file://{tempfile.gettempdir()}/evolink", type="string")},
+    params={
+        "destination": Param(
+            f"file://{tempfile.gettempdir()}/evolink",
+            type="string",
+            description="Folder to save the videos in, such as s3://my_conn@bucket/videos.",
+        )
+    },
 ):
     generate = EvoLinkGenerateOperator.partial(
         task_id="generate",

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Airflow with the provider, started from nothing and shut down again: for the demo, the UI and the tests."""
+"""``make demo`` and ``make ui``: one video through a real Airflow, against the emulator or the real EvoLink."""

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can go wrong, in words for the person at the terminal."""
+"""What can end a demo early, worded for the person at the terminal."""
 
 from __future__ import annotations
 
 
 class DemoError(Exception):
-    """It can't go on."""
+    """The demo can't go on."""
 
 
 class NotStartedError(DemoError):
-    """It was not even begun."""
+    """The demo was refused before anything was started."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One demo at a time in a folder."""
+"""One demo at a time per folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from demo.errors import NotStartedError
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, which the system takes back however this process ends.
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, which the kernel releases however this process ends.
 
     :raises NotStartedError: another process holds it.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the person at the terminal sees: a line for each step, with a bar that lives; plain lines where nobody looks."""
+"""The terminal output: one line per step, with a live progress bar; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTE_WIDTH = 44
 class Step:
     """One line of the screen.
 
-    :param screen: whose line it is.
+    :param screen: the screen it is on.
     :param title: what is being done.
     """
 
@@ -31,23 +31,23 @@ class Step:
         self.title = title
 
     def note(self, text: str) -> None:
-        """Show what is going on."""
+        """Show a note beside the bar."""
         self._note = text
         self._update()
 
     def percent(self, percent: float) -> None:
-        """Show how far it is."""
+        """Show the progress, from 0 to 100."""
         self._progress.update(self._line, total=100, completed=percent)
         self._update()
 
     def done(self) -> str:
-        """Fill the bar; return the line for where no bar can be shown."""
+        """Complete the bar; return the plain line for output without a terminal."""
         self._progress.update(self._line, total=100, completed=100)
         self._update()
         return f"{self.title}: {self._note or 'done'} ({self._seconds()})"
 
     def _update(self) -> None:
-        note = self._note if len(self._note) <= _NOTE_WIDTH else f"{self._note[: _NOTE_WIDTH - 1]}…"
+        note = self._note if len(self._note) <= _NOTE_WIDTH else f"{self._note[: _NOTE_WIDTH - 3]}..."
         self._progress.update(self._line, note=escape(note), seconds=self._seconds())
 
     def _seconds(self) -> str:
@@ -55,7 +55,7 @@ class Step:
 
 
 class Screen:
-    """Shows steps while its context lasts."""
+    """Shows steps as long as its context lasts."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)
@@ -71,34 +71,34 @@ class Screen:
 
     @contextmanager
     def step(self, title: str) -> Iterator[Step]:
-        """Show a step; what goes wrong within it leaves its bar unfinished."""
+        """Show a step; an exception within it leaves its bar incomplete."""
         step = Step(self, title)
         yield step
         line = step.done()
         if not self.console.is_terminal:
-            self.say(line)
+            self.print(line)
 
     def close(self) -> None:
-        """Show no more steps; what was shown stays."""
+        """End the live display; what was shown stays."""
         self.progress.stop()
 
-    def say(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """Print plain text."""
         self.console.print(escape(text), soft_wrap=True)
 
     def facts(self, rows: dict[str, str]) -> None:
-        """Print names and values, each on a line of its own, whole: they are there to be copied."""
+        """Print names and values, each value on one line, so that it can be copied."""
         width = max(map(len, rows))
         for name, value in rows.items():
             self.console.print(f"[bold]{name:{width}}[/]  {escape(value)}", soft_wrap=True)
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the live display."""
         self.progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave what was shown."""
+        """End the live display."""
         self.close()

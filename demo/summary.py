@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What came out, and what it took."""
+"""The result of a demo: the video, and what it cost."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from urllib.parse import unquote, urlparse
 
 import av
 
-from demo.session import PROJECT, Made, Session
+from demo.session import PROJECT, Session, Video
 
 
-def summary(session: Session, made: Made) -> dict[str, str]:
+def summary(session: Session, video: Video) -> dict[str, str]:
     """Return names and values to show."""
-    video = Path(unquote(urlparse(made.landed["uri"]).path))
-    usage = made.record["usage"]
+    path = Path(unquote(urlparse(video.landed["uri"]).path))
+    usage = video.record["usage"]
     count = session.evolink.count
     return {
-        "Video": str(video.relative_to(PROJECT)),
-        "Length": _length(video),
-        "Size": f"{made.landed['bytes']:,} bytes",
-        "sha256": made.landed["sha256"],
-        "Generation": made.record["generation_id"],
+        "Video": str(path.relative_to(PROJECT)),
+        "Length": _length(path),
+        "Size": f"{video.landed['bytes']:,} bytes",
+        "sha256": video.landed["sha256"],
+        "Generation": video.record["generation_id"],
         "Credits": f"{usage['credits_used']} used of {usage['credits_reserved']} reserved",
-        "Requests": count() if count else "only the emulator counts them",
-        "Published": f"{len(session.receiver.published)} message to {session.receiver.url}",
-        "Run": f"{made.seconds:.0f} s from the start of the DAG run to its end",
+        "Requests": count() if count else "counted by the emulator only",
+        "Published": f"{len(session.webhook.received)} message to {session.webhook.url}",
+        "Run": f"{video.seconds:.0f} s from the start of the DAG run to its end",
     }
 
 
-def _length(video: Path) -> str:
-    """Read it from the file itself, as proof that it is one."""
-    with av.open(str(video)) as container:
-        picture = container.streams.video[0]
+def _length(path: Path) -> str:
+    """Read the length from the file itself, which proves that it is a video."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
         codecs = " + ".join(stream.codec_context.name for stream in container.streams)
-        return f"{(container.duration or 0) / av.time_base:.1f} s, {picture.width}x{picture.height}, {codecs}"
+        return f"{(container.duration or 0) / av.time_base:.1f} s, {stream.width}x{stream.height}, {codecs}"

@@ -22,7 +22,7 @@ EMULATOR = DEPLOY / "docker-compose.emulator.yaml"
 def main(arguments: list[str]) -> int:
     """Return 0 if no tool complains.
 
-    :param arguments: the chart's archive, where it is at hand; else it is downloaded.
+    :param arguments: path of the chart's archive; without it the chart is downloaded.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _compose(folder: Path, *files: Path) -> bool:
-    # Each variable that has to be filled in gets a value, as a user would give it.
+    # Each required variable gets a value, as a user would fill it in.
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     filled = folder / "env"
     filled.write_text("\n".join(f"{line}filled-in" if line.endswith("=") else line for line in lines))
@@ -57,14 +57,14 @@ def _helm(folder: Path, archive: Path, executor: str) -> bool:
             chart.validate_schema(values)
             rendered = chart.render(values, name="evolink", namespace="airflow")
     except helm.HelmError as error:
-        return _tell(what, str(error))
+        return _report(what, str(error))
     manifests = folder / f"{executor}.yaml"
     manifests.write_text("\n---\n".join(text for name, text in rendered.items() if name.endswith(".yaml")))
     return _run(what, "kubernetes-validate", "--strict", "--quiet", str(manifests))
 
 
 def _merged(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
-    """Put values on top of others, as Helm does with a second -f."""
+    """Merge values over others, as Helm does with a second -f."""
     both = {name for name in base if isinstance(base[name], dict) and isinstance(top.get(name), dict)}
     return base | top | {name: _merged(base[name], top[name]) for name in both}
 
@@ -73,7 +73,7 @@ def _download(folder: Path) -> Path | None:
     try:
         helm.pull("airflow", repo_url="https://airflow.apache.org", version=CHART, destination=folder)
     except helm.HelmError as error:
-        _tell(f"the chart, which make check-deploy CHART=airflow-{CHART}.tgz takes from disk", str(error))
+        _report(f"the chart, which make check-deploy CHART=airflow-{CHART}.tgz takes from disk", str(error))
         return None
     return folder / f"airflow-{CHART}.tgz"
 
@@ -81,11 +81,11 @@ def _download(folder: Path) -> Path | None:
 def _run(what: str, tool: str, *arguments: str) -> bool:
     command = [str(Path(sys.executable).parent / tool), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return _tell(what, f"{done.stdout}{done.stderr}" if done.returncode else "")
+    return _report(what, f"{done.stdout}{done.stderr}" if done.returncode else "")
 
 
-def _tell(what: str, complaint: str) -> bool:
-    print(f"deploy: {what}: {complaint.strip() or 'nothing to complain about'}", file=sys.stderr if complaint else None)
+def _report(what: str, complaint: str) -> bool:
+    print(f"deploy: {what}: {complaint.strip() or 'ok'}", file=sys.stderr if complaint else None)
     return not complaint
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds wheel and sdist as a release would, and looks whether all is in them, and nothing else."""
+"""Builds wheel and sdist as a release would, and checks that they hold everything and nothing else."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = "airflow_provider_evolink"
+DEVELOPMENT_ONLY = {"benchmarks", "demo", "scripts", "testkit"}
 DATA = {f"{PACKAGE}/py.typed", f"{PACKAGE}/api/catalog.json"}
 
 
 def main() -> int:
-    """Return 0 if the package is right; 1 after telling what is wrong."""
+    """Return 0 if the package is right; 1 after printing what is wrong."""
     with tempfile.TemporaryDirectory() as folder:
         wheel, sdist = _build(Path(folder))
         problems = [*_wrong_in_wheel(wheel), *_wrong_in_sdist(sdist)]
@@ -32,7 +33,7 @@ def main() -> int:
 
 
 def _build(folder: Path) -> tuple[Path, Path]:
-    """Build the wheel from the sdist, with the setuptools of this environment, as the constraints name it."""
+    """Build the wheel from the sdist, with this environment's setuptools, which constraints.txt pins."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(PROJECT)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode:
@@ -48,10 +49,10 @@ def _wrong_in_wheel(wheel: Path) -> Iterable[str]:
         entry_points = archive.read(f"{info}/entry_points.txt").decode()
     modules = {str(path.relative_to(PROJECT)) for path in (PROJECT / PACKAGE).rglob("*.py")}
     yield from (f"{name} is missing from the wheel" for name in sorted((modules | DATA) - names))
-    strangers = {name for name in names if not name.startswith((f"{PACKAGE}/", f"{info}/"))}
-    yield from (f"{name} does not belong into the wheel" for name in sorted(strangers))
+    unexpected = {name for name in names if not name.startswith((f"{PACKAGE}/", f"{info}/"))}
+    yield from (f"{name} does not belong in the wheel" for name in sorted(unexpected))
     if f"{info}/licenses/LICENSE" not in names:
-        yield "the wheel has no licence"
+        yield "the wheel has no license"
     yield from _wrong_in_metadata(metadata)
     yield from _wrong_in_entry_points(entry_points)
 
@@ -62,9 +63,9 @@ def _wrong_in_metadata(text: str) -> Iterable[str]:
     wanted = {"Name": project["name"], "License-Expression": project["license"], "Summary": project["description"]}
     for field, value in wanted.items():
         if metadata[field] != value:
-            yield f"the metadata say {field}: {metadata[field]}, not {value}"
+            yield f"the metadata has {field}: {metadata[field]}, not {value}"
     if not metadata.get_payload():
-        yield "the metadata have no long description"
+        yield "the metadata has no long description"
 
 
 def _wrong_in_entry_points(text: str) -> Iterable[str]:
@@ -82,6 +83,8 @@ def _wrong_in_sdist(sdist: Path) -> Iterable[str]:
     for name in ("LICENSE", "README.md", "pyproject.toml", "setup.cfg", *DATA):
         if name not in names:
             yield f"{name} is missing from the sdist"
+    for folder in DEVELOPMENT_ONLY & {name.partition("/")[0] for name in names}:
+        yield f"{folder}/ does not belong in the sdist"
 
 
 if __name__ == "__main__":

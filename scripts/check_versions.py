@@ -10,21 +10,21 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 PINNED = PROJECT / "tests/data/constraints/mwaa-3.3.1.txt"
-# The list leaves out Airflow itself.
+# The list omits Airflow itself.
 AIRFLOW = "apache-airflow==3.3.1"
 PYTHONS = ("3.11", "3.12", "3.13")
 
 
 def main() -> int:
-    """Return 0 if it can be installed there with every Python; 1 after showing what stands in the way."""
-    complaints = {python: _complaint(python) for python in PYTHONS}
-    for python, complaint in complaints.items():
-        verdict = f"can't be installed:\n{complaint}" if complaint else "can be installed"
-        print(f"versions: beside {PINNED.stem} on Python {python}: {verdict}", file=sys.stderr if complaint else None)
-    return 1 if any(complaints.values()) else 0
+    """Return 0 if it can be installed there with every Python; 1 after printing the conflicts."""
+    conflicts = {python: _conflict(python) for python in PYTHONS}
+    for python, conflict in conflicts.items():
+        verdict = f"can't be installed:\n{conflict}" if conflict else "can be installed"
+        print(f"versions: beside {PINNED.stem} on Python {python}: {verdict}", file=sys.stderr if conflict else None)
+    return 1 if any(conflicts.values()) else 0
 
 
-def _complaint(python: str) -> str:
+def _conflict(python: str) -> str:
     command = [
         str(Path(sys.executable).parent / "uv"), "pip", "compile", "pyproject.toml", "-", "--extra", "emulator",
         "--constraint", str(PINNED), "--python-version", python, "--quiet",

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Write ``airflow_provider_evolink/api/catalog.json`` from the facts that were read off EvoLink's own pages.
+"""Generates ``airflow_provider_evolink/api/catalog.json`` from facts collected from EvoLink's own pages.
 
 Usage: ``python scripts/make_catalog.py models.json``. The same facts give the same bytes.
 
-Kept is what can be checked before paying: types, ranges, and the rules between parameters. Rules whose breach
-EvoLink only ignores become advice. Limits in tokens, and step widths, can't be checked exactly and are left out.
+The catalog holds what can be checked before paying: types, ranges, and the rules between parameters. Rules whose
+violation EvoLink only ignores become advice. Limits in tokens, and step widths, can't be checked exactly and are
+omitted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Facts = dict[str, Any]
 CATALOG = Path(__file__).parents[1] / "airflow_provider_evolink" / "api" / "catalog.json"
 COPIED = ("type", "default", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
 PAGES = "en/api-manual/"
-# Conditions that the facts state as text.
+# Conditions that the facts express as text.
 CONDITIONS: dict[str, Facts] = {
     "no image": {"image_urls": {"max": 0}},
     "2 or more images": {"image_urls": {"min": 2}},
@@ -29,7 +29,7 @@ CONDITIONS: dict[str, Facts] = {
     "size given": {"size": {"min": 1}},
     "element_list given": {"model_params.element_list": {"min": 1}},
 }
-# Notes of the facts that can be checked.
+# Notes in the facts that can be checked.
 _FIRST_LAST = {"rule": "count_if", "params": ["image_urls"], "if": {"generation_type": "FIRST&LAST"}}
 _REFERENCE = {"rule": "count_if", "params": ["image_urls"], "if": {"generation_type": "REFERENCE"}, "max": 3}
 _ONE_PICTURE = {"rule": "count_if", "params": ["image_urls"], "if": {"background": "transparent"}, "min": 1, "max": 1}
@@ -70,12 +70,12 @@ NEEDED = "is not in required, yet the model needs"
 
 
 def catalog_of(models: Facts) -> Facts:
-    """Return the catalogue, by model id."""
+    """Return the catalog, by model id."""
     return {name: entry_of(facts) for name, facts in sorted(models.items())}
 
 
 def entry_of(facts: Facts) -> Facts:
-    """Return what the catalogue holds of a model."""
+    """Return the catalog's entry of a model."""
     if "overview" in facts["page"] or "overview" in facts["source"]["path"]:
         raise ValueError(f"{facts['page']} is an overview of several models: its rules are not those of any")
     about = facts.get("estimated_seconds", {}).get("about")
@@ -95,7 +95,7 @@ def entry_of(facts: Facts) -> Facts:
 
 
 def makes_no_file(facts: Facts) -> bool:
-    """Whether a generation may be completed, as documented, without any file."""
+    """Return whether a generation may, as documented, complete without any file."""
     count = facts.get("result", {}).get("count", "")
     return "no files" in count or "no results" in count
 
@@ -119,7 +119,7 @@ def schema_of(facts: Facts) -> Facts:
 
 
 def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = False) -> Facts:
-    """Return the schema of one parameter, in the few words that the product checks and can say."""
+    """Return the schema of one parameter, limited to the keywords that the provider checks and can report."""
     branches = rules.get("oneOf") or rules.get("anyOf") or rules.get("one_of")
     if branches:
         inherited = {"type": rules["type"]} if "type" in rules else {}
@@ -142,7 +142,7 @@ def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = F
 
 
 def nested(schema: Facts, rules: Facts, forms: Facts, path: str) -> None:
-    """Add what is inside of a list or an object."""
+    """Add the schemas of what is inside a list or an object."""
     if "items" in rules:
         schema["items"] = parameter_of(rules["items"], forms, f"{path}[]")
     if "properties" in rules:
@@ -155,7 +155,7 @@ def nested(schema: Facts, rules: Facts, forms: Facts, path: str) -> None:
 
 
 def not_empty(schema: Facts) -> None:
-    """What is required must not be blank."""
+    """Require a non-blank value."""
     if schema["type"] == "array":
         schema.setdefault("minItems", 1)
     elif schema["type"] == "string" and not {"format", "enum", "pattern", "pixels"} & set(schema):
@@ -165,7 +165,7 @@ def not_empty(schema: Facts) -> None:
 
 
 def format_of(rules: Facts, forms: Any) -> str | None:
-    """Return which form of media a text is, in the formats that the product checks."""
+    """Return the media format of a text, one of those that the provider checks."""
     if rules.get("type") != "string":
         return None
     if "base64" in forms:
@@ -209,7 +209,7 @@ def from_constraint(rule: Facts) -> list[Facts]:
     otherwise = rule.get("else", "")
     if not otherwise:
         return [plain]
-    # "no effect (duration: parameter error)": all but duration is only without effect.
+    # "no effect (duration: parameter error)": all but duration are merely ignored.
     refused = [name for name in plain.get("params", ()) if f"{name}: parameter error" in otherwise]
     ignored = [name for name in plain["params"] if name not in refused]
     halves = [{**plain, "params": ignored, "is_advice": True}, {**plain, "params": refused}]
@@ -217,7 +217,7 @@ def from_constraint(rule: Facts) -> list[Facts]:
 
 
 def from_limit(name: str, limit: Facts | None) -> list[Facts]:
-    """Return the advice about a text that EvoLink cuts without an error."""
+    """Return the advice about a text that EvoLink truncates without an error."""
     if limit is None:
         return []
     longest = limit.get("any") or limit["other"]
@@ -226,7 +226,7 @@ def from_limit(name: str, limit: Facts | None) -> list[Facts]:
 
 
 def from_mode(mode: Facts, always: list[str]) -> list[Facts]:
-    """Return the rules of one of several ways to use a model; its first requirement says which way is meant."""
+    """Return the rules of one of several ways to use a model; its first requirement identifies the mode."""
     leader, *others = [name for name in mode["required"] if name not in always]
     needs = [{"rule": "needs", "params": [leader], "with": others}] if others else []
     alone = [name for name in mode["not_allowed"] if name not in ("audio_url", "voice_prompt")]
@@ -234,7 +234,7 @@ def from_mode(mode: Facts, always: list[str]) -> list[Facts]:
 
 
 def write(catalog: Facts, path: Path) -> None:
-    """Write one model a line, sorted."""
+    """Write one model per line, sorted."""
     lines = (f'"{name}": {json.dumps(entry, sort_keys=True, separators=(",", ":"))}' for name, entry in catalog.items())
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -8,22 +8,22 @@ venv=.venv/bin/python
 "$PYTHON" - <<'CHECK' || exit 1
 import sys
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %s (%s). Name another one: make PYTHON=python3.12 …"
+    sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %s (%s). Choose another one: make PYTHON=python3.12 ..."
              % (sys.version.split()[0], sys.executable))
 CHECK
 
 echo "Setting up .venv (once; under a minute)"
 [ -x "$venv" ] || "$PYTHON" -m venv .venv || {
   rm -rf .venv
-  echo "No virtual environment could be made. On Debian and Ubuntu: apt install python3-venv" >&2
+  echo "Failed to create a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2
   exit 1
 }
 set -- --constraint constraints.txt --build-constraint constraints.txt --group dev --editable ".[emulator]"
 "$venv" -m pip install -qq --disable-pip-version-check --constraint constraints.txt pip uv
-# Behind a company's own certificate authority only the system knows whom to trust.
+# Behind a company's own certificate authority only the system's trust store works.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
-# uv takes seconds where pip takes minutes, but knows only the default index; pip knows the user's configuration.
+# uv takes seconds where pip takes minutes, but uses the default index only; pip reads the user's configuration.
 .venv/bin/uv pip install --quiet --compile-bytecode --python "$venv" "$@" || {
-  echo "uv could not; trying pip"
+  echo "uv failed; trying pip"
   "$venv" -m pip install -qq "$@"
 }

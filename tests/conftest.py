@@ -1,4 +1,4 @@
-"""An Airflow of its own for every run of the tests: it must be set up before Airflow is first imported."""
+"""Gives every test run its own Airflow, which must be configured before Airflow is first imported."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.emulator.server import EmulatorHandle
+    from testkit.s3 import S3
     from tests.leaping import LeapingTime
-    from tests.s3 import S3
-    from tests.stage import Stage
+    from tests.task_harness import TaskHarness
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "EVOLINK"))]:
     del os.environ[name]
@@ -33,7 +33,7 @@ os.environ.update(
     AIRFLOW__API_AUTH__JWT_SECRET="tests-only-" * 8,
 )
 
-# The machine may be busy, so no example is timed; the same examples every time, so a red run can be repeated.
+# No deadline per example, since the machine may be busy; always the same examples, so that a failure can be reproduced.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
@@ -46,17 +46,17 @@ def emulator(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def stage() -> Stage:
-    """A task instance that has not run yet."""
-    from tests.stage import Stage
+def harness() -> TaskHarness:
+    """A task instance without an attempt yet."""
+    from tests.task_harness import TaskHarness
 
-    return Stage()
+    return TaskHarness()
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """A real S3 server."""
-    from tests.s3 import s3_server
+    from testkit.s3 import s3_server
 
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
@@ -64,7 +64,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 @pytest.fixture
 def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
-    """The clock of the workers, which wait for no time to pass between two reads."""
+    """The workers' clock, which jumps ahead instead of sleeping between two reads."""
     from tests.leaping import LeapingTime
 
     clock = LeapingTime()

@@ -1,4 +1,4 @@
-"""An HTTP proxy on this machine that leads every CONNECT to one port, whatever host it is asked for."""
+"""An HTTP proxy on this machine that connects every CONNECT to one local port, whatever host is requested."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from pathlib import Path
 
 @dataclass
 class ConnectProxy:
-    """A running proxy; ``asked`` is what it was asked for, with the credentials that came along."""
+    """A running proxy.
+
+    :param to: local port that every tunnel leads to.
+    :param status: its response to CONNECT.
+    :param requests: target and ``Proxy-Authorization`` of every CONNECT.
+    """
 
     to: int
     status: int = 200
     url: str = ""
-    asked: list[tuple[str, str | None]] = field(default_factory=list)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 @contextmanager
 def connect_proxy(to: int, *, status: int = 200, certificate: Path | None = None) -> Iterator[ConnectProxy]:
-    """
-    Run a proxy as long as the context lasts.
+    """Run a proxy as long as the context lasts.
 
-    :param status: what it answers.
-    :param certificate: makes it one that is spoken to over TLS, as ``localhost``.
+    :param to: local port that every tunnel leads to.
+    :param status: its response to CONNECT.
+    :param certificate: makes it an https proxy, as ``localhost``.
     """
     proxy = ConnectProxy(to, status)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
@@ -50,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: ConnectProxy
 
     def do_CONNECT(self) -> None:
-        self.proxy.asked.append((self.path, self.headers.get("Proxy-Authorization")))
+        self.proxy.requests.append((self.path, self.headers.get("Proxy-Authorization")))
         self.close_connection = True
         if self.proxy.status != 200:
             self.send_error(self.proxy.status)

@@ -1,7 +1,6 @@
-"""
-What an enemy may answer, as strategies for property-based tests: any JSON, real answers gone wrong, any HTTP.
+"""Hostile responses as strategies for property-based tests: any JSON, corrupted real responses, any HTTP.
 
-Whatever comes of it, a parser gives a value or the one kind of error that it documents.
+Whatever arrives, a parser returns a value or raises the one error that it documents.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.loopback import Answer, Asked, Write
+from testkit.examples import GENERATION_ID
+from tests.loopback import ReceivedRequest, Responder, Write
 
-ID = "task-unified-1757169743-7cvnl5zw"
 CREATED: dict[str, Any] = {
     "created": 1757169743,
-    "id": ID,
+    "id": GENERATION_ID,
     "model": "gemini-omni-flash-image-to-video",
     "object": "video.generation.task",
     "progress": 0,
@@ -95,7 +94,7 @@ anything = st.recursive(
 
 @st.composite
 def gone_wrong(draw: st.DrawFn, *real: Any) -> Any:
-    """One of some real answers, in which up to three fields, however deep, hold anything or are gone."""
+    """Real responses in which up to three fields, at any depth, hold anything or are missing."""
     value = draw(st.sampled_from(real or ANSWERS))
     for _ in range(draw(st.integers(0, 3))):
         value = _changed(draw, value, may_replace=False)
@@ -117,7 +116,7 @@ def _changed(draw: st.DrawFn, value: Any, *, may_replace: bool = True) -> Any:
 
 
 def written(value: Any) -> bytes:
-    """JSON as a server would send it; half surrogate pairs and NaN included."""
+    """Encode JSON as a server would, half surrogate pairs and NaN included."""
     return json.dumps(value).encode()
 
 
@@ -137,9 +136,16 @@ pages = st.sampled_from(
 
 
 def bodies(*real: Any) -> st.SearchStrategy[bytes]:
-    """Bodies of answers: mostly real ones gone wrong, also any JSON, pages, and any bytes."""
-    whole = gone_wrong(*real).map(written)
-    return whole | whole | anything.map(written) | whole.map(lambda body: body[:-3]) | pages | st.binary(max_size=200)
+    """Response bodies: mostly corrupted real ones, but also any JSON, HTML pages and any bytes."""
+    corrupted = gone_wrong(*real).map(written)
+    return (
+        corrupted
+        | corrupted
+        | anything.map(written)
+        | corrupted.map(lambda body: body[:-3])
+        | pages
+        | st.binary(max_size=200)
+    )
 
 
 statuses = st.sampled_from([*range(200, 209), *range(300, 309), *range(400, 452), *range(500, 512), 599, 600, 999])
@@ -162,7 +168,7 @@ _header_values = {
 
 @st.composite
 def headers(draw: st.DrawFn) -> dict[str, str]:
-    """Up to five headers that are read somewhere, with values that were seen, or any."""
+    """Up to five headers that some code reads, with values observed in practice or any others."""
     names = draw(st.lists(st.sampled_from(sorted(_header_values)), max_size=5, unique=True))
     return {name: draw(st.sampled_from(_header_values[name]) | _latin) for name in names}
 
@@ -186,7 +192,7 @@ _status_lines = statuses.map(lambda status: f"HTTP/1.1 {status} X") | st.sampled
 
 @st.composite
 def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
-    """An HTTP answer, byte by byte: any status, headers and framing around a body."""
+    """HTTP responses, byte by byte: any status, headers and framing around a body."""
     body = draw(made)
     framing = draw(st.sampled_from(["right", "right", "right", "chunked", "none", "more", "less", "negative", "both"]))
     lengths = {"right": len(body), "more": len(body) + 7, "less": max(len(body) - 3, 0), "negative": -5, "both": 3}
@@ -200,10 +206,10 @@ def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
-def _endless(name: str, begin: bytes, more: bytes, pause: float = 0.0) -> Answer:
-    """An answer that never comes to an end, at a piece of ``more`` every ``pause`` seconds."""
+def _endless(name: str, begin: bytes, more: bytes, pause: float = 0.0) -> Responder:
+    """Return an answer that never ends: a chunk of ``more`` every ``pause`` seconds."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(begin)
         while True:
             await write(more)
@@ -223,37 +229,37 @@ endless_headers = _endless("endless_headers", _OK, b"X-More: " + b"x" * 1000 + b
 endless_line = _endless("endless_line", b"HTTP/1.1 200 ", b"O" * 65536)
 endless_continue = _endless("endless_continue", b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.001)
 endless_trailers = _endless("endless_trailers", _CHUNKED + b"0\r\n", b"X-More: x\r\n", 0.001)
-# So slow that no single wait is long.
+# Slow in total, though no single read waits long.
 drip = _endless("drip", _JSON, b" ", 0.1)
 drip_of_a_head = _endless("drip_of_a_head", _OK + b"X-More: ", b"x", 0.05)
 
 
-async def nothing(asked: Asked, write: Write) -> None:
-    """Hang up without an answer."""
+async def nothing(request: ReceivedRequest, write: Write) -> None:
+    """Close the connection without a response."""
 
 
-async def half(asked: Asked, write: Write) -> None:
-    """Hang up in the middle of the body."""
+async def half(request: ReceivedRequest, write: Write) -> None:
+    """Close the connection in the middle of the body."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"{")
 
 
-async def half_a_head(asked: Asked, write: Write) -> None:
-    """Hang up in the middle of the headers."""
+async def half_a_head(request: ReceivedRequest, write: Write) -> None:
+    """Close the connection in the middle of the headers."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Le")
 
 
-async def garbage(asked: Asked, write: Write) -> None:
-    """Speak something else."""
+async def garbage(request: ReceivedRequest, write: Write) -> None:
+    """Speak another protocol."""
     await write(b"\x00\xff\x15\x03\x01 220 smtp.example.com ESMTP\r\n\r\n")
 
 
-async def two_lengths(asked: Asked, write: Write) -> None:
-    """Contradict itself about the length."""
+async def two_lengths(request: ReceivedRequest, write: Write) -> None:
+    """Send two contradicting lengths."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}")
 
 
-async def silence(asked: Asked, write: Write) -> None:
-    """Never answer."""
+async def silence(request: ReceivedRequest, write: Write) -> None:
+    """Never respond."""
     await asyncio.sleep(60)
 
 

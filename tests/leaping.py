@@ -1,4 +1,4 @@
-"""A clock for those who would sleep."""
+"""A fake clock for code that sleeps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import time
 
 
 class LeapingTime:
-    """A clock that leaps where a worker would sleep."""
+    """A clock that jumps ahead instead of sleeping; ``slept`` lists the jumps in seconds."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return seconds since the epoch."""
         return time.time() + sum(self.slept)
 
     def sleep(self, seconds: float) -> None:
-        """Leap."""
+        """Jump ahead."""
         self.slept.append(seconds)

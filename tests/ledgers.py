@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 
-from demo.rest import AirflowApi
+from testkit.airflow_api import AirflowApi
 
 
 def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, Any]:
-    """Return a task instance's newest record, or nothing.
+    """Return a task instance's newest record; empty if there is none.
 
-    :param task_instance: its path below the API's, as ``dags/…/taskInstances/generate``.
-    :param params: such as ``map_index``.
+    :param task_instance: its path below the API's, such as ``dags/.../taskInstances/generate``.
+    :param params: query parameters such as ``map_index``.
     """
     try:
         entries = api.get(f"{task_instance}/state-store", limit=100, **params)["task_state_store"]
@@ -25,7 +25,7 @@ def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, A
 
 
 def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Pick the record of the latest try out of a task's state store."""
+    """Return the record of the latest attempt among the entries of a task state store."""
     records = {
         _try_of(entry["idempotency_key"]): entry["value"] for entry in entries if _is_record(entry["idempotency_key"])
     }

@@ -1,4 +1,4 @@
-"""The ways in which services limit requests, and say when the next one passes."""
+"""Rate limiters as services implement them, each of which reports when the next request passes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Limiter(Protocol):
     """Limits requests."""
 
     def take(self, now: float) -> float | None:
-        """Let a request pass, or return the seconds until one would."""
+        """Let a request pass and return None, or return the seconds until a request would pass."""
 
 
 @dataclass
 class FixedWindows:
-    """So many in each window, which begin at round times of the service's clock."""
+    """At most ``limit`` requests in each window; windows begin at round times of the service's clock."""
 
     limit: int
     seconds: float = 60.0
@@ -25,7 +25,7 @@ class FixedWindows:
     count: int = 0
 
     def take(self, now: float) -> float | None:
-        """Count it to its window."""
+        """Count the request in its window."""
         window = math.floor(now / self.seconds)
         if window != self.window:
             self.window, self.count = window, 0
@@ -37,14 +37,14 @@ class FixedWindows:
 
 @dataclass
 class SlidingWindow:
-    """So many in any span of time."""
+    """At most ``limit`` requests in any span of ``seconds``."""
 
     limit: int
     seconds: float = 60.0
     passed: deque[float] = field(default_factory=deque)
 
     def take(self, now: float) -> float | None:
-        """Count those that have passed lately."""
+        """Count the requests of the last span."""
         while self.passed and self.passed[0] <= now - self.seconds:
             self.passed.popleft()
         if len(self.passed) >= self.limit:
@@ -55,7 +55,7 @@ class SlidingWindow:
 
 @dataclass
 class TokenBucket:
-    """So many in the long run, and as many at once after a rest."""
+    """A token bucket: ``limit`` requests per ``seconds`` on average, with bursts of up to ``limit``."""
 
     limit: int
     seconds: float = 60.0

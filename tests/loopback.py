@@ -1,8 +1,7 @@
-"""
-A server on this machine that answers as a test wants, byte by byte.
+"""A server on this machine that responds as a test demands, byte by byte.
 
-The emulator answers as EvoLink does, faults included. This one is for what no sane server sends, and for counting
-connections.
+The emulator responds as EvoLink does, faults included. This server is for responses that no sane server sends, and for
+counting connections.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 
 Write = Callable[[bytes], Awaitable[None]]
-Answer = Callable[["Asked", Write], Awaitable[None]]
+Responder = Callable[["ReceivedRequest", Write], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request as it came."""
+class ReceivedRequest:
+    """A request as it arrived."""
 
     method: str
     target: str
@@ -36,18 +35,24 @@ class Asked:
 
 @dataclass
 class Loopback:
-    """A running server, and what it has seen; with ``hangs_up`` it ends a connection after its first answer."""
+    """A running server.
 
-    answer: Answer
+    :param answer: writes each response.
+    :param hangs_up: close a connection after its first response.
+    :param url: its address.
+    :param connections: connections accepted so far; ``open`` is those open now, ``most_open`` their maximum.
+    """
+
+    answer: Responder
     hangs_up: bool = False
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     connections: int = 0
     open: int = 0
     most_open: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection until either side ends it."""
+        """Answer the requests of one connection until either side closes it."""
         self.connections += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -58,9 +63,9 @@ class Loopback:
 
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
-                while (asked := await _request(reader)) is not None:
-                    self.asked.append(asked)
-                    await self.answer(asked, write)
+                while (request := await _request(reader)) is not None:
+                    self.requests.append(request)
+                    await self.answer(request, write)
                     if self.hangs_up:
                         break
         finally:
@@ -68,7 +73,7 @@ class Loopback:
             writer.close()
 
 
-async def _request(reader: asyncio.StreamReader) -> Asked | None:
+async def _request(reader: asyncio.StreamReader) -> ReceivedRequest | None:
     first = await reader.readline()
     if not first:
         return None
@@ -78,30 +83,35 @@ async def _request(reader: asyncio.StreamReader) -> Asked | None:
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Asked(method, target, headers, body)
+    return ReceivedRequest(method, target, headers, body)
 
 
-def whole(value: Any, status: int = 200, **headers: str) -> bytes:
-    """An HTTP answer with a JSON body, or with the very bytes given."""
+def http_response(value: Any, status: int = 200, **headers: str) -> bytes:
+    """Build an HTTP response with a JSON body, or with the given bytes."""
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
     more = "".join(f"{name.replace('_', '-')}: {text}\r\n" for name, text in headers.items())
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{more}\r\n"
     return head.encode() + body
 
 
-def always(value: Any, status: int = 200, **headers: str) -> Answer:
+def always(value: Any, status: int = 200, **headers: str) -> Responder:
     """Answer every request alike."""
-    data = whole(value, status, **headers)
+    data = http_response(value, status, **headers)
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(data)
 
     return answer
 
 
 @contextmanager
-def serving(answer: Answer, *, hangs_up: bool = False, certificate: Path | None = None) -> Iterator[Loopback]:
-    """Run a server in a thread of its own, as long as the context lasts; over TLS if it has a certificate."""
+def serving(answer: Responder, *, hangs_up: bool = False, certificate: Path | None = None) -> Iterator[Loopback]:
+    """Run a server in its own thread as long as the context lasts.
+
+    :param answer: writes each response.
+    :param hangs_up: close a connection after its first response.
+    :param certificate: PEM file with certificate and private key, for https.
+    """
     server = Loopback(answer, hangs_up)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="loopback", daemon=True)
@@ -136,6 +146,6 @@ async def _stop(listener: asyncio.Server) -> None:
 
 
 def settings_for(server: EmulatorHandle | Loopback, **changes: Any) -> Settings:
-    """An account at a server on this machine."""
+    """Return the settings of an account at a server on this machine."""
     key = server.api_key if isinstance(server, EmulatorHandle) else "sk-planted-key-4711"
     return Settings(base_url=server.url, files_url=server.url, api_key=key, **changes)

@@ -1,4 +1,4 @@
-"""What deploy/ sets is what Airflow and this package read. `make check-deploy` asks the real tools beside that."""
+"""What deploy/ configures is what Airflow and this package read; `make check-deploy` runs the real tools on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_fro
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "deploy"
 CONN_NAME = f"AIRFLOW_CONN_{DEFAULT_CONN_ID.upper()}"
-SPEAK_TO_EVOLINK = {"worker", "triggerer"}
+USES_EVOLINK = {"worker", "triggerer"}
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(:?[-?][^}]*)?\}")
 FILLED_IN = "sk-filled-in"
 
@@ -43,7 +43,7 @@ TRIGGERER = COMPOSE["services"]["triggerer"]
 
 
 def _interpolated(text: object) -> str:
-    """Return a value as Compose does for one who has filled in only what he must."""
+    """Return a value as Compose interpolates it for a user who has filled in the required values only."""
 
     def value(match: re.Match[str]) -> str:
         name, rest = match[1], match[2] or ""
@@ -59,11 +59,11 @@ def _environment(service: dict[str, Any]) -> dict[str, str]:
 def _known_options() -> set[tuple[str, str]]:
     sections = retrieve_configuration_description(include_providers=False)
     core = {(section, option) for section, content in sections.items() for option in content["options"]}
-    # Airflow's own list of what the Celery and Kubernetes executors read; the one option more has no default there.
+    # Airflow's own list of what the Celery and Kubernetes executors read; the extra option has no default there.
     providers = RawConfigParser()
     providers.read(Path(airflow.__file__).parent / "config_templates" / "provider_config_fallback_defaults.cfg")
-    others = {(section, option) for section in providers.sections() for option in providers.options(section)}
-    return core | others | {("celery", "result_backend")}
+    executors = {(section, option) for section in providers.sections() for option in providers.options(section)}
+    return core | executors | {("celery", "result_backend")}
 
 
 def _helm_environment(owner: dict[str, Any]) -> dict[str, str]:
@@ -86,8 +86,8 @@ def _slots(source: str) -> int:
     return int(_helm_environment(VALUES["values"]["migrateDatabaseJob"])["EVOLINK_POOL_SLOTS"])
 
 
-def test_all_names_the_airflow_that_is_tested() -> None:
-    """Image, Compose and Helm take the version of Airflow that constraints.txt names."""
+def test_everything_uses_the_tested_airflow() -> None:
+    """Image, Compose and Helm use the Airflow version of constraints.txt."""
     found = re.search(r"^apache-airflow==(\S+)$", (PROJECT / "constraints.txt").read_text(), re.MULTILINE)
     assert found
     version = found[1]
@@ -98,8 +98,8 @@ def test_all_names_the_airflow_that_is_tested() -> None:
     assert VALUES["values"]["airflowVersion"] == VALUES["values"]["defaultAirflowTag"] == version
 
 
-def test_every_setting_is_one_that_airflow_has() -> None:
-    """No setting is misspelt or gone: Airflow would pass over it without a word."""
+def test_every_setting_exists_in_airflow() -> None:
+    """No setting is misspelled or removed: Airflow would ignore it silently."""
     names = {name for service in COMPOSE["services"].values() for name in service.get("environment", {})}
     variables = [name.split("__") for name in names if name.startswith("AIRFLOW__")]
     compose = {(section.lower(), option.lower()) for _, section, option in variables}
@@ -114,18 +114,18 @@ def test_every_setting_is_one_that_airflow_has() -> None:
     assert (compose | helm) - _known_options() == set()
 
 
-@pytest.mark.parametrize("name", sorted(SPEAK_TO_EVOLINK))
-def test_the_connection_holds_the_key(name: str) -> None:
-    """The connection that Compose makes of the key leads to EvoLink, with that key."""
+@pytest.mark.parametrize("name", sorted(USES_EVOLINK))
+def test_the_connection_holds_the_api_key(name: str) -> None:
+    """The connection that Compose builds from the API key leads to EvoLink with that key."""
     settings = _settings(_environment(COMPOSE["services"][name])[CONN_NAME])
     assert (settings.base_url, settings.api_key) == (DEFAULT_HOST, FILLED_IN)
 
 
-def test_the_connection_to_the_emulator_is_one_the_hook_allows() -> None:
-    """The emulator's connection holds its key, and its address is on the loopback interface that is shared with it."""
+def test_the_hook_accepts_the_connection_to_the_emulator() -> None:
+    """The emulator's connection holds its API key, and its address is on the shared loopback interface."""
     entrypoint = EMULATOR["services"]["emulator"]["entrypoint"]
     port = entrypoint[entrypoint.index("--port") + 1]
-    for name in SPEAK_TO_EVOLINK:
+    for name in USES_EVOLINK:
         service = EMULATOR["services"][name]
         settings = _settings(service["environment"][CONN_NAME])
         assert service["network_mode"] == "service:emulator"
@@ -134,39 +134,39 @@ def test_the_connection_to_the_emulator_is_one_the_hook_allows() -> None:
 
 
 @pytest.mark.parametrize("path", ["triggerer", "workers.celery", "workers.kubernetes"])
-def test_kubernetes_makes_the_connection_of_the_secret(path: str) -> None:
-    """What Kubernetes puts together from the secret leads to EvoLink, with the secret's key, wherever it is needed."""
+def test_kubernetes_builds_the_connection_from_the_secret(path: str) -> None:
+    """The connection that Kubernetes builds from the secret leads to EvoLink with its API key, on every component."""
     owner = VALUES["values"]
     for part in path.split("."):
         owner = owner[part]
     key, connection = owner["env"]
-    # Kubernetes puts in only what stands further up in the list.
+    # Kubernetes expands only variables that are defined further up in the list.
     assert key == {"name": "EVOLINK_API_KEY", "valueFrom": {"secretKeyRef": {"name": "evolink", "key": "api-key"}}}
     assert connection["name"] == CONN_NAME
     settings = _settings(connection["value"].replace("$(EVOLINK_API_KEY)", FILLED_IN))
     assert (settings.base_url, settings.api_key) == (DEFAULT_HOST, FILLED_IN)
 
 
-def test_only_what_speaks_to_evolink_knows_the_key() -> None:
-    """Neither scheduler nor API server nor DAG processor is given the key."""
-    knowing = {
+def test_only_components_that_call_evolink_get_the_api_key() -> None:
+    """Neither scheduler nor API server nor DAG processor receives the API key."""
+    has_key = {
         name
         for name, service in COMPOSE["services"].items()
         if any(FILLED_IN in value for value in _environment(service).values())
     }
     shared = {"env", "secret", "extraEnv", "extraEnvFrom", "extraSecrets"}
-    assert knowing == SPEAK_TO_EVOLINK
+    assert has_key == USES_EVOLINK
     assert not shared & {name for values in VALUES.values() for name in values}
 
 
-def test_no_secret_is_written_down() -> None:
-    """Every secret has to be filled in, in a file that git does not take; Compose starts nothing without it."""
+def test_no_secret_is_committed() -> None:
+    """Every secret must be filled in, in a file that git ignores; Compose refuses to start without it."""
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     empty = {line.partition("=")[0] for line in lines if re.match(r"\w", line)}
     text = (DEPLOY / "docker-compose.yaml").read_text()
-    demanded = {match[1] for match in VARIABLE.finditer(text) if (match[2] or "").startswith(":?")}
+    required = {match[1] for match in VARIABLE.finditer(text) if (match[2] or "").startswith(":?")}
     assert all(line.endswith("=") for line in lines if re.match(r"\w", line))
-    assert empty == demanded
+    assert empty == required
     assert "/deploy/.env" in (PROJECT / ".gitignore").read_text().splitlines()
     for name, value in COMPOSE["x-airflow"]["environment"].items():
         if name.endswith(("_KEY", "_SECRET", "_PASSWORD")):
@@ -174,28 +174,28 @@ def test_no_secret_is_written_down() -> None:
 
 
 def test_airflow_knows_every_command() -> None:
-    """Each component's command and health check is one that Airflow's command line takes."""
+    """Airflow's command line accepts each component's command and health check."""
     from airflow.cli.cli_parser import get_parser
 
     services = {name: COMPOSE["services"][name] for name in ("api-server", "scheduler", "dag-processor", "triggerer")}
     checks = [service["healthcheck"]["test"] for service in services.values()]
-    asked = [check[check.index("airflow") + 1 :] for check in checks if "airflow" in check]
+    commands = [check[check.index("airflow") + 1 :] for check in checks if "airflow" in check]
     assert [service["command"] for service in services.values()] == list(services)
-    assert [words[-1] for words in asked] == ["DagProcessorJob", "TriggererJob"]
-    for words in [[name] for name in services] + asked:
+    assert [words[-1] for words in commands] == ["DagProcessorJob", "TriggererJob"]
+    for words in [[name] for name in services] + commands:
         assert callable(get_parser().parse_args(words).func)
 
 
 def test_every_database_address_names_its_driver() -> None:
-    """A plain ``postgresql://`` means one driver to SQLAlchemy 2.0 and another to 2.1, and only one is in the image."""
+    """A plain ``postgresql://`` means different drivers to SQLAlchemy 2.0 and 2.1, and the image has only one."""
     addresses = re.findall(r"[\w+]*postgresql[\w+]*://", (DEPLOY / "docker-compose.yaml").read_text())
 
     assert sorted(addresses) == ["db+postgresql+psycopg2://", "postgresql+psycopg2://"]
 
 
 @pytest.mark.parametrize("source", ["compose", "helm"])
-def test_the_pool_counts_what_waits(source: str) -> None:
-    """The pool that the examples name is made by Airflow's own command, and counts deferred tasks."""
+def test_the_pool_counts_deferred_tasks(source: str) -> None:
+    """The pool of the examples is created by Airflow's own command, and counts deferred tasks."""
     from airflow.cli.cli_parser import get_parser
 
     [line] = [line for line in _init_script(source).splitlines() if "airflow pools" in line]
@@ -208,7 +208,7 @@ def test_the_pool_counts_what_waits(source: str) -> None:
 
 @pytest.mark.parametrize("source", ["compose", "helm"])
 def test_one_triggerer_can_be_lost(source: str) -> None:
-    """The triggerers that are left can take over all that may be under way."""
+    """The remaining triggerers can take over everything that may be in progress."""
     if source == "compose":
         replicas = int(_interpolated(TRIGGERER["deploy"]["replicas"]))
         capacity = int(_environment(TRIGGERER)["AIRFLOW__TRIGGERER__CAPACITY"])
@@ -219,15 +219,15 @@ def test_one_triggerer_can_be_lost(source: str) -> None:
     assert (replicas - 1) * capacity >= _slots(source)
 
 
-def test_a_triggerer_may_open_a_file_for_each_task() -> None:
-    """The limit on open files lies far above the capacity, in Compose and in the pod."""
+def test_a_triggerer_may_open_one_file_per_task() -> None:
+    """The limit on open files is far above the capacity, in Compose and in the pod."""
     [limit] = re.findall(r"ulimit -Sn (\d+)", VALUES["values"]["triggerer"]["args"][-1])
     assert TRIGGERER["ulimits"]["nofile"] > 2 * int(_environment(TRIGGERER)["AIRFLOW__TRIGGERER__CAPACITY"])
     assert int(limit) > 2 * VALUES["values"]["config"]["triggerer"]["capacity"]
 
 
-def test_a_pod_raises_its_limit_as_far_as_it_may() -> None:
-    """Where the runtime allows fewer open files than is wished, the triggerer gets all that it allows."""
+def test_a_pod_raises_its_limit_as_far_as_possible() -> None:
+    """Where the runtime allows fewer open files than requested, the triggerer gets the maximum."""
     shell, option, script = VALUES["values"]["triggerer"]["args"]
     limited = f"ulimit -Sn 256; ulimit -Hn 512; {script.replace('exec airflow triggerer', 'ulimit -Sn')}"
     done = subprocess.run([shell, option, limited], capture_output=True, text=True, check=True)
@@ -235,7 +235,7 @@ def test_a_pod_raises_its_limit_as_far_as_it_may() -> None:
 
 
 def test_the_image_finds_what_it_builds_from(tmp_path: Path) -> None:
-    """What .dockerignore lets through is enough to make the wheel, catalogue included."""
+    """What .dockerignore lets through suffices to build the wheel, catalog included."""
     source = tmp_path / "source"
     source.mkdir()
     for line in (PROJECT / ".dockerignore").read_text().splitlines():

@@ -13,7 +13,7 @@ from sybil.parsers.markdown import PythonCodeBlockParser
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
-from tests.stage import Stage
+from tests.task_harness import TaskHarness
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -104,11 +104,11 @@ def test_code_runs(page: Path) -> None:
 
 
 def test_the_readme_shows_a_test_that_passes(
-    evolink_emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    evolink_emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The README's example of a DAG test passes with an operator of this package."""
     operator = EvoLinkImageToVideoOperator(task_id="generate", prompt="A lighthouse", image="https://example.com/a.png")
     namespace = run_code(ROOT / "README.md")
-    namespace["my_dag"] = SimpleNamespace(test=lambda: stage.play(operator))
+    namespace["my_dag"] = SimpleNamespace(test=lambda: harness.run(operator))
 
     namespace["test_my_dag"](evolink_emulator, monkeypatch)

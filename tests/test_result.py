@@ -15,10 +15,11 @@ from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, 
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, check
 from airflow_provider_evolink.landing.sources import generations_in, results_of
 from airflow_provider_evolink.result import Origin, build_record, failure_error, links_expired
+from testkit.examples import GENERATION_ID
 from tests import hostile
 
 NOW = 1_790_000_000.0
-ASKED = RequestContext("the question", "Asking costs nothing.", hostile.ID)
+ASKED = RequestContext("the question", "Asking costs nothing.", GENERATION_ID)
 
 
 @settings(max_examples=300)

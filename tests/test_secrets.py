@@ -13,7 +13,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from tests.loopback import always, serving
-from tests.stage import Stage
+from tests.task_harness import TaskHarness
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -51,77 +51,77 @@ def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
     )
 
 
-def played(stage: Stage, task: Any) -> str:
+def played(harness: TaskHarness, task: Any) -> str:
     """Run a try, and return its error as Airflow would print it, causes included."""
     try:
-        stage.play(task)
+        harness.run(task)
     except Exception as error:
         return "".join(traceback.format_exception(error)) + repr(error)
     return ""
 
 
-def kept(stage: Stage) -> str:
+def kept(harness: TaskHarness) -> str:
     """What Airflow's database holds in clear text: deferrals, events, and the ledger before its end."""
-    rows = [[one.trigger.serialize(), one.kwargs, one.method_name, str(one.timeout)] for one in stage.deferrals]
-    ledger = [record for record in stage.store.writes if record["phase"] not in FINISHED]
-    return json.dumps([rows, stage.events, ledger])
+    rows = [[one.trigger.serialize(), one.kwargs, one.method_name, str(one.timeout)] for one in harness.deferrals]
+    ledger = [record for record in harness.store.writes if record["phase"] not in FINISHED]
+    return json.dumps([rows, harness.events, ledger])
 
 
-def check(emulator: EmulatorHandle, stage: Stage, error: str, log: str) -> None:
+def check(emulator: EmulatorHandle, harness: TaskHarness, error: str, log: str) -> None:
     """Nothing secret is anywhere but where it belongs."""
     state = emulator.control.state()
     links = [link for one in state["generations"] for link in one["results"]]
     for secret in (emulator.api_key, PROMPT, "/media/", *links):
-        assert secret not in kept(stage)
+        assert secret not in kept(harness)
         assert secret not in error
         assert secret not in log
-    assert emulator.api_key not in json.dumps([stage.store.writes, stage.ti.xcoms])
-    assert PROMPT not in json.dumps([stage.store.writes, stage.ti.xcoms])
+    assert emulator.api_key not in json.dumps([harness.store.writes, harness.ti.xcoms])
+    assert PROMPT not in json.dumps([harness.store.writes, harness.ti.xcoms])
     assert state["api_key_leak_count"] == 0
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
 def test_when_all_goes_well(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], deferrable: bool
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
     """On the way to a result, links appear only in the result."""
     task = operator(deferrable=deferrable)
-    record = stage.play(task)
+    record = harness.run(task)
 
-    check(emulator, stage, "", capsys.readouterr().out)
+    check(emulator, harness, "", capsys.readouterr().out)
     assert record["results"]
     assert emulator.api_key not in json.dumps(record) + str(vars(task))
 
 
 @pytest.mark.parametrize(("fault", "endpoint"), CASES)
 def test_when_something_fails(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], fault: str, endpoint: str
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], fault: str, endpoint: str
 ) -> None:
     """Every fault, for as long as it lasts and a try after it: no trace of the key, the prompt or a link."""
     times = 1 if fault == "endless_body" else 8
     emulator.control.inject(fault, on=endpoint, times=times, **OPTIONS.get(fault, {}))
 
-    error = played(stage, operator())
-    stage.ti.try_number += 1
-    error += played(stage, operator())
+    error = played(harness, operator())
+    harness.ti.try_number += 1
+    error += played(harness, operator())
 
-    check(emulator, stage, error, capsys.readouterr().out)
+    check(emulator, harness, error, capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("fault", ["generation_failed", "moderation_rejected"])
 def test_when_evolink_echoes_the_key(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], fault: str
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
     """Should EvoLink quote the key in its reason, the quotation is cut out, in the ledger too."""
     emulator.control.inject(fault, message=f"Token {emulator.api_key} has no channel", code="service_error")
 
-    error = played(stage, operator())
+    error = played(harness, operator())
 
     assert "Token *** has no channel" in error
-    check(emulator, stage, error, capsys.readouterr().out)
+    check(emulator, harness, error, capsys.readouterr().out)
 
 
-def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Nor does an answer of any shape bring it into XCom."""
     made = {
         "id": "task-unified-1-echo",
@@ -133,7 +133,7 @@ def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Sta
     with serving(always(made)) as server, pytest.MonkeyPatch.context() as patch:
         connection = emulator.airflow_connection.replace(emulator.url, server.url)
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
-        record = stage.play(task)
+        record = harness.run(task)
 
     assert record["result_data"] == {"voice": "***"}
 
@@ -150,14 +150,14 @@ def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, stage: Sta
 )
 def test_when_the_input_is_bad(
     emulator: EmulatorHandle,
-    stage: Stage,
+    harness: TaskHarness,
     capsys: pytest.CaptureFixture[str],
     parameters: dict[str, Any],
     arguments: dict[str, Any],
 ) -> None:
     """A refusal names the one parameter; the others, and a callback's token, are not told."""
-    error = played(stage, operator(parameters=parameters, **arguments))
+    error = played(harness, operator(parameters=parameters, **arguments))
 
     assert error
     assert "planted-token" not in error
-    check(emulator, stage, error, capsys.readouterr().out)
+    check(emulator, harness, error, capsys.readouterr().out)

@@ -10,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.real.stage import FAN_OUT, Stage
+from benchmarks.real.deployment import FAN_OUT, Deployment
 from benchmarks.real.waiting import events
-from demo.stack import FINAL_STATES
+from testkit.airflow_stack import FINAL_STATES
 
 PROMPTS = 12
 _GROUP = "video"
@@ -22,12 +22,12 @@ _TIMEOUT = 600.0
 
 @dataclass(frozen=True)
 class Delay:
-    """The way of one generation, in seconds since the epoch.
+    """The path of one generation, in seconds since the epoch.
 
-    :param completed: when EvoLink had completed it.
-    :param fired: when the trigger told Airflow.
-    :param succeeded: when the task that generates had succeeded.
-    :param landed: when the task that lands had.
+    :param completed: when EvoLink completed it.
+    :param fired: when the trigger fired.
+    :param succeeded: when the generating task succeeded.
+    :param landed: when the landing task succeeded.
     """
 
     completed: float
@@ -37,53 +37,56 @@ class Delay:
 
 
 @dataclass(frozen=True)
-class FannedOut:
-    """What became of the run.
+class FanOutResult:
+    """The outcome of the run.
 
-    :param state: of the run.
-    :param seconds: from its start to its end.
-    :param most: generations that were under way at EvoLink at once.
+    :param state: state of the DAG run.
+    :param seconds: duration of the DAG run.
+    :param max_concurrent: maximum number of generations in progress at EvoLink.
+    :param delays: one for each generation.
     """
 
     state: str
     seconds: float
-    most: int
+    max_concurrent: int
     delays: tuple[Delay, ...]
 
 
-def fan_out(stage: Stage, destination: Path) -> FannedOut:
+def fan_out(deployment: Deployment, destination: Path) -> FanOutResult:
     """Run the DAG, and watch EvoLink meanwhile."""
     prompts = [f"A boat, number {number}" for number in range(PROMPTS)]
-    stage.stack.api.unpause(FAN_OUT)
+    deployment.stack.api.unpause(FAN_OUT)
     began = time.time()
-    run_id = stage.stack.api.trigger(FAN_OUT, {"prompts": prompts, "destination": destination.as_uri()})
+    run_id = deployment.stack.api.trigger(FAN_OUT, {"prompts": prompts, "destination": destination.as_uri()})
     completed: dict[str, float] = {}
-    most = 0
-    while (state := stage.stack.api.run_state(FAN_OUT, run_id)) not in FINAL_STATES and time.time() < began + _TIMEOUT:
+    max_concurrent = 0
+    while (
+        state := deployment.stack.api.run_state(FAN_OUT, run_id)
+    ) not in FINAL_STATES and time.time() < began + _TIMEOUT:
         until = time.time() + 4 * _LOOK_SECONDS
         while time.time() < until:
-            most = max(most, _look(stage, completed))
+            max_concurrent = max(max_concurrent, _look(deployment, completed))
             time.sleep(_LOOK_SECONDS)
-    return FannedOut(str(state), time.time() - began, most, tuple(_delays(stage, run_id, completed)))
+    return FanOutResult(str(state), time.time() - began, max_concurrent, tuple(_delays(deployment, run_id, completed)))
 
 
-def _look(stage: Stage, completed: dict[str, float]) -> int:
-    """Note what has been completed since the last look; return how many are under way."""
-    generations = stage.evolink.control.state()["generations"]
-    for one in generations:
-        if one["status"] == "completed":
-            completed.setdefault(one["id"], time.time())
-    return sum(1 for one in generations if one["status"] in {"pending", "processing"})
+def _look(deployment: Deployment, completed: dict[str, float]) -> int:
+    """Record what was completed since the last look; return how many are in progress."""
+    generations = deployment.evolink.control.state()["generations"]
+    for generation in generations:
+        if generation["status"] == "completed":
+            completed.setdefault(generation["id"], time.time())
+    return sum(1 for generation in generations if generation["status"] in {"pending", "processing"})
 
 
-def _delays(stage: Stage, run_id: str, completed: dict[str, float]) -> Iterator[Delay]:
+def _delays(deployment: Deployment, run_id: str, completed: dict[str, float]) -> Iterator[Delay]:
     ended = {
         (task["task_id"].rpartition(".")[2], task["map_index"]): _moment(task["end_date"])
-        for task in stage.stack.api.task_instances(FAN_OUT, run_id)
+        for task in deployment.stack.api.task_instances(FAN_OUT, run_id)
     }
-    logs = stage.stack.home / "logs" / f"dag_id={FAN_OUT}" / f"run_id={run_id}" / f"task_id={_GROUP}.generate"
+    logs = deployment.stack.home / "logs" / f"dag_id={FAN_OUT}" / f"run_id={run_id}" / f"task_id={_GROUP}.generate"
     for number in range(PROMPTS):
-        made = stage.stack.api.xcom(FAN_OUT, run_id, f"{_GROUP}.generate", key="generation_id", map_index=number)
+        made = deployment.stack.api.xcom(FAN_OUT, run_id, f"{_GROUP}.generate", key="generation_id", map_index=number)
         fired = [
             moment
             for log in (logs / f"map_index={number}").glob("*.trigger.*")

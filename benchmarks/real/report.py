@@ -6,80 +6,80 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.real.fan_out import FannedOut
-from benchmarks.real.waiting import OURS, SLEEPING, WINDOW_SECONDS, Waited
+from benchmarks.real.fan_out import FanOutResult
+from benchmarks.real.waiting import OURS, SLEEPING, WINDOW_SECONDS, CaseResult
 from benchmarks.tables import markdown
 
-TAKE_UP_GOAL = 1.1
+STARTUP_GOAL = 1.1
 _HEAD = (
-    "trigger", "N", "taken up in s", "runner %", "supervisor %", "postgres %", "MiB runner", "MiB supervisor",
+    "trigger", "N", "startup s", "runner %", "supervisor %", "postgres %", "MiB runner", "MiB supervisor",
     "files supervisor", "files runner", "requests", "messages", "of Airflow's own", "log lines",
 )  # fmt: skip
 
 
-def report_waiting(cases: Sequence[Waited]) -> str:
-    """Return what waiting has cost, and whether the goals are met."""
+def report_waiting(cases: Sequence[CaseResult]) -> str:
+    """Return the cost of waiting, and whether the goals are met."""
     return "\n\n".join(
         [
             f"While all wait, in {WINDOW_SECONDS:.0f} s:\n\n" + markdown(_HEAD, [_row(case) for case in cases]),
             "Goals:\n\n" + markdown(("goal", "measured", "met"), _goals(cases)),
-            "Messages until all had been taken up: " + "; ".join(_start(case) for case in cases),
+            "Messages until all were started: " + "; ".join(_start(case) for case in cases),
         ]
     )
 
 
-def _row(case: Waited) -> tuple[object, ...]:
+def _row(case: CaseResult) -> tuple[object, ...]:
     cpu = [f"{case.cpu[name]:.1f}" for name in ("runner", "supervisor", "postgres")]
     rss = [f"{case.rss[name]:.0f}" for name in ("runner", "supervisor")]
     files = [case.files[name] for name in ("supervisor", "runner")]
     counts = [case.requests, case.messages, case.heartbeats, case.lines]
-    return (case.kind, case.count, f"{case.take_up:.1f}", *cpu, *rss, *files, *counts)
+    return (case.kind, case.count, f"{case.startup:.1f}", *cpu, *rss, *files, *counts)
 
 
-def _goals(cases: Sequence[Waited]) -> list[tuple[object, ...]]:
+def _goals(cases: Sequence[CaseResult]) -> list[tuple[object, ...]]:
     ours = [case for case in cases if case.kind == OURS]
-    most = max(case.messages for case in ours)
+    messages = max(case.messages for case in ours)
     lines = max(case.lines for case in ours)
     lookups = max(case.start_messages.get("GetConnection", 0) for case in ours)
     return [
-        ("messages per poll: 0", f"at most {most} in a window", most == 0),
+        ("messages per poll: 0", f"at most {messages} in a window", messages == 0),
         ("log lines per poll: 0", f"at most {lines} in a window", lines == 0),
-        ("connection look-ups in restoring: 1", f"at most {lookups}", lookups <= 1),
+        ("connection look-ups at startup: 1", f"at most {lookups}", lookups <= 1),
         *_ratios(cases),
     ]
 
 
-def _ratios(cases: Sequence[Waited]) -> list[tuple[object, ...]]:
+def _ratios(cases: Sequence[CaseResult]) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for count in sorted({case.count for case in cases}):
-        taken = {
-            kind: [case.take_up for case in cases if (case.kind, case.count) == (kind, count)]
+        startups = {
+            kind: [case.startup for case in cases if (case.kind, case.count) == (kind, count)]
             for kind in (OURS, SLEEPING)
         }
-        if all(taken.values()):
-            ratio = statistics.median(taken[OURS]) / statistics.median(taken[SLEEPING])
-            goal = f"{count} taken up, against sleeping: at most {TAKE_UP_GOAL}"
-            rows.append((goal, f"{ratio:.2f} (medians)", ratio <= TAKE_UP_GOAL))
+        if all(startups.values()):
+            ratio = statistics.median(startups[OURS]) / statistics.median(startups[SLEEPING])
+            goal = f"startup of {count}, relative to sleeping triggers: at most {STARTUP_GOAL}"
+            rows.append((goal, f"{ratio:.2f} (medians)", ratio <= STARTUP_GOAL))
     return rows
 
 
-def _start(case: Waited) -> str:
+def _start(case: CaseResult) -> str:
     sent = ", ".join(f"{number} {name}" for name, number in sorted(case.start_messages.items())) or "none"
     return f"{case.kind} {case.count}: {sent}"
 
 
-def report_fan_out(run: FannedOut) -> str:
-    """Return how long each step took from EvoLink's end to the landed file."""
+def report_fan_out(run: FanOutResult) -> str:
+    """Return how long each step took from EvoLink's completion to the landed file."""
     spans = {
-        "completed -> the trigger fires": [one.fired - one.completed for one in run.delays],
-        "the trigger fires -> the task succeeds": [one.succeeded - one.fired for one in run.delays],
-        "completed -> the task succeeds": [one.succeeded - one.completed for one in run.delays],
-        "the task succeeds -> landed": [one.landed - one.succeeded for one in run.delays],
+        "completed -> the trigger fires": [delay.fired - delay.completed for delay in run.delays],
+        "the trigger fires -> the task succeeds": [delay.succeeded - delay.fired for delay in run.delays],
+        "completed -> the task succeeds": [delay.succeeded - delay.completed for delay in run.delays],
+        "the task succeeds -> landed": [delay.landed - delay.succeeded for delay in run.delays],
     }
     rows = [(name, *_spread(values)) for name, values in spans.items() if values]
     head = (
         f"{len(run.delays)} generations fanned out beside them: {run.state} after {run.seconds:.0f} s, "
-        f"at most {run.most} under way at once"
+        f"at most {run.max_concurrent} in progress at once"
     )
     return f"{head}\n\n" + markdown(("seconds", "median", "least", "most"), rows)
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Puts deferred task instances into Airflow's database, as if that many workers had each deferred one.
+"""Puts deferred task instances into Airflow's database, as if as many workers had each deferred one.
 
-Called as ``python -m benchmarks.real.rows FILE``, with the environment of the Airflow that it is about. The file holds
-JSON: a run id, and either the ids of generations or a number of triggers that sleep. Rows of earlier calls are removed.
+Called as ``python -m benchmarks.real.rows FILE``, in the environment of the Airflow in question. The file holds JSON: a
+run id, ids of generations to wait for, and a number of triggers that sleep. Rows of earlier calls are removed.
 """
 
 from __future__ import annotations
@@ -34,25 +33,25 @@ _DAY = 86_400.0
 
 
 def main() -> None:
-    """Remove the rows of before, and put the new ones in."""
-    wanted = json.loads(Path(sys.argv[1]).read_text())
+    """Replace the rows."""
+    request = json.loads(Path(sys.argv[1]).read_text())
     with create_session() as session:
         session.execute(delete(TaskInstance).where(TaskInstance.dag_id == DAG_ID))
         session.execute(delete(DagRun).where(DagRun.dag_id == DAG_ID))
         session.execute(delete(Trigger))
         session.flush()
-        _put_in(session, wanted["run_id"], list(_triggers(wanted)))
+        _insert(session, request["run_id"], list(_triggers(request)))
 
 
-def _triggers(wanted: dict[str, Any]) -> Iterator[Sleeping | Waiting]:
+def _triggers(request: dict[str, Any]) -> Iterator[Sleeping | Waiting]:
     now = time.time()
-    for _ in range(wanted["sleeping"]):
+    for _ in range(request["sleeping"]):
         yield Sleeping()  # type: ignore[no-untyped-call]
-    for generation_id in wanted["generations"]:
+    for generation_id in request["generations"]:
         yield Waiting("bench", generation_id, submitted_at=now, deadline=now + _DAY, poll_interval=POLL_SECONDS)
 
 
-def _put_in(session: Any, run_id: str, triggers: list[Sleeping | Waiting]) -> None:
+def _insert(session: Any, run_id: str, triggers: list[Sleeping | Waiting]) -> None:
     serialized, now = SerializedDagModel.get(DAG_ID, session=session), datetime.now(UTC)
     version = DagVersion.get_latest_version(DAG_ID, session=session)
     if serialized is None or version is None:

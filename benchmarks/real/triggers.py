@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What waits in the triggerer: the provider's own trigger, or one that only sleeps.
+"""What waits in the triggerer: the provider's own trigger, or a trigger that only sleeps.
 
-Neither is changed. But whoever imports this has the messages counted that its process sends to the supervisor, one line
+Neither is modified. But a process that imports this module counts the messages it sends to its supervisor, one line
 each in the file that ``BENCH_MESSAGES`` names.
 """
 
@@ -26,7 +25,7 @@ _asend = TriggerCommsDecoder.asend
 
 
 async def _counted(decoder: TriggerCommsDecoder, message: Any) -> Any:
-    with Path(os.environ[MESSAGES]).open("a") as file:  # noqa: ASYNC230 - it takes microseconds
+    with Path(os.environ[MESSAGES]).open("a") as file:  # noqa: ASYNC230 - takes microseconds
         file.write(f"{time.time():.3f} {type(message).__name__}\n")
     return await _asend(decoder, message)
 
@@ -39,7 +38,7 @@ class Waiting(EvoLinkGenerationTrigger):
     """The provider's trigger."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes this trigger again."""
+        """Return the class path and the arguments to recreate this trigger."""
         return "benchmarks.real.triggers.Waiting", super().serialize()[1]
 
 
@@ -47,7 +46,7 @@ class Sleeping(BaseTrigger):
     """Sleeps for a day."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes this trigger again."""
+        """Return the class path and the arguments to recreate this trigger."""
         return "benchmarks.real.triggers.Sleeping", {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long a triggerer takes to take up thousands of triggers, and what it uses while they wait."""
+"""How long a triggerer takes to start thousands of triggers, and what it uses while they wait."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.real.deployment import Deployment
 from benchmarks.real.rows import DAG_ID
-from benchmarks.real.stage import Stage
 
 OURS, SLEEPING = "provider", "sleeping"
 SETTLE_SECONDS = 12.0
 WINDOW_SECONDS = 20.0
-_TAKE_UP_TIMEOUT = 180.0
+_STARTUP_TIMEOUT = 180.0
 _COUNT_LINE = b"currently running"  # Airflow's own, twice a minute
 _HEARTBEAT = "TriggerStateChanges"  # Airflow's own, about once a second
 
 
 @dataclass(frozen=True)
-class Waited:
-    """What one case has cost.
+class CaseResult:
+    """The cost of one case.
 
     :param kind: ``provider`` or ``sleeping``.
-    :param take_up: seconds from the first trigger's start to the last one's.
+    :param count: number of triggers.
+    :param startup: seconds from the first trigger's start to the last one's.
     :param cpu: percent of a core while all wait, by process.
     :param rss: MiB, by process.
     :param files: open file descriptors, by process.
-    :param requests: to EvoLink, in the window.
+    :param requests: requests to EvoLink in the window.
     :param heartbeats: messages to the supervisor that Airflow sends by itself, in the window.
-    :param messages: all others in the window.
-    :param lines: log lines in the window, of triggers and triggerer.
-    :param start_messages: what was sent until all were taken up and had settled, without heartbeats.
+    :param messages: all other messages in the window.
+    :param lines: log lines of triggers and triggerer in the window.
+    :param start_messages: messages until all were started and had settled, without heartbeats.
     """
 
     kind: str
     count: int
-    take_up: float
+    startup: float
     cpu: dict[str, float]
     rss: dict[str, float]
     files: dict[str, int]
@@ -54,27 +55,30 @@ class Waited:
     start_messages: dict[str, int]
 
 
-def wait(stage: Stage, kind: str, count: int, number: int) -> Waited:
+def wait(deployment: Deployment, kind: str, count: int, number: int) -> CaseResult:
     """Measure one case.
 
-    :param number: of the case, which gives it a name.
+    :param deployment: the running services.
+    :param kind: ``provider`` or ``sleeping``.
+    :param count: number of triggers.
+    :param number: of the case, for the run id.
     """
     run_id = f"{kind}-{count}-{number}"
-    stage.stack.stop("triggerer")
-    stage.defer(run_id, count if kind == SLEEPING else 0, count if kind == OURS else 0)
-    stage.messages.write_text("")
-    stage.stack.start("triggerer")
-    folder = stage.stack.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}"
-    stage.stack.wait_until(f"{count} triggers", lambda: len(_logs(folder)) >= count, _TAKE_UP_TIMEOUT)
+    deployment.stack.stop("triggerer")
+    deployment.defer(run_id, count if kind == SLEEPING else 0, count if kind == OURS else 0)
+    deployment.messages.write_text("")
+    deployment.stack.start("triggerer")
+    folder = deployment.stack.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}"
+    deployment.stack.wait_until(f"{count} triggers", lambda: len(_logs(folder)) >= count, _STARTUP_TIMEOUT)
     time.sleep(SETTLE_SECONDS)
     starts = sorted(moment for log in _logs(folder) for moment, event in events(log) if event.endswith("starting"))
-    before = _State.of(stage, folder)
+    before = _State.of(deployment, folder)
     time.sleep(WINDOW_SECONDS)
-    after = _State.of(stage, folder)
-    return Waited(
+    after = _State.of(deployment, folder)
+    return CaseResult(
         kind=kind,
         count=len(starts),
-        take_up=starts[-1] - starts[0],
+        startup=starts[-1] - starts[0],
         cpu={name: (after.cpu[name] - used) / (after.at - before.at) * 100 for name, used in before.cpu.items()},
         rss=after.rss,
         files=after.files,
@@ -87,7 +91,7 @@ def wait(stage: Stage, kind: str, count: int, number: int) -> Waited:
 
 
 def events(log: Path) -> Iterator[tuple[float, str]]:
-    """Read a log of Airflow's: moments in seconds since the epoch, and what happened then."""
+    """Read the structured log of Airflow: seconds since the epoch, and the event."""
     for line in log.read_text(errors="replace").splitlines():
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
@@ -96,7 +100,7 @@ def events(log: Path) -> Iterator[tuple[float, str]]:
 
 @dataclass(frozen=True)
 class _State:
-    """What has been used, sent and written until a moment."""
+    """What was used, sent and written until a moment."""
 
     at: float
     cpu: dict[str, float]
@@ -107,20 +111,22 @@ class _State:
     lines: int
 
     @classmethod
-    def of(cls, stage: Stage, folder: Path) -> _State:
-        supervisor = psutil.Process(stage.stack.processes.pid("triggerer"))
-        postgres = psutil.Process(stage.stack.processes.pid("postgres"))
+    def of(cls, deployment: Deployment, folder: Path) -> _State:
+        supervisor = psutil.Process(deployment.stack.processes.pid("triggerer"))
+        postgres = psutil.Process(deployment.stack.processes.pid("postgres"))
         [runner, *_] = sorted(supervisor.children(), key=lambda child: -child.memory_info().rss)
         parts = {"supervisor": [supervisor], "runner": [runner], "postgres": [postgres, *postgres.children()]}
-        logs = [*_logs(folder), stage.stack.processes.log("triggerer")]
+        logs = [*_logs(folder), deployment.stack.processes.log("triggerer")]
         lines = [line for log in logs for line in log.read_bytes().splitlines() if _COUNT_LINE not in line]
         return cls(
             at=time.time(),
-            cpu={name: sum(map(_cpu, members)) + _buried(name, postgres) for name, members in parts.items()},
-            rss={name: sum(one.memory_info().rss for one in members) / 2**20 for name, members in parts.items()},
+            cpu={name: sum(map(_cpu, members)) + _ended_children(name, postgres) for name, members in parts.items()},
+            rss={
+                name: sum(process.memory_info().rss for process in members) / 2**20 for name, members in parts.items()
+            },
             files={name: members[0].num_fds() for name, members in parts.items()},
-            requests=stage.held.control.state()["requests"]["total"],
-            messages=Counter(line.split()[1] for line in stage.messages.read_text().splitlines()),
+            requests=deployment.held.control.state()["requests"]["total"],
+            messages=Counter(line.split()[1] for line in deployment.messages.read_text().splitlines()),
             lines=len(lines),
         )
 
@@ -132,8 +138,8 @@ def _cpu(process: psutil.Process) -> float:
     return 0.0
 
 
-def _buried(name: str, postgres: psutil.Process) -> float:
-    """PostgreSQL's connections come and go; those that are gone count with their parent."""
+def _ended_children(name: str, postgres: psutil.Process) -> float:
+    """Return the CPU time of PostgreSQL's closed connections, which count with their parent."""
     times = postgres.cpu_times()
     return float(times.children_user + times.children_system) if name == "postgres" else 0.0
 

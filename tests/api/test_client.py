@@ -54,14 +54,14 @@ async def test_headers_of_a_submission() -> None:
         async with EvoLinkClient(settings_for(server)) as client:
             await submit(client)
 
-    [asked] = server.asked
-    assert (asked.method, asked.target) == ("POST", "/v1/videos/generations")
-    assert asked.headers["authorization"] == "Bearer sk-planted-key-4711"
-    assert asked.headers["idempotency-key"] == asked.headers["x-evo-run-id"] == KEY
-    assert asked.headers["user-agent"] == f"airflow-provider-evolink/{__version__}"
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.body == TEXT.body
-    assert sum("planted" in text for text in [*asked.headers.values(), asked.target, asked.body.decode()]) == 1
+    [request] = server.requests
+    assert (request.method, request.target) == ("POST", "/v1/videos/generations")
+    assert request.headers["authorization"] == "Bearer sk-planted-key-4711"
+    assert request.headers["idempotency-key"] == request.headers["x-evo-run-id"] == KEY
+    assert request.headers["user-agent"] == f"airflow-provider-evolink/{__version__}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.body == TEXT.body
+    assert sum("planted" in text for text in [*request.headers.values(), request.target, request.body.decode()]) == 1
 
 
 async def test_a_batch_gives_what_is_known(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:

@@ -24,7 +24,7 @@ from airflow_provider_evolink.api.transports.base import _unpacked
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from tests import hostile
 from tests.hostile import BROKEN, SLOW, TOO_MUCH
-from tests.loopback import Asked, Write, always, serving, settings_for
+from tests.loopback import ReceivedRequest, Write, always, serving, settings_for
 
 KEY = "airflow-0123456789abcdef"
 TEXT = prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
@@ -90,7 +90,7 @@ async def test_a_hostile_answer_to_a_submission_is_unknown(answer: Any) -> None:
         async with EvoLinkClient(settings_for(server, submit_timeout=2), attempts=4) as client:
             with pytest.raises((errors.ConnectionLostError, errors.InvalidResponseError)):
                 await asyncio.wait_for(client.submit(TEXT.endpoint, TEXT.body, KEY), 20)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 DEEP = b"[" * 200_000
@@ -127,7 +127,7 @@ async def test_a_compressed_bomb_is_not_unpacked() -> None:
         async with EvoLinkClient(settings_for(server)) as client:
             assert isinstance(await generation_or_error(client), errors.InvalidResponseError)
 
-    assert server.asked[0].headers["accept-encoding"] == "identity"
+    assert server.requests[0].headers["accept-encoding"] == "identity"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
 
 
@@ -163,7 +163,7 @@ def test_any_answer_is_a_value_or_an_error_of_ours(question: str, tmp_path: Path
     picture.write_bytes(b"\x89PNG")
     sent = {}
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(sent["raw"])
 
     with serving(answer, hangs_up=True) as server, asyncio.Runner() as runner:
@@ -176,14 +176,14 @@ def test_any_answer_is_a_value_or_an_error_of_ours(question: str, tmp_path: Path
         @given(hostile.raw_answers(hostile.bodies()))
         def check(raw: bytes) -> None:
             sent["raw"] = raw
-            server.asked.clear()
+            server.requests.clear()
             try:
                 runner.run(ask())
             except errors.EvoLinkError as error:
                 assert not isinstance(error, errors.NotSentError)
                 assert str(error).isprintable()
                 assert len(str(error)) < 2000
-            assert len(server.asked) == 1
+            assert len(server.requests) == 1
 
         check()
 
@@ -194,7 +194,7 @@ async def test_no_cookie_is_kept() -> None:
         async with EvoLinkClient(settings_for(server)) as client:
             await client.credits()
             await client.credits()
-    assert [asked.headers.get("cookie") for asked in server.asked] == [None, None]
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
 
 
 @pytest.mark.parametrize("url", ["https://xn--a", "https://xn--0.example.com:8443"])

@@ -14,10 +14,10 @@ from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport, is_reachable_without_proxy
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
+from testkit.certificates import issue_certificate
 from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, submit
-from tests.certificates import certify
 from tests.connect_proxy import connect_proxy
-from tests.loopback import Asked, Write, always, serving, settings_for, whole
+from tests.loopback import ReceivedRequest, Write, always, http_response, serving, settings_for
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 KEY = "sk-planted-key-4711"
@@ -36,12 +36,12 @@ async def test_a_crowd_shares_connections(carrier: Any) -> None:
     """Many reads at once share few connections, which are kept; no request queues in a pool."""
     busy: list[int] = []
 
-    async def slow(asked: Asked, write: Write) -> None:
+    async def slow(request: ReceivedRequest, write: Write) -> None:
         busy.append(1)
         assert len(busy) <= carrier.max_concurrency
         await asyncio.sleep(0.01)
         busy.pop()
-        await write(whole({"id": asked.target.rpartition("/")[2], "status": "processing"}))
+        await write(http_response({"id": request.target.rpartition("/")[2], "status": "processing"}))
 
     ids = [f"task-unified-{number:04}" for number in range(400)]
     with serving(slow) as server:
@@ -82,14 +82,14 @@ async def test_a_proxy_of_the_environment_does_not_see_loopback(monkeypatch: pyt
         async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             await client.credits()
 
-    assert (len(server.asked), proxy.connections) == (1, 0)
+    assert (len(server.requests), proxy.connections) == (1, 0)
 
 
 @CARRIERS
 @pytest.mark.parametrize("host", ["127.0.0.1", "api.example.com"])
 async def test_the_key_goes_to_no_server_that_cannot_prove_its_name(host: str, carrier: Any, tmp_path: Path) -> None:
     """A certificate that nobody vouches for, or of another host, ends the call before a byte of it is sent."""
-    certificate = certify(host, tmp_path)
+    certificate = issue_certificate(host, tmp_path)
     with serving(always(CREDITS), certificate=certificate) as server:
         for verify in (True, str(certificate)):
             settings = settings_for(server, verify=verify)
@@ -100,13 +100,13 @@ async def test_the_key_goes_to_no_server_that_cannot_prove_its_name(host: str, c
                     with pytest.raises(errors.NotSentError, match="never left"):
                         await client.credits()
 
-    assert len(server.asked) == (host == "127.0.0.1")
+    assert len(server.requests) == (host == "127.0.0.1")
 
 
 @CARRIERS
 async def test_who_wants_no_proof_gets_none(carrier: Any, tmp_path: Path) -> None:
     """With ``verify: false`` any certificate will do."""
-    with serving(always(CREDITS), certificate=certify("api.example.com", tmp_path)) as server:
+    with serving(always(CREDITS), certificate=issue_certificate("api.example.com", tmp_path)) as server:
         settings = settings_for(server, verify=False)
         async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             assert (await client.credits()).account_remaining == 7
@@ -120,7 +120,7 @@ async def test_loopback_is_reached_without_the_connections_proxy(carrier: Any) -
         async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             await client.credits()
 
-    assert (len(server.asked), proxy.connections) == (1, 0)
+    assert (len(server.requests), proxy.connections) == (1, 0)
 
 
 @pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
@@ -129,8 +129,8 @@ async def test_a_proxy_is_used(
     variable: str, is_secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
 ) -> None:
     """The connection's proxy, or the environment's, leads to the API, whichever way it is spoken to."""
-    certificate, bundle = certify("api.example.com", tmp_path), tmp_path / "bundle.pem"
-    proxy_certificate = certify("localhost", tmp_path)
+    certificate, bundle = issue_certificate("api.example.com", tmp_path), tmp_path / "bundle.pem"
+    proxy_certificate = issue_certificate("localhost", tmp_path)
     bundle.write_bytes(certificate.read_bytes() + proxy_certificate.read_bytes())
     with serving(always(CREDITS), certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
@@ -141,15 +141,15 @@ async def test_a_proxy_is_used(
             settings = Settings("https://api.example.com", KEY, proxy=None if variable else through, verify=str(bundle))
             async with EvoLinkClient(settings) as client:
                 assert (await client.credits()).account_remaining == 7
-    assert proxy.asked == [("api.example.com:443", "Basic bWU6cEBzcw==")]
-    assert "proxy-authorization" not in server.asked[0].headers
+    assert proxy.requests == [("api.example.com:443", "Basic bWU6cEBzcw==")]
+    assert "proxy-authorization" not in server.requests[0].headers
 
 
 async def test_a_host_that_is_exempt_is_reached_without_a_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
 ) -> None:
     """NO_PROXY may name the API and leave the files' host to the proxy."""
-    certificate = certify("files.example.com", tmp_path)
+    certificate = issue_certificate("files.example.com", tmp_path)
     with serving(always({"data": {"file_url": "https://x.test/a"}}), certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
         with connect_proxy(port) as proxy:
@@ -161,7 +161,7 @@ async def test_a_host_that_is_exempt_is_reached_without_a_proxy(
                 assert await client.upload(Path(__file__), "image/png") == "https://x.test/a"
                 with pytest.raises(errors.NotSentError):
                     await client.credits()
-    assert [host for host, _ in proxy.asked] == ["files.example.com:443"]
+    assert [host for host, _ in proxy.requests] == ["files.example.com:443"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ async def test_redirects_are_not_followed(status: int, carrier: Any) -> None:
             with pytest.raises(errors.InvalidResponseError, match=str(status)):
                 await client.credits()
 
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert elsewhere.connections == 0
 
 
@@ -217,7 +217,7 @@ async def test_a_submission_is_not_sent_elsewhere(status: int) -> None:
             with pytest.raises(errors.InvalidResponseError, match=str(status)):
                 await submit(client)
 
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     assert elsewhere.connections == 0
 
 
@@ -229,18 +229,18 @@ async def test_a_redirect_loop_is_not_followed(carrier: Any) -> None:
         async with EvoLinkClient(settings, transport=carrier(settings)) as client:
             with pytest.raises(errors.InvalidResponseError):
                 await client.credits()
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 ECHOES: dict[str, bytes] = {
-    "error": whole({"error": {"code": "sk-planted-key-4711", "message": "bad sk-planted-key-4711"}}, 401),
-    "type": whole({"error": {"message": "x", "type": "sk-planted-key-4711"}}, 500),
-    "page": whole(b"<html>Bearer sk-planted-key-4711</html>", 403),
-    "request id": whole({"error": {"message": "x"}}, 402, X_Request_Id="sk-planted-key-4711"),
-    "failed generation": whole(
+    "error": http_response({"error": {"code": "sk-planted-key-4711", "message": "bad sk-planted-key-4711"}}, 401),
+    "type": http_response({"error": {"message": "x", "type": "sk-planted-key-4711"}}, 500),
+    "page": http_response(b"<html>Bearer sk-planted-key-4711</html>", 403),
+    "request id": http_response({"error": {"message": "x"}}, 402, X_Request_Id="sk-planted-key-4711"),
+    "failed generation": http_response(
         {"id": UNKNOWN_ID, "status": "failed", "error": {"code": "x", "message": "by sk-planted-key-4711"}}
     ),
-    "other id": whole({"id": "sk-planted-key-4711", "status": "pending"}),
+    "other id": http_response({"id": "sk-planted-key-4711", "status": "pending"}),
     "no HTTP": b"sk-planted-key-4711 sk-planted-key-4711\r\n\r\n",
 }
 
@@ -250,7 +250,7 @@ ECHOES: dict[str, bytes] = {
 async def test_the_key_is_in_no_text(echo: str, carrier: Any) -> None:
     """A server that echoes the key does not get it into an error, a value or a representation."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(ECHOES[echo])
 
     told: list[object] = []

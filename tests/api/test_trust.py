@@ -15,8 +15,8 @@ from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from airflow_provider_evolink.api.transports.tls import tls_context
+from testkit.certificates import issue_certificate
 from tests.api.calls import CREDITS
-from tests.certificates import certify
 from tests.loopback import Loopback, always, serving, settings_for
 
 CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
@@ -25,7 +25,7 @@ CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport]
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate of this machine, which is its own authority."""
-    return certify("127.0.0.1", tmp_path)
+    return issue_certificate("127.0.0.1", tmp_path)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ async def test_every_bundle_of_the_environment_counts(
     """One bundle does not hide another, nor does a folder that is not there."""
     other = tmp_path / "other"
     other.mkdir()
-    monkeypatch.setenv("SSL_CERT_FILE", str(certify("other.example", other)))
+    monkeypatch.setenv("SSL_CERT_FILE", str(issue_certificate("other.example", other)))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     monkeypatch.setenv("SSL_CERT_DIR", "/no/such/folder")
     await ask(server, HttpxTransport)

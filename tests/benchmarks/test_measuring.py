@@ -1,4 +1,4 @@
-"""The pure parts of the benchmarks: what jobs, lags, medians, goals and tables say."""
+"""The pure parts of the benchmarks: jobs, lags, medians, goals and tables."""
 
 from dataclasses import replace
 from xml.etree import ElementTree as ET
@@ -23,7 +23,7 @@ ONE = Measured(
 
 
 def medians(**changes: float) -> dict[tuple[str, int], Measured]:
-    """A run in which all goals are met, but for what is changed of ours with batch on."""
+    """Return a run that meets all goals, with changes to the provider's batched contender."""
     batch = replace(ONE, contender=BATCH, cpu_seconds=0.9, requests=150, connections=8, bytes_each=11_264.0)
     rows = [
         ONE,
@@ -35,11 +35,11 @@ def medians(**changes: float) -> dict[tuple[str, int], Measured]:
 
 
 def missed(goals: list[Goal]) -> list[str]:
-    """Name the goals that are not met."""
+    """Return the names of the missed goals."""
     return [goal.name for goal in goals if not goal.is_met]
 
 
-def test_an_id_tells_all_about_a_job() -> None:
+def test_an_id_encodes_a_job() -> None:
     """Stub and client agree on a job by its id or its number alone."""
     for job in crowd(50, 1_757_169_743.25):
         assert job_of(job.token) == job
@@ -47,7 +47,7 @@ def test_an_id_tells_all_about_a_job() -> None:
 
 
 def test_a_crowd_is_the_same_in_every_run() -> None:
-    """Every contender waits for the same jobs, begun over ten seconds, each 10 to 25 s long."""
+    """Every contender waits for the same jobs, started over ten seconds, each 10 to 25 s long."""
     jobs = crowd(1000, 0.0)
     assert [job.takes for job in jobs] == [job.takes for job in crowd(1000, 5e8)]
     assert all(10_000 <= job.takes <= 25_000 for job in jobs)
@@ -56,7 +56,7 @@ def test_a_crowd_is_the_same_in_every_run() -> None:
 
 @pytest.mark.parametrize(("now", "status", "run"), [(19.9, "processing", 3), (20.0, "completed", 10)])
 def test_all_endpoints_agree_on_the_end(now: float, status: str, run: int) -> None:
-    """At the moment at which a job ends, every service of the stub begins to say so."""
+    """All services of the stub report the end of a job from the same moment on."""
     job = Job(begins=10_000, takes=10_000, number=7)
     assert bodies.generation(job, now)["status"] == status
     assert bodies.dbt_run(job, now)["data"]["status"] == run
@@ -65,14 +65,14 @@ def test_all_endpoints_agree_on_the_end(now: float, status: str, run: int) -> No
 
 
 def test_a_batch_can_be_switched_off() -> None:
-    """Without batches the stub answers as a server that has never heard of them."""
+    """Without batches the stub responds like a server that does not know them."""
     body = f'{{"task_ids": ["{Job(0, 1, 2).generation_id}"]}}'.encode()
     assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=True)[0] == 200
     assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=False)[0] == 404
 
 
 def test_the_lag_is_that_of_a_random_moment() -> None:
-    """One busy second in ten: half of that second's moments wait for more than half a second."""
+    """With one busy second in ten, half of that second's moments wait for more than half a second."""
     assert lag([1.0], 10.0, 0.05) == pytest.approx(0.5)
     assert lag([1.0], 10.0, 0.1) == pytest.approx(0.0, abs=1e-6)
     assert lag([0.001] * 100, 10.0, 0.01) == pytest.approx(0.0, abs=1e-6)
@@ -92,34 +92,34 @@ def test_the_lag_is_that_of_a_random_moment() -> None:
         (None, False),
     ],
 )
-def test_only_a_good_end_counts(word: object, is_good: bool) -> None:
-    """A trigger that fires because it has given up has not finished, in whichever words it says so."""
+def test_only_a_success_counts(word: object, is_good: bool) -> None:
+    """A trigger that fires because it gave up has not finished, in any format."""
     assert is_success(word) is is_good
 
 
-def test_rounds_are_summed_up_by_their_median() -> None:
-    """One round that was disturbed changes nothing, and a figure that is missing in one is taken from the others."""
+def test_rounds_are_summarized_by_their_median() -> None:
+    """An outlier changes nothing, and a figure missing in one round is taken from the others."""
     rounds = [ONE, replace(ONE, cpu_seconds=9.0, delay_mean=None), replace(ONE, cpu_seconds=0.7, delay_mean=7.0)]
     found = median_of(rounds)
     assert (found.cpu_seconds, found.delay_mean) == (0.7, 6.0)
 
 
 def test_a_run_that_meets_all_goals_misses_none() -> None:
-    """The figures of a good run are within every limit, and above an idle trigger's 0.4 ms are left."""
+    """The figures of a good run are within every limit, with 0.4 ms left above an idle trigger's."""
     assert missed(of_crowd(medians(), 1000)) == []
     assert net_of(medians()[BATCH, 1000], ONE) == pytest.approx(0.0004)
 
 
 @pytest.mark.parametrize(("own_seconds", "is_met"), [(0.01, True), (0.09, True), (0.11, False)])
 def test_the_best_peer_is_the_measure(own_seconds: float, is_met: bool) -> None:
-    """What counts is a twentieth of the cheapest peer's that has finished all, both above an idle trigger's."""
+    """The limit is a twentieth of the cheapest peer that has finished all, both above an idle trigger's cost."""
     idle = medians()[IDLE, 1000]
     crowds = medians(cpu_seconds=idle.cpu_seconds + own_seconds)
     crowds["http-sensor", 1000] = replace(ONE, contender="http-sensor", cpu_seconds=idle.cpu_seconds + 5.0)
     crowds["dbt", 1000] = replace(ONE, contender="dbt", cpu_seconds=idle.cpu_seconds + 2.0)
     crowds["http-event", 1000] = replace(ONE, contender="http-event", cpu_seconds=idle.cpu_seconds + 0.1, finished=9)
 
-    assert ("the same, of the best official peer's" not in missed(of_crowd(crowds, 1000))) is is_met
+    assert ("the same, relative to the best official peer" not in missed(of_crowd(crowds, 1000))) is is_met
 
 
 @pytest.mark.parametrize(
@@ -137,20 +137,20 @@ def test_the_best_peer_is_the_measure(own_seconds: float, is_met: bool) -> None:
         ({"finished": 999}, "CPU ms for each"),
     ],
 )
-def test_a_figure_beyond_its_limit_is_told(change: dict[str, float], goal: str) -> None:
-    """Each goal is missed by its own figure, also by one that there is not."""
+def test_a_figure_beyond_its_limit_misses_its_goal(change: dict[str, float], goal: str) -> None:
+    """Each goal is missed by its own figure, and by a missing figure."""
     assert any(name.startswith(goal) for name in missed(of_crowd(medians(**change), 1000)))
 
 
 def test_a_missed_goal_stands_out() -> None:
-    """The table of goals says in words which are met."""
+    """The table of goals states which are met."""
     table = goal_table([Goal("a", "N = 1", 1.0, 0.5), Goal("b", "N = 1", 1.0, None)])
     assert "| a | N = 1 | ≤ 1 | 0.50 | met |" in table
     assert "| b | N = 1 | ≤ 1 | - | **missed** |" in table
 
 
 def test_a_peer_that_was_cut_off_sets_no_standard() -> None:
-    """The factor is to the best peer that has finished all."""
+    """The factor is relative to the best peer that has finished all."""
     rows = medians()
     rows["dbt", 1000] = replace(ONE, contender="dbt", cpu_seconds=18.0)
     rows["http-sensor", 1000] = replace(ONE, contender="http-sensor", cpu_seconds=1.0, finished=500)
@@ -159,12 +159,12 @@ def test_a_peer_that_was_cut_off_sets_no_standard() -> None:
 
 
 def test_columns_of_figures_are_aligned_to_the_right() -> None:
-    """The first column and those marked as words are to the left."""
+    """The first column and those marked as text are left-aligned."""
     assert markdown(["a", "<b", "c"], [["1", "2", "3"]]).splitlines()[:2] == ["| a | b | c |", "| --- | --- | ---: |"]
 
 
 def test_the_chart_is_a_picture_of_all_contenders() -> None:
-    """It is well-formed, and names everybody who took part, also those who finished nothing."""
+    """The chart is well-formed and names every contender, also those that finished nothing."""
     rows = medians(finished=0)
     texts = [element.text for element in ET.fromstring(chart(rows, [1000])).iter() if element.text]
     assert {BY_KEY[key].title for key, _ in rows} <= set(texts)

@@ -1,4 +1,4 @@
-"""What `make bench-airflow` makes of what it has measured."""
+"""The reports of `make bench-airflow`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.real.fan_out import Delay, FannedOut
+from benchmarks.real.fan_out import Delay, FanOutResult
 from benchmarks.real.report import report_fan_out, report_waiting
-from benchmarks.real.waiting import OURS, SLEEPING, Waited, events
+from benchmarks.real.waiting import OURS, SLEEPING, CaseResult, events
 
 PARTS = {"runner": 1.0, "supervisor": 2.0, "postgres": 3.0}
-CASE = Waited(
+CASE = CaseResult(
     kind=SLEEPING,
     count=1000,
-    take_up=10.0,
+    startup=10.0,
     cpu=PARTS,
     rss=PARTS,
     files={"runner": 10, "supervisor": 1010, "postgres": 7},
@@ -24,12 +24,12 @@ CASE = Waited(
     lines=0,
     start_messages={},
 )
-RUN = FannedOut("success", 60.0, 8, (Delay(completed=10.0, fired=13.0, succeeded=15.0, landed=18.0),))
+RUN = FanOutResult("success", 60.0, 8, (Delay(completed=10.0, fired=13.0, succeeded=15.0, landed=18.0),))
 
 
-def test_goals_that_are_missed_are_said_to_be_missed() -> None:
-    """A slower start, a message, a log line and a second look-up each make their goal a False."""
-    ours = replace(CASE, kind=OURS, take_up=12.0, messages=1, lines=2, start_messages={"GetConnection": 2})
+def test_missed_goals_are_reported() -> None:
+    """A slower start, a message, a log line and a second look-up each miss their goal."""
+    ours = replace(CASE, kind=OURS, startup=12.0, messages=1, lines=2, start_messages={"GetConnection": 2})
 
     text = report_waiting([CASE, ours])
 
@@ -37,7 +37,7 @@ def test_goals_that_are_missed_are_said_to_be_missed() -> None:
     assert "| 1.20 (medians) | False |" in text
 
 
-def test_goals_that_are_met_are_said_to_be_met() -> None:
+def test_met_goals_are_reported() -> None:
     """No message, no line, one look-up and an equal start meet all goals."""
     text = report_waiting([CASE, replace(CASE, kind=OURS, start_messages={"GetConnection": 1, "MaskSecret": 1})])
 
@@ -45,16 +45,16 @@ def test_goals_that_are_met_are_said_to_be_met() -> None:
     assert "False" not in text
 
 
-def test_delays_are_told_step_by_step() -> None:
-    """The way from EvoLink's end to the landed file is split into what asking takes and what Airflow takes."""
+def test_delays_are_reported_step_by_step() -> None:
+    """The time from EvoLink's completion to the landed file is split into polling and Airflow's own steps."""
     text = report_fan_out(RUN)
 
     assert "| completed -> the trigger fires | 3.0 | 3.0 | 3.0 |" in text
     assert "| the trigger fires -> the task succeeds | 2.0 | 2.0 | 2.0 |" in text
 
 
-def test_a_log_is_read_past_lines_that_are_none(tmp_path: Path) -> None:
-    """What is not one of Airflow's JSON lines, as the end of a line being written, is left out."""
+def test_incomplete_log_lines_are_skipped(tmp_path: Path) -> None:
+    """Lines that are not complete JSON, such as one being written, are skipped."""
     log = tmp_path / "log"
     log.write_text(json.dumps({"timestamp": "1970-01-01T00:00:02Z", "event": "trigger a starting"}) + '\n{"timest')
 

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos.verdict import Facts, complaints
+from tests.chaos.invariants import Facts, violations
 
-MOST_COMPLAINTS = 40
+MAX_VIOLATIONS = 40
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What is counted beside the facts.
+    """What is counted in addition to the facts.
 
-    :param state: the emulator's, at the end.
-    :param kills: by victim.
-    :param seconds: from the start of the DAG's run to its end.
+    :param seed: of the run.
+    :param state: the emulator's state at the end.
+    :param kills: by target.
+    :param seconds: duration of the DAG run.
     """
 
     seed: int
@@ -26,26 +27,26 @@ class Figures:
     kills: Mapping[str, int]
     seconds: float
 
-    def spared(self, victims: Iterable[str]) -> list[str]:
-        """Name the faults that never struck, and the victims that were never struck: what a run does not prove."""
-        struck: Counter[str] = Counter()
+    def not_exercised(self, targets: Iterable[str]) -> list[str]:
+        """Return the faults that never fired and the targets that were never killed: what a run does not prove."""
+        fired: Counter[str] = Counter()
         for fault in self.state["faults"]:
-            struck[fault["name"]] += fault["fired"]
-        return [name for name, times in struck.items() if not times] + [
-            victim for victim in victims if not self.kills.get(victim)
+            fired[fault["name"]] += fault["fired"]
+        return [name for name, times in fired.items() if not times] + [
+            target for target in targets if not self.kills.get(target)
         ]
 
 
 def report(facts: Facts, figures: Figures) -> str:
-    """Return the tables, and what is wrong."""
-    wrong = complaints(facts)
-    more = [f"… and {len(wrong) - MOST_COMPLAINTS} more"] if len(wrong) > MOST_COMPLAINTS else []
-    verdict = [*(f"WRONG: {what}" for what in wrong[:MOST_COMPLAINTS]), *more] or ["Nothing is wrong."]
+    """Return the tables and the violations."""
+    wrong = violations(facts)
+    more = [f"... and {len(wrong) - MAX_VIOLATIONS} more"] if len(wrong) > MAX_VIOLATIONS else []
+    verdict = [*(f"WRONG: {what}" for what in wrong[:MAX_VIOLATIONS]), *more] or ["Nothing is wrong."]
     return "\n\n".join(
         [
             table(("", ""), _summary(facts, figures)),
             table(("fault", "submit", "read", "media"), _faults(figures.state["faults"])),
-            table(("struck", "times"), sorted(figures.kills.items())),
+            table(("killed", "times"), sorted(figures.kills.items())),
             "\n".join(verdict),
         ]
     )
@@ -53,22 +54,22 @@ def report(facts: Facts, figures: Figures) -> str:
 
 def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
     generations, requests = figures.state["generations"], figures.state["requests"]
-    statuses = Counter(one["status"] for one in generations)
+    statuses = Counter(generation["status"] for generation in generations)
     ended = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     return [
         ("seed", figures.seed),
-        ("videos wished for", len(facts.videos)),
+        ("videos requested", len(facts.videos)),
         ("charged twice", facts.double_charges),
         ("lost", facts.lost),
         ("landed with the right SHA-256", facts.landed),
         ("submissions sent", requests["submit"]),
         ("generations accepted", f"{len(generations)} ({ended})"),
-        ("questions and downloads", f"{requests['read']} and {requests['media']}"),
-        ("faults that struck", sum(fault["fired"] for fault in figures.state["faults"])),
-        ("kills and pauses", sum(figures.kills.values())),
-        ("tries to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
-        ("tries to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
-        ("most sendings of one submission", max((v.ledger.get("send_count", 0) for v in facts.videos), default=0)),
+        ("queries and downloads", f"{requests['read']} and {requests['media']}"),
+        ("faults that fired", sum(fault["fired"] for fault in figures.state["faults"])),
+        ("kills and suspensions", sum(figures.kills.values())),
+        ("attempts to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
+        ("attempts to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
+        ("most requests for one submission", max((v.ledger.get("sendings", 0) for v in facts.videos), default=0)),
         ("wall time", f"{figures.seconds / 60:.1f} min"),
     ]
 
@@ -79,13 +80,13 @@ def _spread(tries: Iterable[int]) -> str:
 
 
 def _faults(faults: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
-    struck: dict[str, Counter[str]] = defaultdict(Counter)
+    fired: dict[str, Counter[str]] = defaultdict(Counter)
     for fault in faults:
         for endpoint in fault["on"]:
-            struck[fault["name"]][endpoint] += fault["fired"]
+            fired[fault["name"]][endpoint] += fault["fired"]
     return [
-        (name, *(by.get(endpoint, "") for endpoint in ("submit", "read", "media")))
-        for name, by in sorted(struck.items())
+        (name, *(counts.get(endpoint, "") for endpoint in ("submit", "read", "media")))
+        for name, counts in sorted(fired.items())
     ]
 
 

@@ -1,4 +1,4 @@
-"""What the run reads from Airflow's database, since its REST API does not tell who holds what."""
+"""Reads from Airflow's database what its REST API does not expose: which component holds what."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SIZE = "SELECT pg_database_size(current_database()) AS bytes"
 class Database:
     """Airflow's database, read only.
 
-    :param address: in SQLAlchemy's form.
+    :param address: its URL for SQLAlchemy.
     """
 
     def __init__(self, address: str) -> None:
@@ -37,14 +37,14 @@ class Database:
         self._engine.dispose()
 
     def states(self) -> dict[str, Counter[str]]:
-        """Count the task instances of each task, by state."""
+        """Count the task instances of each task by state."""
         found: dict[str, Counter[str]] = {}
         for row in self._rows(_STATES):
             found.setdefault(row.task_id.rpartition(".")[2], Counter())[row.state] = row.n
         return found
 
     def jobs(self, kind: str) -> list[int]:
-        """Return the ids of the jobs of a kind that have not ended, oldest first."""
+        """Return the ids of the running jobs of a kind, oldest first."""
         return [row.id for row in self._rows(_JOBS, kind=kind)]
 
     def triggers_of(self, job: int) -> int:
@@ -52,25 +52,25 @@ class Database:
         return int(self._rows(_TRIGGERS, job=job)[0].n)
 
     def tasks_of_scheduler(self, job: int) -> int:
-        """Count the tasks under way that a scheduler is to look after."""
+        """Count the queued and running tasks of a scheduler."""
         return int(self._rows(_OF_SCHEDULER, job=job, under_way=UNDER_WAY)[0].n)
 
     def running_in(self, pids: Iterable[int]) -> dict[str, int]:
-        """Return the task instances that run in some processes, with the number of their try."""
+        """Return the task instances that run in some processes, with their try numbers."""
         return {str(row.id): row.try_number for row in self._rows(_RUNNING_IN, pids=tuple(pids) or (0,))}
 
     def are_past(self, tries: dict[str, int]) -> bool:
-        """Tell whether all of some task instances are in a later try, or need none."""
+        """Return whether all of some task instances are in a later attempt, or need none."""
         rows = self._rows(_TRIES, ids=tuple(tries)) if tries else []
         return all(_is_past(row, tries[str(row.id)]) for row in rows)
 
     def longest_pause(self, since: float) -> float:
-        """Return the most seconds in the minute after a moment in which no task was started."""
+        """Return the longest time without a task start, in seconds, within the minute after a moment."""
         moments = [row.started for row in self._rows(_STARTS, since=since)]
         return max((later - earlier for earlier, later in pairwise([since, *moments])), default=0.0)
 
     def size(self) -> int:
-        """Return the bytes of everything in it."""
+        """Return the size of the database in bytes."""
         return int(self._rows(_SIZE)[0].bytes)
 
     def _rows(self, statement: str, **values: Any) -> list[Any]:

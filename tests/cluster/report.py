@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.chaos.report import MOST_COMPLAINTS, table
-from tests.chaos.verdict import Facts, complaints
+from tests.chaos.invariants import Facts, violations
+from tests.chaos.report import MAX_VIOLATIONS, table
 
 
 @dataclass
 class TakeOver:
-    """How the others took over from one that was killed.
+    """How the survivors took over from a killed component.
 
-    :param name: who.
-    :param held: what it had in hand.
-    :param at: when, in seconds since the epoch.
-    :param seconds: until the others had all of that; None while they have not.
-    :param pause: the longest time in the minute after it in which no task was started.
+    :param name: the component.
+    :param held: what it was responsible for.
+    :param at: when it was killed, in seconds since the epoch.
+    :param seconds: until the survivors had taken over all of it; None if they have not.
+    :param pause: longest time without a task start within the minute after the kill.
     """
 
     name: str
@@ -31,31 +31,34 @@ class TakeOver:
 class Figures:
     """What was measured.
 
-    :param deferred: seconds until all were submitted and waited.
-    :param landing: seconds from EvoLink's completion of all until the last was landed.
-    :param whole: seconds of the whole run, from the trigger of the DAG to its success.
-    :param cpu: seconds that each part used, of the whole run.
+    :param count: number of generations.
+    :param deferred: seconds until all were submitted and deferred.
+    :param landing: seconds from EvoLink's completion of all until the last had landed.
+    :param total: seconds from the trigger of the DAG run to its success.
+    :param take_overs: one for each kill.
+    :param cpu: CPU seconds of each component kind over the whole run.
+    :param database_bytes: size of Airflow's database.
     """
 
     count: int
     deferred: float
     landing: float
-    whole: float
+    total: float
     take_overs: Sequence[TakeOver]
     cpu: Mapping[str, float]
     database_bytes: int
 
 
 def report(facts: Facts, figures: Figures) -> str:
-    """Return the tables, and what is wrong."""
-    wrong = complaints(facts)
-    verdict = "\n".join(f"WRONG: {what}" for what in wrong[:MOST_COMPLAINTS]) or "Nothing is wrong."
+    """Return the tables and the violations."""
+    wrong = violations(facts)
+    verdict = "\n".join(f"WRONG: {what}" for what in wrong[:MAX_VIOLATIONS]) or "Nothing is wrong."
     return "\n\n".join(
         [
             table(("", ""), _summary(facts, figures)),
-            table(("killed", "had in hand", "the others had it after", "longest pause"), _take_overs(figures)),
+            table(("killed", "was responsible for", "taken over after", "longest pause"), _take_overs(figures)),
             table(("part", "CPU seconds", "for each generation"), _cpu(figures)),
-            f"{verdict} ({len(wrong)} complaints)",
+            f"{verdict} ({len(wrong)} violations)",
         ]
     )
 
@@ -63,19 +66,22 @@ def report(facts: Facts, figures: Figures) -> str:
 def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
     count = figures.count
     return [
-        ("generations wished for", count),
+        ("generations requested", count),
         ("charged twice", facts.double_charges),
         ("lost", facts.lost),
         ("landed with the right SHA-256", facts.landed),
-        ("all submitted and waiting after", f"{figures.deferred:.0f} s ({count / figures.deferred:.2f}/s)"),
+        ("all submitted and deferred after", f"{figures.deferred:.0f} s ({count / figures.deferred:.2f}/s)"),
         ("all landed after completion in", f"{figures.landing:.0f} s ({count / figures.landing:.2f}/s)"),
-        ("whole run", f"{figures.whole / 60:.1f} min"),
+        ("whole run", f"{figures.total / 60:.1f} min"),
         ("size of the database", f"{figures.database_bytes / 2**20:.0f} MiB"),
     ]
 
 
 def _take_overs(figures: Figures) -> list[tuple[object, ...]]:
-    return [(one.name, one.held, _seconds(one.seconds), _seconds(one.pause)) for one in figures.take_overs]
+    return [
+        (take_over.name, take_over.held, _seconds(take_over.seconds), _seconds(take_over.pause))
+        for take_over in figures.take_overs
+    ]
 
 
 def _cpu(figures: Figures) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""An Airflow for more than one machine, on one: two schedulers, two triggerers, two Celery workers."""
+"""A distributed Airflow on one machine: two schedulers, two triggerers, two Celery workers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.chaos.storm import DAG
-from tests.cluster.valkey import start_valkey
-from tests.crash.postgres import running_postgres
+from testkit.postgres import running_postgres
+from testkit.valkey import start_valkey
+from tests.chaos.experiment import DAG
 from tests.crash.stack import CrashStack
 
 SCHEDULERS = ("scheduler", "scheduler-2")
 TRIGGERERS = ("triggerer", "triggerer-2")
 WORKERS = ("worker-1", "worker-2")
 CONCURRENCY = 6
-# Who is dead counts as dead after this many seconds. Airflow's own default is 30 for a scheduler and for a triggerer,
-# and for a worker 300, which this run does not have.
+# Seconds without a heartbeat until a component counts as dead. Airflow's defaults are 30 for schedulers and triggerers,
+# and 300 for workers, which is too long for this run.
 DEAD_AFTER = {"scheduler": 30, "triggerer": 30, "worker": 60}
 SETTINGS = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -26,7 +26,7 @@ SETTINGS = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": str(DEAD_AFTER["scheduler"]),
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(DEAD_AFTER["worker"]),
-    # A message that a worker has taken and not begun, and that nobody takes again within a day.
+    # For a message that a killed worker had received and not started: Celery redelivers it only after a day.
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "90",
     "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "15",
     "AIRFLOW__SCHEDULER__NUM_STUCK_IN_QUEUED_RETRIES": "20",
@@ -36,7 +36,7 @@ SETTINGS = {
 
 
 class ClusterStack(CrashStack):
-    """The stack. What is killed is not started again by itself: the others have to take over."""
+    """The cluster. Killed components are not restarted by themselves: the others have to take over."""
 
     def start(self, component: str) -> None:
         """Start a component."""
@@ -44,7 +44,7 @@ class ClusterStack(CrashStack):
             super().start(component)
             return
         pid = self.home / f"{component}.pid"
-        pid.unlink(missing_ok=True)  # one that was killed leaves it behind
+        pid.unlink(missing_ok=True)  # a killed worker leaves it behind
         options = ["--skip-serve-logs", "--without-mingle", "--without-gossip", "-H", f"{component}@%h"]
         command = [sys.executable, "-m", "airflow", "celery", "worker", *options, "--pid", str(pid)]
         self.processes.start(component, command, self.environment)
@@ -64,11 +64,11 @@ class ClusterStack(CrashStack):
 
 @contextmanager
 def running_cluster(home: Path, dags: Path, env: Mapping[str, str]) -> Iterator[tuple[ClusterStack, str]]:
-    """Run a cluster with its database and its broker; return the address of the database with it.
+    """Run a cluster with its database and its broker; yield it with the URL of the database.
 
     :param home: its AIRFLOW_HOME.
-    :param dags: where the DAG of the chaos run is.
-    :param env: connections, and settings beside ``SETTINGS``.
+    :param dags: folder of the chaos DAG.
+    :param env: connections, and settings in addition to ``SETTINGS``.
     """
     with running_postgres(home) as (processes, database):
         home.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ _PROPERTY = "crash"
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[Sequence[Row]], None]:
-    """Add rows to the table that stands at the end of pytest's output."""
+    """Add rows to the table at the end of pytest's output."""
 
     def add(rows: Sequence[Row]) -> None:
         request.node.user_properties.extend((_PROPERTY, asdict(row)) for row in rows)
@@ -21,9 +21,9 @@ def report(request: pytest.FixtureRequest) -> Callable[[Sequence[Row]], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table, whether or not all is well; the tests may have run in other processes."""
-    reports = [one for kind in ("passed", "failed") for one in terminalreporter.stats.get(kind, [])]
-    rows = [Row(**value) for one in reports for name, value in one.user_properties if name == _PROPERTY]
+    """Print the table, whether or not the tests passed; they may have run in other processes."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    rows = [Row(**value) for report in reports for name, value in report.user_properties if name == _PROPERTY]
     if rows:
         terminalreporter.section("who was killed, and what became of it")
         terminalreporter.write_line(table(rows))

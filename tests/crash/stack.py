@@ -1,4 +1,4 @@
-"""An Airflow that notices crashes within seconds, and whose processes are started again when they die."""
+"""An Airflow that detects crashes within seconds, and whose dead processes can be restarted."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
-from demo.processes import ProcessDiedError, Processes
-from demo.stack import COMPONENTS, AirflowStack
+from testkit.airflow_stack import COMPONENTS, AirflowStack
+from testkit.processes import ProcessDiedError, Processes
+from testkit.s3 import S3
 from tests.crash.run import DAG, S3_CONN
-from tests.s3 import S3
 
 ROOT = Path(__file__).parents[2]
 DAGS = Path(__file__).parent / "dags"
-# A submission's answer is given up soon, so that a run whose answer is lost goes on soon.
+# A short timeout, so that a run whose response is lost continues soon.
 SUBMIT_TIMEOUT = 8
 SETTINGS = {
     "PYTHONPATH": str(ROOT),
@@ -34,14 +34,14 @@ SETTINGS = {
 
 
 class CrashStack(AirflowStack):
-    """The stack.
+    """The Airflow stack.
 
     :param home: its AIRFLOW_HOME.
-    :param env: connections, and the database if it is not SQLite.
-    :param triggerers: how many.
-    :param processes: those it needs.
-    :param dag: the one that is to run.
-    :param dags: the folder it is in.
+    :param env: connections, and the database URL unless it is SQLite.
+    :param triggerers: number of triggerers.
+    :param processes: services that it needs.
+    :param dag: id of the DAG to run.
+    :param dags: folder of that DAG.
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class CrashStack(AirflowStack):
         self.triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
 
     def start(self, component: str) -> None:
-        """Start a component; the second and further triggerers have a number after their name."""
+        """Start a component; further triggerers have a number after their name."""
         command = COMPONENTS[component if component in COMPONENTS else component.rpartition("-")[0]]
         self.processes.start(component, [sys.executable, "-m", "airflow", *command], self.environment)
 
-    def revive(self) -> None:
-        """Start again what has died, as systemd or Kubernetes would."""
+    def restart_dead(self) -> None:
+        """Restart what has died, as systemd or Kubernetes would."""
         while True:
             try:
                 self.processes.check()
@@ -87,13 +87,13 @@ class CrashStack(AirflowStack):
 
 @contextmanager
 def evolinks(count: int) -> Iterator[dict[str, EmulatorHandle]]:
-    """Run EvoLinks at real pace, whose time is moved on by hand; by the id of the connection to each."""
+    """Run emulators at real pace, whose clocks are advanced by hand; by connection id."""
     with ExitStack() as exits:
         yield {f"evolink_{number}": exits.enter_context(running(Settings())) for number in range(count)}
 
 
 def connections(handles: Mapping[str, EmulatorHandle], s3: S3) -> dict[str, str]:
-    """Return the environment with a connection to each EvoLink, and to the S3 server."""
+    """Return environment variables with the connections to each EvoLink and to the S3 server."""
     extra = {"submit_timeout": SUBMIT_TIMEOUT}
     return {f"AIRFLOW_CONN_{S3_CONN.upper()}": s3.connection} | {
         f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(json.loads(handle.airflow_connection) | {"extra": extra})

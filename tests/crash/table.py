@@ -1,4 +1,4 @@
-"""The table of what was found. Pure."""
+"""The table of results. Pure."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One cell of the table: a point and a victim.
+    """One cell of the matrix: a failpoint and a target.
 
+    :param failpoint: its name.
+    :param target: its name.
     :param charges: generations that were charged.
-    :param landed: generations that lie in the destination, whole.
-    :param seconds: from the start of the strike to the end of the run; None if it has not ended.
-    :param tries: of the task that is at the point.
-    :param complaints: what must not be.
+    :param landed: generations whose complete file is in the destination.
+    :param seconds: from the disruption to the end of the run; None if it has not ended.
+    :param tries: attempts of the task at the failpoint.
+    :param violations: invariants that do not hold.
     """
 
-    point: str
-    victim: str
+    failpoint: str
+    target: str
     charges: int
     landed: int
     seconds: float | None
     tries: int
-    complaints: tuple[str, ...]
+    violations: tuple[str, ...]
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table, followed by what is wrong."""
-    lines = ["| point | victim | charges | landed | seconds | tries | |", "|---|---|--:|--:|--:|--:|---|"]
+    """Return the rows as a Markdown table, followed by the violations."""
+    lines = ["| failpoint | target | charges | landed | seconds | tries | |", "|---|---|--:|--:|--:|--:|---|"]
     for row in rows:
         seconds = "stuck" if row.seconds is None else f"{row.seconds:.0f}"
-        verdict = "WRONG" if row.complaints else "ok"
+        verdict = "WRONG" if row.violations else "ok"
         lines.append(
-            f"| {row.point} | {row.victim} | {row.charges} | {row.landed} | {seconds} | {row.tries} | {verdict} |"
+            f"| {row.failpoint} | {row.target} | {row.charges} | {row.landed} | {seconds} | {row.tries} | {verdict} |"
         )
     return "\n".join(
-        [*lines, *(f"{row.point}, {row.victim}: {'; '.join(row.complaints)}" for row in rows if row.complaints)]
+        [*lines, *(f"{row.failpoint}, {row.target}: {'; '.join(row.violations)}" for row in rows if row.violations)]
     )

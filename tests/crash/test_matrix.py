@@ -1,7 +1,6 @@
-"""
-Every point of the path and every victim: `make test-crash`, a quarter of an hour.
+"""Every failpoint with every target: `make test-crash`, a quarter of an hour.
 
-One Airflow on PostgreSQL, with two triggerers, serves all. For each victim all points are struck at the same moment.
+One Airflow on PostgreSQL with two triggerers serves all. Each target is disrupted at all failpoints at the same moment.
 """
 
 from __future__ import annotations
@@ -12,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.crash.points import POINTS
-from tests.crash.postgres import running_postgres
+from testkit.postgres import running_postgres
+from testkit.s3 import S3
+from tests.crash.cells import Cell, run_cells
+from tests.crash.failpoints import FAILPOINTS
 from tests.crash.stack import CrashStack, connections, evolinks
 from tests.crash.table import Row
-from tests.crash.victims import VICTIMS, Victim
-from tests.crash.wave import Cell, play
-from tests.s3 import S3
+from tests.crash.targets import TARGETS, Target
 
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
 def handles() -> Iterator[Mapping[str, EmulatorHandle]]:
-    """An EvoLink for each point."""
-    with evolinks(len(POINTS)) as some:
+    """An EvoLink for each failpoint."""
+    with evolinks(len(FAILPOINTS)) as some:
         yield some
 
 
@@ -34,7 +33,7 @@ def handles() -> Iterator[Mapping[str, EmulatorHandle]]:
 def stack(
     tmp_path_factory: pytest.TempPathFactory, handles: Mapping[str, EmulatorHandle], s3: S3
 ) -> Iterator[CrashStack]:
-    """Airflow as in production: PostgreSQL, and two triggerers."""
+    """Airflow as in production: PostgreSQL and two triggerers."""
     home = tmp_path_factory.mktemp("airflow")
     with running_postgres(home) as (processes, address):
         env = connections(handles, s3) | {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address}
@@ -42,21 +41,21 @@ def stack(
             yield some
 
 
-def cells_of(victim: Victim) -> list[Cell]:
-    """All points at which a victim can be struck."""
-    return [(point, victim) for point in POINTS if victim.strikes_at(point)]
+def cells_of(target: Target) -> list[Cell]:
+    """Return all failpoints at which a target can be disrupted."""
+    return [(failpoint, target) for failpoint in FAILPOINTS if target.applies_to(failpoint)]
 
 
-@pytest.mark.parametrize("victim", VICTIMS, ids=lambda victim: victim.name)
-def test_whoever_is_struck_one_payment_gives_one_landed_result(
-    victim: Victim,
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_at_every_failpoint_one_payment_gives_one_landed_result(
+    target: Target,
     stack: CrashStack,
     handles: Mapping[str, EmulatorHandle],
     s3: S3,
     tmp_path: Path,
     report: Callable[[Sequence[Row]], None],
 ) -> None:
-    """Wherever the runs are, each is charged once, lands its result, leaves no half file and comes to its end."""
-    rows = play(stack, handles, s3, cells_of(victim), tmp_path)
+    """Wherever the runs are, each is charged once, lands its result, leaves no partial file and ends."""
+    rows = run_cells(stack, handles, s3, cells_of(target), tmp_path)
     report(rows)
-    assert not [complaint for row in rows for complaint in row.complaints]
+    assert not [violation for row in rows for violation in row.violations]

@@ -1,5 +1,4 @@
-"""
-The crashes that matter most, on an Airflow with SQLite: each run is killed at its point, and pays once.
+"""The most important crashes, on an Airflow with SQLite: each run is killed at its failpoint and pays once.
 
 The whole matrix is `make test-crash`.
 """
@@ -11,30 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import points, victims
+from testkit.s3 import S3
+from tests.crash import failpoints, targets
+from tests.crash.cells import run_cells
 from tests.crash.stack import CrashStack, connections, evolinks
 from tests.crash.table import Row
-from tests.crash.wave import play
-from tests.s3 import S3
 
 Report = Callable[[Sequence[Row]], None]
 
 CELLS = (
-    (points.BEFORE_POST, victims.WORKER),
-    (points.ACCEPTED, victims.WORKER),
-    (points.ANSWERED, victims.WORKER),
-    (points.RECORDED, victims.ERROR),
-    (points.DEFERRED, victims.TRIGGERER),
-    (points.LANDING, victims.WORKER),
-    (points.UPLOADING, victims.WORKER),
-    (points.ACCEPTED_OR_STOP, victims.WORKER),
+    (failpoints.BEFORE_POST, targets.WORKER),
+    (failpoints.ACCEPTED, targets.WORKER),
+    (failpoints.ANSWERED, targets.WORKER),
+    (failpoints.RECORDED, targets.ERROR),
+    (failpoints.DEFERRED, targets.TRIGGERER),
+    (failpoints.LANDING, targets.WORKER),
+    (failpoints.UPLOADING, targets.WORKER),
+    (failpoints.ACCEPTED_OR_STOP, targets.WORKER),
 )
 
 
 @pytest.mark.timeout(400)
-def test_whoever_is_killed_one_payment_gives_one_landed_result(s3: S3, tmp_path: Path, report: Report) -> None:
-    """A killed worker or triggerer costs no second charge, no result, and leaves no half file."""
+def test_after_a_kill_one_payment_gives_one_landed_result(s3: S3, tmp_path: Path, report: Report) -> None:
+    """A killed worker or triggerer causes no second charge, loses no result and leaves no partial file."""
     with evolinks(len(CELLS)) as handles, CrashStack(tmp_path / "airflow", connections(handles, s3)) as stack:
-        rows = play(stack, handles, s3, CELLS, tmp_path / "runs")
+        rows = run_cells(stack, handles, s3, CELLS, tmp_path / "runs")
     report(rows)
-    assert not [complaint for row in rows for complaint in row.complaints]
+    assert not [violation for row in rows for violation in row.violations]

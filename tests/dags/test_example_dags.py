@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ast
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from testkit.webhook import WebhookReceiver
 
 FOLDER = Path(__file__).parents[2] / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
@@ -21,7 +18,7 @@ FILES = sorted(FOLDER.glob("*.py"))
 
 @pytest.fixture(scope="module")
 def dags() -> dict[str, DAG]:
-    """The example DAGs, in an Airflow whose database has just been made."""
+    """The example DAGs, on a fresh Airflow database."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.models.pool import Pool
     from airflow.utils.db import initdb
@@ -39,36 +36,22 @@ def _asked_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """What was posted to the webhook connection."""
-    received: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Stay silent."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        connection = {"conn_type": "http", "host": f"http://127.0.0.1:{server.server_port}"}
-        monkeypatch.setenv("AIRFLOW_CONN_PUBLISH_WEBHOOK", json.dumps(connection))
-        yield received
-        server.shutdown()
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
+    """The receiver behind the webhook connection."""
+    with WebhookReceiver() as receiver:
+        monkeypatch.setenv("AIRFLOW_CONN_PUBLISH_WEBHOOK", receiver.connection)
+        yield receiver
 
 
 def test_every_example_is_there(dags: dict[str, DAG]) -> None:
-    """Each file is one DAG of the same name, without an import error."""
+    """Each file is a DAG of the same name, without an import error."""
     assert set(dags) == {file.stem for file in FILES}
     assert len(dags) == 5
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_every_example_says_what_it_costs(file: Path) -> None:
-    """Its docstring says what it shows and what it costs."""
+def test_every_example_states_its_cost(file: Path) -> None:
+    """Its docstring states what it shows and what it costs."""
     doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
     assert "Shows" in doc
@@ -76,13 +59,15 @@ def test_every_example_says_what_it_costs(file: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_image_to_video(dags: dict[str, DAG], emulator: EmulatorHandle, webhook: list[Any], tmp_path: Path) -> None:
-    """Picture to published video: one payment, one file, one message."""
+def test_image_to_video(
+    dags: dict[str, DAG], emulator: EmulatorHandle, webhook: WebhookReceiver, tmp_path: Path
+) -> None:
+    """From image to published video: one payment, one file, one message."""
     run = dags["evolink_image_to_video"].test(run_conf={"destination": tmp_path.as_uri()})
 
     assert run.state == "success"
     [made] = emulator.control.state()["generations"]
-    [[landed]] = webhook
+    [[landed]] = webhook.received
     file = tmp_path / made["id"] / "0.mp4"
     assert (landed["uri"], landed["bytes"]) == (file.as_uri(), file.stat().st_size)
     assert emulator.control.state()["requests"]["submit"] == 1
@@ -96,17 +81,21 @@ def test_fan_out(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path)
 
     assert run.state == "success"
     made = emulator.control.state()["generations"]
-    assert sorted(one["prompt"] for one in made) == prompts
-    assert {path.parent.name for path in tmp_path.glob("*/0.mp4")} == {one["id"] for one in made}
+    assert sorted(generation["prompt"] for generation in made) == prompts
+    assert {path.parent.name for path in tmp_path.glob("*/0.mp4")} == {generation["id"] for generation in made}
 
 
 @pytest.mark.filterwarnings("default")
 def test_scheduled_content(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path) -> None:
-    """Each prompt is a generation of its own, landed under the day of the run."""
+    """Each prompt is a separate generation, landed under the day of the run."""
     run = dags["evolink_scheduled_content"].test(run_conf={"destination": tmp_path.as_uri()})
 
     assert run.state == "success"
     made = emulator.control.state()["generations"]
-    assert len({one["idempotency_key"] for one in made}) == len({one["prompt"] for one in made}) == 3
+    assert (
+        len({generation["idempotency_key"] for generation in made})
+        == len({generation["prompt"] for generation in made})
+        == 3
+    )
     day = run.logical_date.strftime("%Y-%m-%d")
-    assert {path.parent.name for path in (tmp_path / day).glob("*/0.mp4")} == {one["id"] for one in made}
+    assert {path.parent.name for path in (tmp_path / day).glob("*/0.mp4")} == {generation["id"] for generation in made}

@@ -1,4 +1,4 @@
-"""What one task hands to the next, through Airflow's own XCom and templates."""
+"""What one task passes to the next, through Airflow's own XCom and templates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "handing_over"
 
 @pytest.fixture(scope="module")
 def dag() -> DAG:
-    """A DAG of mapped, templated and chained tasks, in an Airflow whose database has just been made."""
+    """A DAG of mapped, templated and chained tasks, on a fresh Airflow database."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.utils.db import initdb
@@ -28,8 +28,8 @@ def dag() -> DAG:
 
 
 @pytest.mark.filterwarnings("default")
-def test_links_and_numbers_are_handed_over(dag: DAG, emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Links of mapped tasks, links in templates and numbers in templates become videos, each paid for once."""
+def test_links_and_numbers_are_passed_on(dag: DAG, emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links of mapped tasks, and links and numbers in templates, become videos, each paid for once."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
     assert dag.test().state == "success"
 

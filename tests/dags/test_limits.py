@@ -1,4 +1,4 @@
-"""What docs/scale.md says of Airflow's own limits, which differ from one version to the next."""
+"""What docs/scale.md says about Airflow's own limits, which differ between versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def session() -> Any:
 
 
 def test_a_tasks_own_limit_counts_deferred_instances_and_a_dags_limit_does_not() -> None:
-    """`max_active_tis_per_dag` bounds what is under way at EvoLink; `max_active_tasks` only what holds a worker."""
+    """`max_active_tis_per_dag` limits generations at EvoLink; `max_active_tasks` only tasks on workers."""
     from airflow.ti_deps.dependencies_states import ACTIVE_STATES, EXECUTION_STATES
     from airflow.utils.state import TaskInstanceState
 
@@ -28,8 +28,8 @@ def test_a_tasks_own_limit_counts_deferred_instances_and_a_dags_limit_does_not()
 
 
 @pytest.mark.parametrize("includes", [True, False])
-def test_a_pool_counts_deferred_instances_only_if_it_is_told_to(session: Any, includes: bool) -> None:
-    """Without `--include-deferred` a pool does not bound what is under way at EvoLink."""
+def test_a_pool_counts_deferred_instances_only_if_configured(session: Any, includes: bool) -> None:
+    """Without `--include-deferred` a pool does not limit generations at EvoLink."""
     from airflow.models.pool import Pool
     from airflow.utils.state import TaskInstanceState
 
@@ -38,7 +38,7 @@ def test_a_pool_counts_deferred_instances_only_if_it_is_told_to(session: Any, in
     assert (TaskInstanceState.DEFERRED in pool.get_occupied_states()) is includes
 
 
-def test_a_list_that_a_task_returns_can_be_mapped_up_to_a_thousand_unless_airflow_is_told() -> None:
+def test_a_task_can_be_mapped_over_1024_values_by_default() -> None:
     """`[core] max_map_length` is 1,024 by default."""
     from airflow.configuration import conf
 

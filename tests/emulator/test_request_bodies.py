@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY, Settings
+from testkit.examples import GENERATION_ID
 from tests import hostile
 
 PICTURE = (Path(__file__).parents[1] / "data" / "frame.png").read_bytes()
@@ -22,7 +23,7 @@ VIDEO = {"model": "gemini-omni-flash-text-to-video", "prompt": "A lighthouse", "
 UPLOAD = {"base64_data": base64.b64encode(PICTURE).decode(), "upload_path": "photos", "file_name": "a.png"}
 PAYLOADS: dict[str, Any] = {
     "/v1/videos/generations": VIDEO,
-    "/v1/tasks/batch": {"task_ids": [hostile.ID]},
+    "/v1/tasks/batch": {"task_ids": [GENERATION_ID]},
     "/api/v1/files/upload/base64": UPLOAD,
 }
 

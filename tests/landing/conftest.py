@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.certificates import certify
+from testkit.certificates import issue_certificate
 
 
 def _load(name: str) -> ModuleType:
@@ -40,7 +40,7 @@ def media() -> Iterator[MediaServer]:
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for media.example.com with its key, which is its own authority."""
-    return certify("media.example.com", tmp_path_factory.mktemp("tls"))
+    return issue_certificate("media.example.com", tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

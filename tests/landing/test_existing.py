@@ -28,7 +28,7 @@ from airflow_provider_evolink.landing.lander import Lander
 from airflow_provider_evolink.landing.media_types import MediaType
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.storage_target import StorageTarget
-from tests.s3 import S3
+from testkit.s3 import S3
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 BODIES = {A: mp4(5000, "a"), B: mp4(6000, "b")}

@@ -30,7 +30,7 @@ from airflow_provider_evolink.api.transports.tls import tls_context
 from airflow_provider_evolink.landing.download import Limits, download
 from airflow_provider_evolink.landing.safe_http import MAX_REDIRECTS, Network, open_link
 from tests import hostile
-from tests.loopback import Asked, Write, serving
+from tests.loopback import ReceivedRequest, Write, serving
 
 PUBLIC = "93.184.216.34"
 _heard: list[list[Any]] = []
@@ -221,7 +221,7 @@ def test_a_hostile_media_host_is_one_clear_error(answer: Any) -> None:
         tracemalloc.stop()
     assert str(caught.value).isprintable()
     assert not isinstance(caught.value, ResultRefusedError)
-    assert len(server.asked) <= 2
+    assert len(server.requests) <= 2
     assert peak < 4 * 1024 * 1024
 
 
@@ -230,14 +230,14 @@ def test_ten_gigabytes_are_refused_by_their_promise() -> None:
     refused = pytest.raises(ResultCorruptError, match="10737418240 bytes or more")
     with serving(hostile.ten_gigabytes, hangs_up=True) as server, refused:
         download(f"{server.url}/a.mp4", io.BytesIO(), Network(allow_loopback=True))
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
 def test_any_answer_is_a_file_or_an_error_of_ours(packets: list[Any]) -> None:
     """Whatever a media host sends, byte by byte, ends with a whole file or one documented error, in a few tries."""
     sent = {}
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(sent["raw"])
 
     bodies = st.binary(max_size=200).map(lambda tail: mp4(64) + tail) | hostile.pages | st.binary(max_size=50)
@@ -247,7 +247,7 @@ def test_any_answer_is_a_file_or_an_error_of_ours(packets: list[Any]) -> None:
         @given(hostile.raw_answers(bodies))
         def check(raw: bytes) -> None:
             sent["raw"] = raw
-            server.asked.clear()
+            server.requests.clear()
             spool = io.BytesIO()
             try:
                 done = download(
@@ -262,7 +262,7 @@ def test_any_answer_is_a_file_or_an_error_of_ours(packets: list[Any]) -> None:
                 assert len(str(error)) < 1500
             else:
                 assert (done.bytes, done.sha256) == (spool.tell(), hashlib.sha256(spool.getvalue()).hexdigest())
-            assert len(server.asked) <= 3 * (MAX_REDIRECTS + 1)
+            assert len(server.requests) <= 3 * (MAX_REDIRECTS + 1)
 
         check()
     assert set(packets) == {"127.0.0.1"}

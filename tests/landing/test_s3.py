@@ -22,7 +22,7 @@ from airflow_provider_evolink.api.errors import FileConflictError, StorageRefuse
 from airflow_provider_evolink.landing import s3 as s3_store
 from airflow_provider_evolink.landing.storage import contains, generation_at
 from airflow_provider_evolink.landing.storage_target import StorageTarget
-from tests.s3 import S3
+from testkit.s3 import S3
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from media_server import MediaServer, mp4
 from airflow_provider_evolink.api.errors import LandingError, ResultRefusedError
 from airflow_provider_evolink.landing.download import download
 from airflow_provider_evolink.landing.safe_http import Network, alternating, open_link
-from tests.certificates import certify
+from testkit.certificates import issue_certificate
 from tests.connect_proxy import ConnectProxy, connect_proxy
-from tests.loopback import Asked, Write, serving
+from tests.loopback import ReceivedRequest, Write, serving
 
 HERE = Network(allow_loopback=True, connect_timeout=2, read_timeout=2)
 ELSEWHERE = Network(connect_timeout=2, read_timeout=2)
@@ -152,7 +152,7 @@ def test_proxy(
         monkeypatch.setenv(variable, through)
     network = trusting(authority, proxy=None if variable else through, resolve=names())
     assert read("https://media.example.com/a.mp4", network) == b"here"
-    assert proxy.asked == [("media.example.com:443", "Basic dXNlcjpwQHNz")]
+    assert proxy.requests == [("media.example.com:443", "Basic dXNlcjpwQHNz")]
     assert "proxy-authorization" not in secure_media.seen[0].headers
 
 
@@ -160,7 +160,7 @@ def test_proxy_that_is_spoken_to_over_tls(secure_media: MediaServer, authority: 
     """A large file comes whole through TLS within TLS, and the proxy has to prove its name too."""
     body = bytes(range(256)) * 20_000
     secure_media.serve("/a.mp4", body=body)
-    certificate = certify("localhost", tmp_path)
+    certificate = issue_certificate("localhost", tmp_path)
     context = ssl.create_default_context(cafile=str(authority))
     with connect_proxy(secure_media.port, certificate=certificate) as secure_proxy:
         network = replace(HERE, proxy=secure_proxy.url, tls=lambda: context, resolve=names())
@@ -170,7 +170,7 @@ def test_proxy_that_is_spoken_to_over_tls(secure_media: MediaServer, authority: 
         spool = io.BytesIO()
         download("https://media.example.com/a.mp4", spool, network)
         assert spool.getvalue() == body
-        assert secure_proxy.asked == [("media.example.com:443", None)]
+        assert secure_proxy.requests == [("media.example.com:443", None)]
 
 
 def test_proxy_that_says_no(secure_media: MediaServer, authority: Path) -> None:
@@ -190,14 +190,14 @@ def test_no_proxy(
     monkeypatch.setenv("NO_PROXY", ".example.com")
     network = trusting(authority, resolve=names(media_example_com=["127.0.0.1"]))
     assert read(f"https://media.example.com:{secure_media.port}/a.mp4", network) == b"here"
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_a_link_to_this_machine_goes_through_no_proxy(media: MediaServer, proxy: ConnectProxy) -> None:
     """The emulator's files are fetched straight, whatever proxy there is."""
     link = media.serve("/a.mp4", body=b"here")
     assert read(link, replace(HERE, proxy=proxy.url)) == b"here"
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_proxy_that_cannot_be_used_for_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_proxy_is_not_a_way_round(proxy: ConnectProxy, link: str) -> None:
     """A proxy is not asked for what is private by its very name."""
     with pytest.raises(ResultRefusedError):
         read(link, replace(ELSEWHERE, proxy=proxy.url))
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 class Dialled:
@@ -315,15 +315,15 @@ def test_plain_http_without_https_says_so() -> None:
 def test_redirects_are_read_as_browsers_do(location: str, path: str) -> None:
     """Raw UTF-8, spaces, backslashes, relative and half links in a redirect lead where a browser would go."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         where = location.format(here=server.url, netloc=server.url.removeprefix("http://"))
         found = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode()
         here = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere"
-        await write(found if asked.target == "/folder/a.mp4" else here)
+        await write(found if request.target == "/folder/a.mp4" else here)
 
     with serving(answer, hangs_up=True) as server:
         assert read(f"{server.url}/folder/a.mp4", HERE) == b"here"
-    assert [asked.target for asked in server.asked] == ["/folder/a.mp4", path]
+    assert [request.target for request in server.requests] == ["/folder/a.mp4", path]
 
 
 def test_a_redirect_that_is_no_utf_8_keeps_its_bytes(media: MediaServer) -> None:
@@ -337,11 +337,11 @@ def test_a_name_in_other_letters_is_reached(secure_media: MediaServer, tmp_path:
     """A host that is spelled in other letters is resolved, and named in the request, as the DNS has it."""
     seen: list[str] = []
 
-    async def answer(asked: Asked, write: Write) -> None:
-        seen.append(asked.headers["host"])
+    async def answer(request: ReceivedRequest, write: Write) -> None:
+        seen.append(request.headers["host"])
         await write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
 
-    certificate = certify("xn--bcher-kva.example", tmp_path)
+    certificate = issue_certificate("xn--bcher-kva.example", tmp_path)
     with serving(answer, hangs_up=True, certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
         network = trusting(certificate, resolve=lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", port))])
@@ -353,7 +353,7 @@ def test_a_name_in_other_letters_is_reached(secure_media: MediaServer, tmp_path:
 def test_a_failure_takes_no_bytes_with_it(length: str) -> None:
     """What came before a silence is handed out, so that only the rest has to be asked for; then the failure is told."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + b"a" * 5)
         await write(b"b" * 70_000)
         await asyncio.sleep(60)
@@ -373,7 +373,7 @@ def test_a_failure_takes_no_bytes_with_it(length: str) -> None:
 def test_slow_bytes_are_handed_out_in_a_moment() -> None:
     """Who reads into much memory does not wait until it is full: what has come can be judged while the rest comes."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
         for _ in range(10_000):
             await write(b"x")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import LandingError, LandingInputError
 from airflow_provider_evolink.landing.storage_target import check_destination, check_form, storage_target
-from tests.s3 import S3
+from testkit.s3 import S3
 
 
 @pytest.mark.parametrize(

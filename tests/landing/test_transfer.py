@@ -18,8 +18,8 @@ from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
-from tests.s3 import S3
-from tests.stage import TaskInstance
+from testkit.s3 import S3
+from tests.task_harness import TaskInstance
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 KEY = "sk-landing-tests-only"

@@ -29,7 +29,7 @@ from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.polling import confirmed_read
 from airflow_provider_evolink.submission import submitter
 from tests.operators.orders import WorkerDied
-from tests.stage import Stage, Store, TaskInstance
+from tests.task_harness import Store, TaskHarness, TaskInstance
 
 URL = "http://127.0.0.1:9"
 FINAL_EVENT = {"outcome": "terminal", "status": "completed"}
@@ -144,7 +144,7 @@ class World:
         """
         self.emulator = Emulator(Settings())
         self.wire = FaultyWire(self.emulator)
-        self.stage = Stage(store=FaultyStore())
+        self.harness = TaskHarness(store=FaultyStore())
         self.copies = Store()
         self.time = MovingTime()
         self.outer = BaseOperator(task_id="outer")
@@ -167,17 +167,17 @@ class World:
     def context(self) -> Any:
         """The context of this try."""
         inside = {"task": self.outer} if self.calls > 1 else {}
-        return {**self.stage.context, "asset_state_store": {LEDGER_ASSET: self.copies}, **inside}
+        return {**self.harness.context, "asset_state_store": {LEDGER_ASSET: self.copies}, **inside}
 
     def attempt(self, *, cleared: bool, writes: Iterable[str] = (), sendings: Iterable[str] = ()) -> None:
         """Run the next try up to its deferral or its end."""
-        self.stage.ti.try_number += 1
-        self.stage.ti.xcoms.clear()
+        self.harness.ti.try_number += 1
+        self.harness.ti.xcoms.clear()
         self.outer = BaseOperator(task_id="outer")
         if cleared:
-            self.stage.ti.max_tries = self.stage.ti.try_number
+            self.harness.ti.max_tries = self.harness.ti.try_number
             if self.empties_on_clear:
-                self.stage.store.held.clear()
+                self.harness.store.held.clear()
 
         def stint() -> list[dict[str, Any]]:
             context = self.context
@@ -187,14 +187,14 @@ class World:
 
     def wake_a_late_try(self) -> None:
         """Let a first try go on whose place was taken before it had read or written: Airflow refuses what it writes."""
-        kept = self.stage, self.outer, self.is_deferred, self.delivered
-        self.stage = Stage(ti=TaskInstance(try_number=0), store=FaultyStore())
+        kept = self.harness, self.outer, self.is_deferred, self.delivered
+        self.harness = TaskHarness(ti=TaskInstance(try_number=0), store=FaultyStore())
         self.attempt(cleared=False, writes=["fails"] * 8)
-        self.stage, self.outer, self.is_deferred, self.delivered = kept
+        self.harness, self.outer, self.is_deferred, self.delivered = kept
 
     def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:
         """Let the deferral end: by the trigger's event, or because it took too long."""
-        event = {"event": {**FINAL_EVENT, "generation_id": self.stage.ti.xcoms.get("generation_id")}}
+        event = {"event": {**FINAL_EVENT, "generation_id": self.harness.ti.xcoms.get("generation_id")}}
         way = ("__fail__", {"error": "Trigger timeout"}) if timed_out else ("execute_complete", event)
         operator = self._operator(0)
         self._run(lambda: [operator.resume_execution(*way, self.context)], writes, ())
@@ -217,7 +217,7 @@ class World:
 
     def is_findable(self, generation_id: str) -> bool:
         """Whether the ledger leads to a generation, by its id or by the key it was sent under."""
-        kept = str([self.stage.store.held, self.copies.held])
+        kept = str([self.harness.store.held, self.copies.held])
         return (
             generation_id in kept or str(self.emulator.backend.generations[generation_id].spec.idempotency_key) in kept
         )
@@ -235,7 +235,7 @@ class World:
         self.outer.on_kill()
 
     def _run(self, stint: Any, writes: Iterable[str], sendings: Iterable[str]) -> None:
-        store: Any = self.stage.store
+        store: Any = self.harness.store
         store.plan, self.wire.plan, self.wire.is_killed = list(writes), list(sendings), False
         self.is_deferred, self.delivered = False, None
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from tests.stage import Store
+from tests.task_harness import Store
 
 TEXT = "gemini-omni-flash-text-to-video"
 

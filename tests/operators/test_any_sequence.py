@@ -66,7 +66,7 @@ class AnySequence(RuleBasedStateMachine):
             self.asked_for += self.world.calls
         self.world.attempt(cleared=True, writes=writes, sendings=sendings)
 
-    @precondition(lambda self: self.world.stage.ti.try_number > 1)
+    @precondition(lambda self: self.world.harness.ti.try_number > 1)
     @rule()
     def a_late_try_wakes_up(self) -> None:
         """A worker that was cut off goes on, after another try has taken its place."""

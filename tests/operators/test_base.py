@@ -12,6 +12,7 @@ from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.operators.limits import seconds_of
 from airflow_provider_evolink.polling.events import parse_event
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
+from testkit.examples import GENERATION_ID
 from tests import hostile
 
 
@@ -32,7 +33,7 @@ def test_events(event: Any, stop: StopPolling) -> None:
     assert parse_event(event) == stop
 
 
-EVENT = {"generation_id": hostile.ID, "outcome": "terminal", "status": "completed", "detail": None}
+EVENT = {"generation_id": GENERATION_ID, "outcome": "terminal", "status": "completed", "detail": None}
 
 
 @given(hostile.gone_wrong(EVENT) | hostile.anything)

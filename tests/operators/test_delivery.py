@@ -15,73 +15,73 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from tests.operators.orders import operator
-from tests.stage import Stage
+from tests.task_harness import TaskHarness
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
 
 
-def test_links_in_result_data_are_found(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_links_in_result_data_are_found(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A completed generation may have its links in result_data alone."""
     emulator.control.inject("result_data_only")
 
-    record = stage.play(operator())
+    record = harness.run(operator())
 
     assert (record["status"], len(record["results"])) == ("completed", 1)
 
 
 @BOTH
 def test_completed_without_results_is_no_success(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str], deferrable: bool
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
     """What was charged and gave nothing is an error with id and price; retries read again, and nothing is bought."""
     emulator.control.inject("no_results")
 
     with pytest.raises(ResultMissingError) as caught:
-        stage.play(operator(deferrable=deferrable))
+        harness.run(operator(deferrable=deferrable))
     for _ in range(3):
         with pytest.raises(ResultMissingError):
-            stage.retry(operator(deferrable=deferrable))
+            harness.retry(operator(deferrable=deferrable))
 
     [made] = emulator.control.state()["generations"]
     for part in (made["id"], "paid for (29.78 credits)", "not generated again", "a retry reads it again", "Sensor("):
         assert part in str(caught.value)
-    assert stage.store.get("evolink")["phase"] == "submitted"
+    assert harness.store.get("evolink")["phase"] == "submitted"
     assert "None" not in str(caught.value) + capsys.readouterr().out
 
 
-def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """It costs a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
     emulator.control.inject("no_results", times=2)
     with pytest.raises(ResultMissingError, match='A clear with on_clear="resubmit" pays for a new one'):
-        stage.play(operator(on_clear="resubmit"))
+        harness.run(operator(on_clear="resubmit"))
 
     with pytest.raises(ResultMissingError):
-        stage.clear(operator(on_clear="resubmit"))
+        harness.clear(operator(on_clear="resubmit"))
     assert emulator.control.state()["requests"]["submit"] == 2
 
     with pytest.raises(ResultMissingError):
-        stage.retry(operator(on_clear="resubmit"))
+        harness.retry(operator(on_clear="resubmit"))
     assert emulator.control.state()["requests"]["submit"] == 2
-    assert stage.clear(operator(on_clear="resubmit"))["status"] == "completed"
+    assert harness.clear(operator(on_clear="resubmit"))["status"] == "completed"
 
 
 def test_links_that_come_later_are_collected(
-    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry takes what an answer lacked before."""
     links: tuple[str, ...] = ("file:///etc/passwd", "videos/0.mp4", "", "https://", "httpfoo://x/y")
     read = EvoLinkHook.get_generation
     monkeypatch.setattr(EvoLinkHook, "get_generation", lambda hook, id_: replace(read(hook, id_), links=links))
     with pytest.raises(ResultMissingError):
-        stage.play(operator())
+        harness.run(operator())
 
     links = (*links, "https://media.example/0.mp4")
-    assert "https://media.example/0.mp4" in stage.retry(operator())["results"]
+    assert "https://media.example/0.mp4" in harness.retry(operator())["results"]
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
 def test_a_model_that_makes_no_files_needs_no_links(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An id is all that a persona is; its record is a success, and its log says nothing of links."""
     emulator.control.inject("no_results")
@@ -90,7 +90,7 @@ def test_a_model_that_makes_no_files_needs_no_links(
         task_id="task", model="suno-persona", parameters={"model_params": parameters}, poll_interval=1
     )
 
-    record = stage.play(task)
+    record = harness.run(task)
 
     assert (record["status"], record["results"]) == ("completed", [])
     assert "links" not in capsys.readouterr().out
@@ -98,7 +98,7 @@ def test_a_model_that_makes_no_files_needs_no_links(
 
 @pytest.mark.parametrize(("data", "is_enough"), [({"voice": "v-1"}, True), ({}, False), (None, False)])
 def test_data_will_do_for_a_model_that_is_not_known(
-    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch, data: Any, is_enough: bool
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, data: Any, is_enough: bool
 ) -> None:
     """What a later model makes may be an id; with no data either, nothing was delivered."""
     read = EvoLinkHook.get_generation
@@ -108,7 +108,7 @@ def test_data_will_do_for_a_model_that_is_not_known(
 
     monkeypatch.setattr(EvoLinkHook, "get_generation", answered)
     if is_enough:
-        assert stage.play(operator())["result_data"] == data
+        assert harness.run(operator())["result_data"] == data
     else:
         with pytest.raises(ResultMissingError):
-            stage.play(operator())
+            harness.run(operator())

@@ -17,8 +17,8 @@ from airflow_provider_evolink.api.errors import GenerationFailedError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
-from tests.loopback import Asked, Write, serving, whole
-from tests.stage import Stage
+from tests.loopback import ReceivedRequest, Write, http_response, serving
+from tests.task_harness import TaskHarness
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -59,14 +59,14 @@ def warnings(capsys: pytest.CaptureFixture[str]) -> list[str]:
 )
 def test_models_of_the_catalogue(
     emulator: EmulatorHandle,
-    stage: Stage,
+    harness: TaskHarness,
     capsys: pytest.CaptureFixture[str],
     model: str,
     parameters: dict[str, Any],
     endings: set[str],
 ) -> None:
     """Videos, pictures and sound: every model goes to its own endpoint, without a warning."""
-    record = stage.play(operator(model, **parameters))
+    record = harness.run(operator(model, **parameters))
 
     assert (record["model"], record["status"]) == (model, "completed")
     assert len(record["results"]) == parameters.get("n", len(record["results"])) > 0
@@ -86,14 +86,14 @@ def test_models_of_the_catalogue(
 )
 def test_a_model_that_is_not_known(
     emulator: EmulatorHandle,
-    stage: Stage,
+    harness: TaskHarness,
     capsys: pytest.CaptureFixture[str],
     model: str,
     media_type: str | None,
     ending: str,
 ) -> None:
     """It passes with one warning, with all its parameters, to the endpoint that ``media_type`` or its name tells."""
-    record = stage.play(operator(model, media_type, prompt="A lighthouse", mood="calm"))
+    record = harness.run(operator(model, media_type, prompt="A lighthouse", mood="calm"))
 
     assert {Path(link).suffix for link in record["results"]} == {ending}
     [warning] = warnings(capsys)
@@ -101,20 +101,20 @@ def test_a_model_that_is_not_known(
     assert "not in the catalogue" in warning
 
 
-def test_a_model_whose_kind_is_not_known(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_model_whose_kind_is_not_known(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Where neither the name nor ``media_type`` tells the endpoint, the latter is asked for."""
     with pytest.raises(EvoLinkFailException, match=r"media_type=None is refused.*'video', 'image' or 'audio'"):
-        stage.play(operator("future-dream-9", prompt="A lighthouse"))
+        harness.run(operator("future-dream-9", prompt="A lighthouse"))
     with pytest.raises(EvoLinkFailException, match="media_type='film' is refused"):
-        stage.play(operator("future-dream-9", "film", prompt="A lighthouse"))
+        harness.run(operator("future-dream-9", "film", prompt="A lighthouse"))
     assert emulator.control.state()["requests"]["total"] == 0
 
 
 def test_a_parameter_that_is_not_known(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is sent, with one warning that names it and what may have been meant."""
-    record = stage.play(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", durations=5))
+    record = harness.run(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", durations=5))
 
     assert record["status"] == "completed"
     [warning] = warnings(capsys)
@@ -139,36 +139,36 @@ def test_a_parameter_that_is_not_known(
     ],
 )
 def test_out_of_range(
-    emulator: EmulatorHandle, stage: Stage, model: str, parameters: dict[str, Any], named: str
+    emulator: EmulatorHandle, harness: TaskHarness, model: str, parameters: dict[str, Any], named: str
 ) -> None:
     """A documented parameter out of its range ends the task by name, before anything is sent."""
     with pytest.raises(EvoLinkFailException) as caught:
-        stage.play(operator(model, **parameters))
+        harness.run(operator(model, **parameters))
 
     assert str(caught.value).startswith(named)
     assert emulator.control.state()["requests"]["total"] == 0
-    assert stage.store.held == {}
+    assert harness.store.held == {}
 
 
 @pytest.mark.parametrize("parameters", ["{{ a }}", ["prompt"], None, 5])
-def test_parameters_that_are_no_mapping(emulator: EmulatorHandle, stage: Stage, parameters: Any) -> None:
+def test_parameters_that_are_no_mapping(emulator: EmulatorHandle, harness: TaskHarness, parameters: Any) -> None:
     """What a template or an upstream task made of the parameters is checked too."""
     task = EvoLinkGenerateOperator(task_id="task", model="gpt-image-2", parameters=parameters)
 
     with pytest.raises(EvoLinkFailException, match="parameters="):
-        stage.play(task)
+        harness.run(task)
 
 
-def test_a_request_that_is_too_large(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_request_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """More than the documented 64 MB is refused here, and the text says what helps."""
     with pytest.raises(EvoLinkFailException, match=r"'64\.0 MB' is refused.*at most 64 MB.*link") as caught:
-        stage.play(operator("gemini-omni-flash-text-to-video", prompt="x" * 64 * 2**20))
+        harness.run(operator("gemini-omni-flash-text-to-video", prompt="x" * 64 * 2**20))
 
     assert len(str(caught.value)) < 500
     assert emulator.control.state()["requests"]["total"] == 0
 
 
-def test_a_picture_that_is_too_large(emulator: EmulatorHandle, stage: Stage, tmp_path: Path) -> None:
+def test_a_picture_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
     """A picture that fits into no request is refused without being read to its end."""
     huge = tmp_path / "huge.png"
     with huge.open("wb") as file:
@@ -177,14 +177,14 @@ def test_a_picture_that_is_too_large(emulator: EmulatorHandle, stage: Stage, tmp
     task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=ObjectStoragePath(huge.as_uri()))
 
     with pytest.raises(EvoLinkFailException, match=r"image=.*at most 47 MiB"):
-        stage.play(task)
+        harness.run(task)
     assert emulator.control.state()["requests"]["total"] == 0
 
 
 # Templates
 
 
-def test_nested_templates(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_nested_templates(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Every string of the parameters is rendered, however deep; what is no string is left alone."""
     task = EvoLinkGenerateOperator(
         task_id="task",
@@ -199,7 +199,7 @@ def test_nested_templates(emulator: EmulatorHandle, stage: Stage) -> None:
     )
     conf = {"model": "gpt-image-2", "place": "A harbour", "link": LINK, "conn": "my_evolink"}
 
-    task.render_template_fields({**stage.context, "conf": conf, "ds": "2026-11-23"})
+    task.render_template_fields({**harness.context, "conf": conf, "ds": "2026-11-23"})
 
     assert (task.model, task.callback_url, task.evolink_conn_id) == (
         "gpt-image-2",
@@ -213,7 +213,7 @@ def test_nested_templates(emulator: EmulatorHandle, stage: Stage) -> None:
     }
 
 
-def test_templates_of_image_to_video(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_templates_of_image_to_video(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Every argument of the seed document's operator may be templated, and the picture be a storage path."""
     task = EvoLinkImageToVideoOperator(
         task_id="task",
@@ -226,7 +226,7 @@ def test_templates_of_image_to_video(emulator: EmulatorHandle, stage: Stage) -> 
     )
     conf = {"place": "A harbour", "seconds": "auto", "ratio": "9:16", "model": "gemini-omni-flash-image-to-video"}
 
-    task.render_template_fields({**stage.context, "conf": conf, "ds": "2026-11-23"})
+    task.render_template_fields({**harness.context, "conf": conf, "ds": "2026-11-23"})
 
     assert (task.prompt, task.duration, task.aspect_ratio) == ("A harbour", "auto", "9:16")
     assert str(task.image) == "file:///pictures/2026-11-23.png"
@@ -253,13 +253,13 @@ ODD_DATA: dict[str, Any] = {
 def odd_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A service whose results are as odd as JSON, and what Python takes for it, allows."""
 
-    async def answer(asked: Asked, write: Write) -> None:
+    async def answer(request: ReceivedRequest, write: Write) -> None:
         ended: dict[str, Any] = {"status": "completed", "result_data": ODD_DATA}
-        if asked.target.endswith("images/generations"):
+        if request.target.endswith("images/generations"):
             ended = {"status": "pending"}
-        elif any(one.target.endswith("images/generations") for one in server.asked):
+        elif any(one.target.endswith("images/generations") for one in server.requests):
             ended = {"status": "failed", "error": {"code": "service_error", "message": "cut \ud800 off\n" + "x" * 9000}}
-        await write(whole({"id": "task-unified-1-odd", **ended}))
+        await write(http_response({"id": "task-unified-1-odd", **ended}))
 
     with serving(answer) as server:
         connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
@@ -274,23 +274,23 @@ def as_airflow_carries(value: Any) -> Any:
     return json.loads(json.dumps(xcom.value, allow_nan=False).encode())
 
 
-def test_result_data(emulator: EmulatorHandle, stage: Stage, odd_service: None) -> None:
+def test_result_data(emulator: EmulatorHandle, harness: TaskHarness, odd_service: None) -> None:
     """Whatever a generation brings besides links, Airflow can store it, and the links in it are found."""
-    record = stage.play(operator("suno-v5-beta", prompt="A shanty"))
+    record = harness.run(operator("suno-v5-beta", prompt="A shanty"))
 
     data = record["result_data"]
     assert as_airflow_carries(record) == record
     assert record["results"] == ["https://files.evolink.ai/a.mp3"]
     assert (data["voice"], data["number"], data["id"]) == ("voice-1", 1e300, 1234567890123456789)
     assert (data["infinite"], data["none"], data["huge"]) == (None, None, str(2**70))
-    assert stage.store.get("evolink")["result"] == record
+    assert harness.store.get("evolink")["result"] == record
 
 
-def test_an_odd_reason(emulator: EmulatorHandle, stage: Stage, odd_service: None) -> None:
+def test_an_odd_reason(emulator: EmulatorHandle, harness: TaskHarness, odd_service: None) -> None:
     """What EvoLink says of a failure can be stored and logged, whatever it holds."""
     with pytest.raises(GenerationFailedError, match=r"service_error: cut \? off x") as caught:
-        stage.play(operator("gpt-image-2", prompt="A shanty"))
+        harness.run(operator("gpt-image-2", prompt="A shanty"))
 
-    stored = json.dumps(stage.store.get("evolink"), ensure_ascii=False).encode()
+    stored = json.dumps(harness.store.get("evolink"), ensure_ascii=False).encode()
     assert len(str(caught.value).encode()) < 2000
     assert len(stored) < 3000

@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
-from tests.stage import Stage
+from tests.task_harness import TaskHarness
 
 PICTURES = Path(__file__).parent.parent / "data"
 PNG = PICTURES / "frame.png"
@@ -25,15 +25,15 @@ def operator(**kwargs: Any) -> EvoLinkImageToVideoOperator:
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_from_picture_to_record(emulator: EmulatorHandle, stage: Stage, deferrable: bool) -> None:
+def test_from_picture_to_record(emulator: EmulatorHandle, harness: TaskHarness, deferrable: bool) -> None:
     """Deferred or not, the task returns one small record with everything the design promises."""
-    record = stage.play(operator(deferrable=deferrable))
+    record = harness.run(operator(deferrable=deferrable))
 
     [made] = emulator.control.state()["generations"]
-    assert len(stage.deferrals) == deferrable
-    assert record["generation_id"] == made["id"] == stage.ti.xcoms["generation_id"]
+    assert len(harness.deferrals) == deferrable
+    assert record["generation_id"] == made["id"] == harness.ti.xcoms["generation_id"]
     assert (record["model"], record["status"]) == ("gemini-omni-flash-image-to-video", "completed")
-    assert record["results"] == made["results"] == [stage.ti.xcoms["result_link"]]
+    assert record["results"] == made["results"] == [harness.ti.xcoms["result_link"]]
     assert record["usage"] == {
         "credits_reserved": made["reserved"],
         "credits_used": made["charged"],
@@ -51,9 +51,9 @@ def test_from_picture_to_record(emulator: EmulatorHandle, stage: Stage, deferrab
     }  # fmt: skip
 
 
-def test_what_is_sent(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_what_is_sent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """One submission under one idempotency key, few reads, and nothing else."""
-    stage.play(operator(prompt="让树叶在微风中轻轻摇曳"))
+    harness.run(operator(prompt="让树叶在微风中轻轻摇曳"))
 
     state = emulator.control.state()
     assert state["requests"]["submit"] == 1
@@ -81,18 +81,18 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_picture(emulator: EmulatorHandle, stage: Stage, form: str) -> None:
+def test_each_form_of_picture(emulator: EmulatorHandle, harness: TaskHarness, form: str) -> None:
     """Every form of picture that the document and the design name is accepted and becomes a video."""
-    record = stage.play(operator(image=FORMS[form]))
+    record = harness.run(operator(image=FORMS[form]))
 
     assert record["status"] == "completed"
 
 
-def test_an_object_storage_path_object(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_an_object_storage_path_object(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """An ObjectStoragePath may be given as the object it is."""
     from airflow.sdk import ObjectStoragePath
 
-    assert stage.play(operator(image=ObjectStoragePath(PNG.as_uri())))["status"] == "completed"
+    assert harness.run(operator(image=ObjectStoragePath(PNG.as_uri())))["status"] == "completed"
 
 
 @pytest.mark.parametrize(
@@ -128,34 +128,34 @@ def test_an_object_storage_path_object(emulator: EmulatorHandle, stage: Stage) -
     ],
 )
 def test_bad_input_costs_nothing(
-    emulator: EmulatorHandle, stage: Stage, argument: str, value: Any, allowed: str
+    emulator: EmulatorHandle, harness: TaskHarness, argument: str, value: Any, allowed: str
 ) -> None:
     """A value out of range ends the task at once, named with what is allowed; nothing was sent or noted."""
     with pytest.raises(EvoLinkFailException) as caught:
-        stage.play(operator(**{argument: value}))
+        harness.run(operator(**{argument: value}))
 
     text = str(caught.value)
     assert text.startswith(argument)
     assert allowed in text
     assert "nothing was charged" in text
     assert emulator.control.state()["requests"]["total"] == 0
-    assert stage.store.held == {}
+    assert harness.store.held == {}
 
 
-def test_callback_url_is_sent_along(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_callback_url_is_sent_along(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """EvoLink is told where to post the result to, and would have."""
-    stage.play(operator(callback_url="https://example.com/webhooks/video"))
+    harness.run(operator(callback_url="https://example.com/webhooks/video"))
 
     [callback] = emulator.control.state()["callbacks"]
     assert callback["url"] == "https://example.com/webhooks/video"
     assert callback["body"]["status"] == "completed"
 
 
-def test_not_waiting(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_not_waiting(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Without waiting, the task ends once EvoLink has accepted, with what a sensor needs."""
-    record = stage.play(operator(wait_for_completion=False))
+    record = harness.run(operator(wait_for_completion=False))
 
-    assert stage.deferrals == []
+    assert harness.deferrals == []
     assert (record["status"], record["results"], record["finished_at"]) == ("pending", [], None)
     assert record["usage"]["credits_reserved"] == emulator.control.state()["generations"][0]["reserved"]
-    assert stage.ti.xcoms["generation_id"] == record["generation_id"]
+    assert harness.ti.xcoms["generation_id"] == record["generation_id"]

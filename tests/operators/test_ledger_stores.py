@@ -18,7 +18,7 @@ from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import LedgerError, LedgerRecord, Phase
 from tests.operators.orders import made, operator
-from tests.stage import FailingStore, Stage, Store, TaskInstance
+from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -69,18 +69,22 @@ class Assets(dict[str, Any]):
         return store
 
 
-class LedgerStage(Stage):
+class LedgerHarness(TaskHarness):
     """A task instance whose Airflow has asset state stores, too."""
 
     def __init__(self) -> None:
         super().__init__()
         self.copies = Store()
-        self.run: Any = None
+        self.dag_run: Any = None
 
     @property
     def context(self) -> Any:
         """The context of this try."""
-        return {**super().context, "dag_run": self.run, "asset_state_store": Assets({LEDGER_ASSET.name: self.copies})}
+        return {
+            **super().context,
+            "dag_run": self.dag_run,
+            "asset_state_store": Assets({LEDGER_ASSET.name: self.copies}),
+        }
 
     def empty(self) -> None:
         """Empty the task's state store, as a clear in Airflow 3.4 does."""
@@ -88,9 +92,9 @@ class LedgerStage(Stage):
 
 
 @pytest.fixture
-def cleared() -> LedgerStage:
+def cleared() -> LedgerHarness:
     """A task instance under Airflow 3.4."""
-    return LedgerStage()
+    return LedgerHarness()
 
 
 def test_a_late_try_overwrites_nothing(objects: ObjectStore) -> None:
@@ -120,15 +124,15 @@ def test_a_late_first_write_is_not_read_at_all(objects: ObjectStore) -> None:
 
 
 def test_a_record_whose_object_is_gone_is_not_none(
-    emulator: EmulatorHandle, stage: Stage, objects: ObjectStore, tmp_path: Path
+    emulator: EmulatorHandle, harness: TaskHarness, objects: ObjectStore, tmp_path: Path
 ) -> None:
     """A lifecycle rule has removed what the row points to: nothing is sent, and it is said where to look."""
-    stage.store = objects
-    stage.play(operator(wait_for_completion=False))
+    harness.store = objects
+    harness.run(operator(wait_for_completion=False))
     removed = [path.unlink() for path in tmp_path.rglob("evolink*") if path.is_file()]
     assert removed
 
-    for again in (stage.retry, stage.clear):
+    for again in (harness.retry, harness.clear):
         with pytest.raises(LedgerError, match="state_store_backend"):
             again(operator())
     assert len(made(emulator)) == 1
@@ -150,10 +154,10 @@ def test_the_newest_entry_counts() -> None:
 
 @pytest.mark.parametrize("policy", [{}, {"wait_for_completion": False}])
 def test_a_clear_that_empties_the_store_gives_the_same_result(
-    emulator: EmulatorHandle, cleared: LedgerStage, policy: dict[str, Any]
+    emulator: EmulatorHandle, cleared: LedgerHarness, policy: dict[str, Any]
 ) -> None:
     """With ``on_clear="reuse"`` every clear hands the result on, whatever it did to the task's store."""
-    first = cleared.play(operator(**policy))
+    first = cleared.run(operator(**policy))
 
     for _ in range(3):
         cleared.empty()
@@ -161,9 +165,9 @@ def test_a_clear_that_empties_the_store_gives_the_same_result(
     assert len(made(emulator)) == 1
 
 
-def test_a_clear_that_empties_the_store_still_buys_when_told(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_clear_that_empties_the_store_still_buys_when_told(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """``on_clear="resubmit"`` pays once for each clear, and what it replaces stays known."""
-    first = cleared.play(operator(on_clear="resubmit"))
+    first = cleared.run(operator(on_clear="resubmit"))
     cleared.empty()
 
     second = cleared.clear(operator(on_clear="resubmit"))
@@ -173,9 +177,9 @@ def test_a_clear_that_empties_the_store_still_buys_when_told(emulator: EmulatorH
     assert len(made(emulator)) == 2
 
 
-def test_a_waiting_task_that_is_cleared_goes_on(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_waiting_task_that_is_cleared_goes_on(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """A clear while the task is deferred leaves no orphan."""
-    first = cleared.play(operator(wait_for_completion=False))
+    first = cleared.run(operator(wait_for_completion=False))
     cleared.copies.held = {
         key: value.replace('"finished_without_waiting": true', '"finished_without_waiting": false')
         for key, value in cleared.copies.held.items()
@@ -188,11 +192,13 @@ def test_a_waiting_task_that_is_cleared_goes_on(emulator: EmulatorHandle, cleare
     assert [one["id"] for one in made(emulator)] == [first["generation_id"]]
 
 
-def test_a_lost_answer_survives_a_clear_that_empties_the_store(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_lost_answer_survives_a_clear_that_empties_the_store(
+    emulator: EmulatorHandle, cleared: LedgerHarness
+) -> None:
     """The key of a submission in doubt is found in the copy, and sent again."""
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(Exception, match="may have been accepted"):
-        cleared.play(operator())
+        cleared.run(operator())
     cleared.empty()
 
     record = cleared.clear(operator())
@@ -200,9 +206,9 @@ def test_a_lost_answer_survives_a_clear_that_empties_the_store(emulator: Emulato
     assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
 
 
-def test_an_empty_ledger_is_cross_checked(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_an_empty_ledger_is_cross_checked(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """A gateway's 404 looks like an empty store: a later try asks the copy before it pays."""
-    cleared.play(operator(wait_for_completion=False))
+    cleared.run(operator(wait_for_completion=False))
     held = dict(cleared.store.held)
     cleared.empty()
 
@@ -222,14 +228,16 @@ def test_the_copy_of_a_deleted_run_does_not_win_by_its_number() -> None:
     assert Ledger(Store(), None, try_number=6, copy=copy).read() == newer
 
 
-def test_a_late_intent_in_the_copy_does_not_hide_what_was_paid(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_late_intent_in_the_copy_does_not_hide_what_was_paid(
+    emulator: EmulatorHandle, cleared: LedgerHarness
+) -> None:
     """A try that wakes up late is refused by the task's store only: the clear that empties it pays nothing again."""
-    late = LedgerStage()
+    late = LedgerHarness()
     late.copies, late.store = cleared.copies, FailingStore(1)
     cleared.ti.try_number = 2
-    paid = cleared.play(operator(wait_for_completion=False))
+    paid = cleared.run(operator(wait_for_completion=False))
     with pytest.raises(LedgerError):
-        late.play(operator(wait_for_completion=False))
+        late.run(operator(wait_for_completion=False))
     cleared.empty()
 
     again = cleared.clear(operator(wait_for_completion=False))
@@ -238,12 +246,12 @@ def test_a_late_intent_in_the_copy_does_not_hide_what_was_paid(emulator: Emulato
     assert len(made(emulator)) == 1
 
 
-def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """The first answer was lost and the second sending can't be written: its key is sent again after a clear."""
     cleared.store = FailingStore(2)
     emulator.control.inject("lost_reply", on="submit")
     with pytest.raises(LedgerError):
-        cleared.play(operator(wait_for_completion=False))
+        cleared.run(operator(wait_for_completion=False))
     cleared.empty()
 
     cleared.clear(operator(wait_for_completion=False))
@@ -253,11 +261,11 @@ def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared:
 
 @pytest.mark.parametrize("policy", ["replay", "fail"])
 def test_an_id_that_only_the_copy_has_taken_is_found(
-    emulator: EmulatorHandle, cleared: LedgerStage, policy: str
+    emulator: EmulatorHandle, cleared: LedgerHarness, policy: str
 ) -> None:
     """The task's store refused the id, and the worker died: the next try needs neither the key nor a person."""
     cleared.store = FailingStore(2, 3, 4, 5)
-    cleared.play(operator(wait_for_completion=False, on_unknown_submission=policy))
+    cleared.run(operator(wait_for_completion=False, on_unknown_submission=policy))
     assert cleared.record["phase"] == "intent"
     emulator.control.inject("ignore_idempotency", on="submit", times=None)
 
@@ -312,49 +320,49 @@ def test_an_entry_of_the_copy_that_is_gone_is_not_none() -> None:
 
 
 def test_no_later_try_pays_in_silence(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where record and copy are both gone, a later try that pays says so; a first try has nothing to say."""
-    stage.play(operator(wait_for_completion=False))
+    harness.run(operator(wait_for_completion=False))
     assert "holds nothing of the earlier ones" not in capsys.readouterr().out
-    stage.store.held.clear()
+    harness.store.held.clear()
 
-    stage.clear(operator(wait_for_completion=False))
+    harness.clear(operator(wait_for_completion=False))
 
     assert "This is try 2, and the ledger holds nothing of the earlier ones" in capsys.readouterr().out
     assert len(made(emulator)) == 2
 
 
-def test_a_run_made_anew_asks_for_something_new(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_run_made_anew_asks_for_something_new(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """A deleted run's copy is not taken for the first try of another run of that name."""
-    first = cleared.play(operator(wait_for_completion=False))
-    again = LedgerStage()
+    first = cleared.run(operator(wait_for_completion=False))
+    again = LedgerHarness()
     again.copies = cleared.copies
 
-    second = again.play(operator(wait_for_completion=False))
+    second = again.run(operator(wait_for_completion=False))
 
     assert second["generation_id"] != first["generation_id"]
 
 
 @pytest.mark.parametrize(("clear_number", "charges"), [(0, 2), (1, 1)])
 def test_a_run_made_anew_is_told_from_a_cleared_one(
-    emulator: EmulatorHandle, cleared: LedgerStage, clear_number: int, charges: int
+    emulator: EmulatorHandle, cleared: LedgerHarness, clear_number: int, charges: int
 ) -> None:
     """A later try of it, whose first has written nothing, is not served what a deleted run has paid for."""
-    cleared.play(operator(wait_for_completion=False))
+    cleared.run(operator(wait_for_completion=False))
     cleared.empty()
-    cleared.run = SimpleNamespace(clear_number=clear_number, start_date=datetime.now(UTC) + timedelta(seconds=61))
+    cleared.dag_run = SimpleNamespace(clear_number=clear_number, start_date=datetime.now(UTC) + timedelta(seconds=61))
 
     cleared.retry(operator(wait_for_completion=False))
 
     assert len(made(emulator)) == charges
 
 
-def test_a_run_that_is_queued_again_is_not_made_anew(emulator: EmulatorHandle, cleared: LedgerStage) -> None:
+def test_a_run_that_is_queued_again_is_not_made_anew(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """By REST a task can be cleared without its run, and the run then started again."""
-    paid = cleared.play(operator(wait_for_completion=False))
+    paid = cleared.run(operator(wait_for_completion=False))
     cleared.empty()
-    cleared.run = SimpleNamespace(clear_number=0, start_date=datetime.now(UTC) + timedelta(hours=1))
+    cleared.dag_run = SimpleNamespace(clear_number=0, start_date=datetime.now(UTC) + timedelta(hours=1))
     cleared.ti.try_number, cleared.ti.max_tries = 2, 1
     task = operator(wait_for_completion=False)
 
@@ -366,12 +374,12 @@ def test_a_run_that_is_queued_again_is_not_made_anew(emulator: EmulatorHandle, c
 
 @pytest.mark.parametrize("run", [SimpleNamespace(), {}, SimpleNamespace(clear_number=0, start_date="2099-01-01")])
 def test_a_run_that_says_nothing_of_its_start_hides_nothing(
-    emulator: EmulatorHandle, cleared: LedgerStage, run: Any
+    emulator: EmulatorHandle, cleared: LedgerHarness, run: Any
 ) -> None:
     """Where it is not known when the run began, whatever the copy holds counts."""
-    cleared.play(operator(wait_for_completion=False))
+    cleared.run(operator(wait_for_completion=False))
     cleared.empty()
-    cleared.run = run
+    cleared.dag_run = run
 
     cleared.retry(operator(wait_for_completion=False))
 
@@ -379,7 +387,10 @@ def test_a_run_that_says_nothing_of_its_start_hides_nothing(
 
 
 def test_a_copy_that_fails_stops_nothing(
-    emulator: EmulatorHandle, cleared: LedgerStage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle,
+    cleared: LedgerHarness,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Where no DAG has the asset yet the copy can't be written: that is said, and the task goes on."""
 
@@ -388,12 +399,12 @@ def test_a_copy_that_fails_stops_nothing(
 
     monkeypatch.setattr(cleared.copies, "set", refuse)
 
-    assert cleared.play(operator())["status"] == "completed"
+    assert cleared.run(operator())["status"] == "completed"
     assert capsys.readouterr().out.count("copy could not be written (no such asset)") == 1
 
 
 def test_a_copy_that_cannot_be_read_is_not_taken_for_none(
-    emulator: EmulatorHandle, cleared: LedgerStage, monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle, cleared: LedgerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later try with an empty store and a copy that does not answer sends nothing."""
 
@@ -418,18 +429,18 @@ def test_every_paying_task_has_the_asset() -> None:
     assert operator().inlets == [LEDGER_ASSET]
 
 
-def inside(stage: Stage, *prompts: str, **kwargs: Any) -> list[dict[str, Any]]:
+def inside(harness: TaskHarness, *prompts: str, **kwargs: Any) -> list[dict[str, Any]]:
     """Execute an operator by hand for each prompt, inside another task."""
-    stage.ti = stage.ti or TaskInstance()
-    context = {**stage.context, "task": BaseOperator(task_id="outer")}
+    harness.ti = harness.ti or TaskInstance()
+    context = {**harness.context, "task": BaseOperator(task_id="outer")}
     return [operator(prompt, deferrable=False, **kwargs).execute(context) for prompt in prompts]
 
 
-def test_each_call_inside_another_task_pays_for_its_own(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_each_call_inside_another_task_pays_for_its_own(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Equal requests are several wishes, other requests are no change of an earlier one, and a retry pays nothing."""
-    first = inside(stage, "A lighthouse", "A lighthouse", "A harbour")
-    stage.ti.try_number += 1
-    again = inside(stage, "A lighthouse", "A lighthouse", "A harbour")
+    first = inside(harness, "A lighthouse", "A lighthouse", "A harbour")
+    harness.ti.try_number += 1
+    again = inside(harness, "A lighthouse", "A lighthouse", "A harbour")
 
     ids = [record["generation_id"] for record in first]
     assert len(set(ids)) == 3
@@ -437,19 +448,19 @@ def test_each_call_inside_another_task_pays_for_its_own(emulator: EmulatorHandle
     assert len(made(emulator)) == 3
 
 
-def test_advice_to_resubmit_does_not_multiply_the_charges(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_advice_to_resubmit_does_not_multiply_the_charges(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Two calls with two prompts and ``on_changed_input="resubmit"`` stay two charges over all tries."""
     for _ in range(3):
-        inside(stage, "A lighthouse", "A harbour", on_changed_input="resubmit")
-        stage.ti.try_number += 1
+        inside(harness, "A lighthouse", "A harbour", on_changed_input="resubmit")
+        harness.ti.try_number += 1
 
     assert len(made(emulator)) == 2
 
 
-def test_the_way_out_of_an_unreadable_ledger_is_named(stage: Stage, emulator: EmulatorHandle) -> None:
+def test_the_way_out_of_an_unreadable_ledger_is_named(harness: TaskHarness, emulator: EmulatorHandle) -> None:
     """What is no record of ours is not overwritten, and the error names the entry that stands in the way."""
-    stage.store.set("evolink", ["not", "a", "record"])
+    harness.store.set("evolink", ["not", "a", "record"])
 
     with pytest.raises((LedgerError, EvoLinkFailException), match="'evolink'"):
-        stage.play(operator())
+        harness.run(operator())
     assert made(emulator) == []

@@ -18,85 +18,85 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from tests.operators.orders import operator
-from tests.stage import Stage
+from tests.task_harness import TaskHarness
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
 
 
 @BOTH
-def test_a_deadline_tells_everything(emulator: EmulatorHandle, stage: Stage, deferrable: bool) -> None:
+def test_a_deadline_tells_everything(emulator: EmulatorHandle, harness: TaskHarness, deferrable: bool) -> None:
     """Not finished in time: the error has the id, the price, that it goes on, and how to collect it."""
     emulator.control.set_speed(0.1)
 
     with pytest.raises(GenerationTimeoutError) as caught:
-        stage.play(operator(deferrable=deferrable, timeout=2))
+        harness.run(operator(deferrable=deferrable, timeout=2))
 
     [made] = emulator.control.state()["generations"]
     for part in (made["id"], "30.7 credits", "no way to cancel", "A retry goes on", "EvoLinkGenerationSensor("):
         assert part in str(caught.value)
 
 
-def test_a_deadline_counts_from_submission_over_all_tries(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_deadline_counts_from_submission_over_all_tries(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A later try gets no new time: it looks once, and takes what is there by then."""
     emulator.control.set_speed(0.1)
     with pytest.raises(GenerationTimeoutError):
-        stage.play(operator(timeout=2))
+        harness.run(operator(timeout=2))
     with pytest.raises(GenerationTimeoutError):
-        stage.retry(operator(timeout=2))
+        harness.retry(operator(timeout=2))
     assert emulator.control.state()["requests"]["submit"] == 1
 
     emulator.control.advance(1000)
-    assert stage.retry(operator(timeout=2))["status"] == "completed"
+    assert harness.retry(operator(timeout=2))["status"] == "completed"
 
 
-def test_execution_timeout_bounds_the_deferral(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_execution_timeout_bounds_the_deferral(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Airflow forgets ``execution_timeout`` while deferred; the earlier of both limits holds."""
     task = operator(timeout=timedelta(hours=1), execution_timeout=timedelta(seconds=50))
     with pytest.raises(TaskDeferred) as deferred:
-        task.execute(stage.context)
+        task.execute(harness.context)
 
     watch = deferred.value.trigger.watch
     assert watch.deadline - watch.submitted_at == 50
 
 
-def test_airflows_own_limit_comes_after_ours(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_airflows_own_limit_comes_after_ours(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """The deferral itself carries a timeout, a minute and a half behind the trigger's own."""
     with pytest.raises(TaskDeferred) as deferred:
-        operator(timeout=600).execute(stage.context)
+        operator(timeout=600).execute(harness.context)
 
     assert 600 + 80 <= deferred.value.timeout.total_seconds() <= 600 + 90
 
 
 @pytest.mark.parametrize("end", ["Trigger timeout", "Trigger failure"])
-def test_a_deferral_that_timed_out_looks_once_more(emulator: EmulatorHandle, stage: Stage, end: str) -> None:
+def test_a_deferral_that_timed_out_looks_once_more(emulator: EmulatorHandle, harness: TaskHarness, end: str) -> None:
     """Should every triggerer be dead, or the trigger fail there, the video that is there is still taken."""
     task = operator()
     with pytest.raises(TaskDeferred):
-        task.execute(stage.context)
+        task.execute(harness.context)
     emulator.control.advance(1000)
 
-    record = task.resume_execution("__fail__", {"error": end}, stage.context)
+    record = task.resume_execution("__fail__", {"error": end}, harness.context)
 
     assert record["status"] == "completed"
 
 
-def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_a_trigger_holds_no_secret(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """What Airflow keeps in clear text of the trigger and its event: ids and times only."""
-    stage.play(operator())
+    harness.run(operator())
 
-    [deferred] = stage.deferrals
-    kept = json.dumps([deferred.trigger.serialize(), deferred.kwargs, stage.events])
+    [deferred] = harness.deferrals
+    kept = json.dumps([deferred.trigger.serialize(), deferred.kwargs, harness.events])
     for secret in (emulator.api_key, "lighthouse", "/media/", emulator.url):
         assert secret not in kept
 
 
-def test_the_button_is_empty_while_it_waits(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_the_button_is_empty_while_it_waits(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """There is a link for the task's page from the start, so that it never shows an earlier try's."""
-    stage.ti.xcoms["result_link"] = "https://media.example/of-an-earlier-try.mp4"
+    harness.ti.xcoms["result_link"] = "https://media.example/of-an-earlier-try.mp4"
     with pytest.raises(TaskDeferred):
-        operator().execute(stage.context)
+        operator().execute(harness.context)
 
-    assert stage.ti.xcoms["result_link"] == ""
+    assert harness.ti.xcoms["result_link"] == ""
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "1e14", "0", "-5", "soon"])
@@ -104,7 +104,7 @@ def test_the_button_is_empty_while_it_waits(emulator: EmulatorHandle, stage: Sta
 @BOTH
 def test_options_that_make_no_sense_are_refused_before_paying(
     emulator: EmulatorHandle,
-    stage: Stage,
+    harness: TaskHarness,
     monkeypatch: pytest.MonkeyPatch,
     option: str,
     value: str,
@@ -114,95 +114,97 @@ def test_options_that_make_no_sense_are_refused_before_paying(
     monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", value)
 
     with pytest.raises(EvoLinkFailException, match=rf"\[evolink\] {option}=.*Nothing was sent"):
-        stage.play(operator(deferrable=deferrable, poll_interval=None))
+        harness.run(operator(deferrable=deferrable, poll_interval=None))
     assert emulator.control.state()["requests"]["total"] == 0
 
 
 def test_an_option_that_breaks_after_the_payment_says_what_is_paid(
-    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake in the configuration does not end a wait for good, and its text does not say that nothing was sent."""
     task = operator()
     with pytest.raises(TaskDeferred):
-        task.execute(stage.context)
+        task.execute(harness.context)
     emulator.control.advance(1000)
     monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "nan")
 
     with pytest.raises(
         PollingFailedError, match=r"is paid for \(30.7 credits.*\[evolink\] unreachable_timeout"
     ) as caught:
-        task.execute_complete(stage.context, {"outcome": "terminal"})
+        task.execute_complete(harness.context, {"outcome": "terminal"})
     assert "Nothing was sent" not in str(caught.value)
 
     monkeypatch.delenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT")
-    assert stage.retry(operator())["status"] == "completed"
+    assert harness.retry(operator())["status"] == "completed"
 
 
 def test_an_option_that_is_broken_at_a_retry_says_what_is_paid(
-    emulator: EmulatorHandle, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A later try that is refused for the configuration names the generation that an earlier one has paid for."""
     with pytest.raises(TaskDeferred):
-        operator().execute(stage.context)
+        operator().execute(harness.context)
     [made] = emulator.control.state()["generations"]
     monkeypatch.setenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT", "inf")
 
     with pytest.raises(EvoLinkFailException, match=rf"\[evolink\] default_timeout=.*{made['id']}"):
-        stage.retry(operator())
+        harness.retry(operator())
     monkeypatch.delenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT")
     emulator.control.advance(1000)
-    assert stage.clear(operator())["status"] == "completed"
+    assert harness.clear(operator())["status"] == "completed"
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-def test_no_execution_timeout_is_none(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_no_execution_timeout_is_none(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """An ``execution_timeout`` of zero is none, as it is to Airflow, and not a deadline that has passed."""
     with pytest.raises(TaskDeferred) as deferred:
-        operator(execution_timeout=timedelta(0), timeout=600).execute(stage.context)
+        operator(execution_timeout=timedelta(0), timeout=600).execute(harness.context)
 
     watch = deferred.value.trigger.watch
     assert watch.deadline - watch.submitted_at == 600
 
 
 def test_inside_another_task_it_waits_on_the_worker(
-    emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Executed by hand in a ``@task``, which can't resume it, an operator does not defer."""
-    record = operator().execute({**stage.context, "task": BaseOperator(task_id="outer")})
+    record = operator().execute({**harness.context, "task": BaseOperator(task_id="outer")})
 
     assert record["status"] == "completed"
     assert "the task outer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("is_copy", [True, False])
-def test_the_task_itself_defers(emulator: EmulatorHandle, stage: Stage, is_copy: bool) -> None:
+def test_the_task_itself_defers(emulator: EmulatorHandle, harness: TaskHarness, is_copy: bool) -> None:
     """The task that runs is the operator, or the copy of it that Airflow has made ready."""
     task = operator()
     with pytest.raises(TaskDeferred):
-        task.execute({**stage.context, "task": task.prepare_for_execution() if is_copy else task})
+        task.execute({**harness.context, "task": task.prepare_for_execution() if is_copy else task})
 
 
-def test_cancelled_at_evolink(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_cancelled_at_evolink(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A cancelled generation is a failure that a retry may mend."""
     emulator.control.inject("generation_cancelled")
 
     with pytest.raises(GenerationFailedError, match="was cancelled at EvoLink"):
-        stage.play(operator())
-    assert stage.retry(operator())["status"] == "completed"
+        harness.run(operator())
+    assert harness.retry(operator())["status"] == "completed"
 
 
-def test_an_unknown_status_is_waited_on(emulator: EmulatorHandle, stage: Stage) -> None:
+def test_an_unknown_status_is_waited_on(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A word EvoLink has not documented does not end the wait."""
     emulator.control.inject("unknown_status", status="dreaming")
 
-    assert stage.play(operator())["status"] == "completed"
+    assert harness.run(operator())["status"] == "completed"
 
 
-def test_log_lines_only_on_change(emulator: EmulatorHandle, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_log_lines_only_on_change(
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Many questions, few lines: each change of status, and progress in steps of about 20 %."""
     emulator.control.set_speed(12)
 
-    stage.play(operator())
+    harness.run(operator())
 
     lines = [line for line in capsys.readouterr().out.splitlines() if "%." in line]
     reads = emulator.control.state()["requests"]["read"]
@@ -212,11 +214,11 @@ def test_log_lines_only_on_change(emulator: EmulatorHandle, stage: Stage, capsys
 
 
 @pytest.mark.parametrize("event", [["terminal"], "terminal", 7, {"outcome": ["terminal"], "generation_id": 5}])
-def test_an_event_of_another_form_is_looked_into(emulator: EmulatorHandle, stage: Stage, event: Any) -> None:
+def test_an_event_of_another_form_is_looked_into(emulator: EmulatorHandle, harness: TaskHarness, event: Any) -> None:
     """Whatever Airflow's database holds in place of the event, the worker looks, and hands on what is there."""
     task = operator()
     with pytest.raises(TaskDeferred):
-        task.execute(stage.context)
+        task.execute(harness.context)
     emulator.control.advance(1000)
 
-    assert task.execute_complete(stage.context, event)["status"] == "completed"
+    assert task.execute_complete(harness.context, event)["status"] == "completed"

@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.polling.poller import MAX_IN_FLIGHT, Poller
-from tests.loopback import whole
+from tests.loopback import http_response
 from tests.polling.waiters import DONE, Lookup, Service, until, watch
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -41,7 +41,9 @@ async def test_fifty_are_asked_about_with_one_request(service: Service, lookup: 
 
     assert await all_end(service, poller, waits) == DONE
     assert service.singles <= 2
-    sizes = [len(json.loads(asked.body)["task_ids"]) for asked in service.server.asked if asked.method == "POST"]
+    sizes = [
+        len(json.loads(request.body)["task_ids"]) for request in service.server.requests if request.method == "POST"
+    ]
     assert max(sizes) == 50
 
 
@@ -65,19 +67,21 @@ async def test_one_alone_is_asked_about_as_documented(service: Service, lookup: 
 
     await Poller(lookup).wait(watch(), lambda _: None)
 
-    assert [(asked.method, asked.target) for asked in service.server.asked] == [("GET", "/v1/tasks/task-unified-0000")]
+    assert [(request.method, request.target) for request in service.server.requests] == [
+        ("GET", "/v1/tasks/task-unified-0000")
+    ]
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        whole({"error": {"code": "invalid_request", "message": "Invalid URL"}}, 404),
-        whole({"error": {"code": "invalid_request", "message": "Method not allowed"}}, 405),
-        whole({"error": {"code": "invalid_request", "message": "task_ids"}}, 400),
-        whole({"error": {"code": "permission_denied", "message": "no"}}, 403),
-        whole({"tasks": []}),
-        whole([]),
-        whole(b"<html>"),
+        http_response({"error": {"code": "invalid_request", "message": "Invalid URL"}}, 404),
+        http_response({"error": {"code": "invalid_request", "message": "Method not allowed"}}, 405),
+        http_response({"error": {"code": "invalid_request", "message": "task_ids"}}, 400),
+        http_response({"error": {"code": "permission_denied", "message": "no"}}, 403),
+        http_response({"tasks": []}),
+        http_response([]),
+        http_response(b"<html>"),
     ],
     ids=["404", "405", "400", "403", "wrong shape", "list", "html"],
 )
@@ -98,7 +102,7 @@ async def test_where_there_is_no_batch_each_is_asked_for(service: Service, looku
 async def test_a_batch_is_tried_again_later(service: Service, lookup: Lookup, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that learns to take batches is given them after a while."""
     monkeypatch.setattr("airflow_provider_evolink.polling.batch_reader._REFUSED_SECONDS", 0.5)
-    service.batch = whole({"error": {"code": "invalid_request"}}, 404)
+    service.batch = http_response({"error": {"code": "invalid_request"}}, 404)
     poller = Poller(lookup)
     waits = crowd(poller)
     await until(lambda: service.singles > 100)
@@ -144,9 +148,9 @@ async def test_one_retry_after_slows_everyone(service: Service, lookup: Lookup) 
     await until(lambda: service.slow_down is None)
     await asyncio.sleep(0.3)
 
-    before = len(service.server.asked)
+    before = len(service.server.requests)
     await asyncio.sleep(0.9)
-    assert len(service.server.asked) == before
+    assert len(service.server.requests) == before
     assert await all_end(service, poller, waits) == DONE
 
 

@@ -35,7 +35,7 @@ async def test_two_hundred_share_everything(service: Service, lookup: Lookup) ->
     poller = Poller(lookup)
     waits = [asyncio.create_task(wait(poller, watch(number, poll_interval=0.5))) for number in range(200)]
 
-    lag = await usual_lag(until(lambda: len(service.server.asked) > 20))
+    lag = await usual_lag(until(lambda: len(service.server.requests) > 20))
     service.is_done = True
     stops = await asyncio.gather(*waits)
 
@@ -50,7 +50,7 @@ async def test_the_last_to_leave_closes_the_client(service: Service, lookup: Loo
     """As long as one waits the connections stay; with the last they go, and the next wait begins anew."""
     poller = Poller(lookup)
     first, second = (asyncio.create_task(wait(poller, watch(number))) for number in (1, 2))
-    await until(lambda: len(service.server.asked) > 4)
+    await until(lambda: len(service.server.requests) > 4)
     first.cancel()
     await until(first.done)
     assert service.server.open > 0
@@ -91,11 +91,11 @@ async def test_a_rotated_key(service: Service, lookup: Lookup) -> None:
     news: list[str] = []
     poller = Poller(lookup)
     waits = [asyncio.create_task(wait(poller, watch(number, poll_interval=0.2), news.append)) for number in range(100)]
-    await until(lambda: len(service.server.asked) > 6)
+    await until(lambda: len(service.server.requests) > 6)
 
     service.key = NEW
-    before = len(service.server.asked)
-    await until(lambda: len(service.server.asked) > before + 12)
+    before = len(service.server.requests)
+    await until(lambda: len(service.server.requests) > before + 12)
     service.is_done = True
     stops = await asyncio.gather(*waits)
 
@@ -114,7 +114,7 @@ async def test_a_revoked_key_is_no_storm(service: Service, lookup: Lookup) -> No
 
     assert {stop.outcome for stop in stops} == {Outcome.REFUSED}
     assert all("401" in (stop.detail or "") for stop in stops)
-    assert len(service.server.asked) <= 20
+    assert len(service.server.requests) <= 20
     assert lookup.count == 2
     await until(lambda: service.server.open == 0)
 
@@ -126,10 +126,10 @@ async def test_a_cancelled_wait_leaves_the_others(service: Service, lookup: Look
     await until(lambda: lookup.count == 1)
     for one in waits[:10]:
         one.cancel()
-    await until(lambda: len(service.server.asked) > 2)
+    await until(lambda: len(service.server.requests) > 2)
     for one in waits[10:20]:
         one.cancel()
-    await until(lambda: len(service.server.asked) > 5)
+    await until(lambda: len(service.server.requests) > 5)
     service.is_done = True
     ends = await asyncio.gather(*waits, return_exceptions=True)
 
@@ -188,7 +188,7 @@ async def test_news_only_on_change(service: Service, lookup: Lookup) -> None:
     """Of many answers that say the same, one is worth a line."""
     news: list[str] = []
     waiting = asyncio.create_task(wait(Poller(lookup), watch(), news.append))
-    await until(lambda: len(service.server.asked) > 5)
+    await until(lambda: len(service.server.requests) > 5)
     service.is_done = True
     await waiting
 

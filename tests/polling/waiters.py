@@ -12,7 +12,7 @@ from typing import Any
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from airflow_provider_evolink.polling.poller import Poller
-from tests.loopback import Asked, Loopback, Write, whole
+from tests.loopback import Loopback, ReceivedRequest, Write, http_response
 
 OLD, NEW = "sk-old-key-0001", "sk-new-key-0002"
 
@@ -29,21 +29,21 @@ class Service:
     slow_down: float | None = None
     server: Loopback = field(init=False)
 
-    async def answer(self, asked: Asked, write: Write) -> None:
+    async def answer(self, request: ReceivedRequest, write: Write) -> None:
         """Tell about a generation, or refuse the key."""
         await asyncio.sleep(0.005)
-        if asked.headers["authorization"] != f"Bearer {self.key}":
-            await write(whole({"error": {"code": "unauthorized", "message": "Authentication required"}}, 401))
+        if request.headers["authorization"] != f"Bearer {self.key}":
+            await write(http_response({"error": {"code": "unauthorized", "message": "Authentication required"}}, 401))
         elif self.slow_down is not None:
-            await write(whole({"error": {"code": "rate_limit_exceeded"}}, 429, Retry_After=str(self.slow_down)))
+            await write(http_response({"error": {"code": "rate_limit_exceeded"}}, 429, Retry_After=str(self.slow_down)))
             self.slow_down = None
-        elif asked.method == "POST":
-            known = [one for one in json.loads(asked.body)["task_ids"] if one not in self.left_out | self.gone]
-            await write(self.batch or whole({"data": [self._told(one) for one in known]}))
-        elif (generation_id := asked.target.rpartition("/")[2]) in self.gone:
-            await write(whole({"error": {"code": "task_not_found", "message": "not found"}}, 404))
+        elif request.method == "POST":
+            known = [one for one in json.loads(request.body)["task_ids"] if one not in self.left_out | self.gone]
+            await write(self.batch or http_response({"data": [self._told(one) for one in known]}))
+        elif (generation_id := request.target.rpartition("/")[2]) in self.gone:
+            await write(http_response({"error": {"code": "task_not_found", "message": "not found"}}, 404))
         else:
-            await write(whole(self._told(generation_id)))
+            await write(http_response(self._told(generation_id)))
 
     def _told(self, generation_id: str) -> dict[str, Any]:
         return {"id": generation_id, "status": "completed" if self.is_done else "processing", "progress": 7}
@@ -51,12 +51,12 @@ class Service:
     @property
     def batches(self) -> int:
         """How many requests were for many generations."""
-        return sum(asked.method == "POST" for asked in self.server.asked)
+        return sum(request.method == "POST" for request in self.server.requests)
 
     @property
     def singles(self) -> int:
         """How many were for one."""
-        return len(self.server.asked) - self.batches
+        return len(self.server.requests) - self.batches
 
 
 @dataclass

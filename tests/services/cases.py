@@ -1,4 +1,4 @@
-"""What the DAG `secret_cases` meets: an EvoLink for each task, its fault, and what is to come of it."""
+"""The cases of the DAG `secret_cases`: an EvoLink for each task, its faults, and the expected outcome."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 
 import httpx
 
+from airflow_provider_evolink.api.errors import GenerationTimeoutError, ResultExpiredError, SubmissionUnknownError
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
 
 MODEL = "gemini-omni-flash-text-to-video"
 KEY = "sk-planted-Kq7Zb2Wv9Tn4Xc6M"
-# Whatever a hurried person may paste, with all that some notation would escape.
+# A key pasted by mistake, with every character that some notation escapes.
 ODD_KEY = 'sk-wrong/8"Q+%3A\\z&7=-Jd5Rf3'
-PROMPT = "The planted prompt of a confidential film"
+PROMPT = "The planted prompt of a confidential video"
 TOKEN = "tk-planted-Ub3Ye8Gs1La6"
 HIDDEN_TOKEN = "tk-hidden-Mw4Op9Hx2Ci7"
 _PACE = 10.0
@@ -25,16 +26,16 @@ _PACE = 10.0
 
 @dataclass(frozen=True)
 class Case:
-    """
-    One task.
+    """One task.
 
-    :param says: what its log must say, so that it is the case it claims to be.
-    :param settings: of its EvoLink, beside key and pace.
-    :param faults: to switch on there.
+    :param state: its expected final state.
+    :param facts: what its log must hold to be the case it claims to be: codes, parameters, EvoLink's own words.
+    :param settings: settings of its EvoLink, in addition to API key and pace.
+    :param faults: faults to inject there.
     """
 
-    says: str
     state: str = "failed"
+    facts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     faults: tuple[Mapping[str, Any], ...] = ()
 
@@ -44,35 +45,35 @@ _ECHO = {"fault": "http_error", "times": None, "status": 401, "message": f"Token
 _BLAME = {"fault": "moderation_rejected", "message": f"Refused for {KEY}: violence"}
 
 CASES: Mapping[str, Case] = {
-    "stored": Case("is completed: 1 result", "success"),
-    "marked": Case("submitted", faults=_STALL),
-    "deadline": Case("was not finished at the deadline", faults=_STALL),
-    "moderated": Case("Refused for ***: violence", faults=(_BLAME,)),
-    "wrong_key": Case("HTTP 401 unauthorized (authentication_error): Token *** is unknown", faults=(_ECHO,)),
-    "no_credits": Case("HTTP 402", settings={"credits": 1.0}),
-    "denied": Case("HTTP 403", settings={"denied_models": frozenset({MODEL})}),
-    "lost_reply": Case("may have been accepted and charged", faults=({"fault": "lost_reply", "times": 2},)),
-    # As often as the hook repeats it; that the task succeeds all the same is the retry policy's work.
+    "stored": Case("success"),
+    "marked": Case(faults=_STALL),
+    "deadline": Case(facts=(GenerationTimeoutError.__name__,), faults=_STALL),
+    "moderated": Case(facts=("Refused for ***: violence",), faults=(_BLAME,)),
+    "wrong_key": Case(facts=("401", "Token *** is unknown"), faults=(_ECHO,)),
+    "no_credits": Case(facts=("402",), settings={"credits": 1.0}),
+    "denied": Case(facts=("403",), settings={"denied_models": frozenset({MODEL})}),
+    "lost_reply": Case(facts=(SubmissionUnknownError.__name__,), faults=({"fault": "lost_reply", "times": 2},)),
+    # As often as the hook repeats the request; the retry policy makes the task succeed all the same.
     "slowed": Case(
-        "HTTP 429",
         "success",
+        facts=("429",),
         faults=({"fault": "rate_limit", "on": "submit", "times": 4, "retry_after": 2},),
     ),
-    "html": Case("that is not EvoLink's JSON", faults=({"fault": "html_response", "times": 2},)),
-    "bad_parameter": Case("duration=99 is refused"),
-    "callback": Case("submitted", "success"),
-    "hidden_callback": Case("submitted", "success"),
-    "bad_callback": Case("callback_url='http://10.0.0.7/hook' is refused"),
-    # Slow enough to be still on its way when the sensor looks.
-    "sensed": Case("is completed: 1 result", "success", settings={"clock": 3.0}),
-    "echoed": Case("is completed: 0 result", "success", settings={"keys": (KEY, ODD_KEY)}),
-    "dead_link": Case("The link of"),
+    "html": Case(facts=(SubmissionUnknownError.__name__,), faults=({"fault": "html_response", "times": 2},)),
+    "bad_parameter": Case(facts=("duration", "99")),
+    "callback": Case("success"),
+    "hidden_callback": Case("success"),
+    "bad_callback": Case(facts=("callback_url", "http://10.0.0.7/hook")),
+    # Slow enough to be still processing when the sensor looks.
+    "sensed": Case("success", settings={"clock": 3.0}),
+    "echoed": Case("success", settings={"keys": (KEY, ODD_KEY)}),
+    "dead_link": Case(facts=(ResultExpiredError.__name__,)),
 }
 
 
 @contextmanager
 def evolinks() -> Iterator[dict[str, EmulatorHandle]]:
-    """Run all of them, by task."""
+    """Run an EvoLink for each case, by task id."""
     with ExitStack() as exits:
         handles = {}
         for name, case in CASES.items():
@@ -96,12 +97,12 @@ def connections(handles: Mapping[str, EmulatorHandle]) -> dict[str, dict[str, st
 
 
 def as_environment(connections: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Return the variables that Airflow reads connections from."""
+    """Return the environment variables that Airflow reads connections from."""
     return {f"AIRFLOW_CONN_{name.upper()}": json.dumps(connection) for name, connection in connections.items()}
 
 
 def submit(evolink: EmulatorHandle) -> str:
-    """Have a generation made, as somebody else would."""
+    """Submit a generation from outside Airflow."""
     answer = httpx.post(
         f"{evolink.url}/v1/videos/generations",
         json={"model": MODEL, "prompt": PROMPT, "duration": 3},

@@ -1,5 +1,4 @@
-"""
-Looks for secrets in everything that an Airflow writes: files, database rows, process arguments, answers of its API.
+"""Searches for secrets in everything that an Airflow writes: files, database rows, process arguments, API responses.
 
 A secret is found in whichever form it is written: plain, escaped, quoted, in base64 or hex, or encrypted with
 Airflow's own Fernet key.
@@ -26,11 +25,10 @@ _PAUSE_SECONDS = 0.5
 
 
 class Search:
-    """
-    Where which secret was found, and how much was searched.
+    """Where which secret was found, and how much was searched.
 
     :param secrets: by a name that may be shown.
-    :param fernet_key: the one that Airflow encrypts with.
+    :param fernet_key: the key that Airflow encrypts with.
     """
 
     def __init__(self, secrets: Mapping[str, str], fernet_key: str) -> None:
@@ -43,15 +41,15 @@ class Search:
         self._lock = threading.Lock()
 
     def places(self, *names: str) -> set[str]:
-        """Where any of these secrets was found."""
+        """Return where any of these secrets was found."""
         return {place for name in names for place in self.found[name]}
 
     def look(self, place: str, text: str | bytes, detail: str = "") -> None:
-        """
-        Search a text.
+        """Search a text.
 
-        :param place: a kind of place, such as a column of a table.
-        :param detail: which one of this kind.
+        :param place: kind of place, such as a column of a table.
+        :param text: the text.
+        :param detail: which place of that kind.
         """
         data = text.encode(errors="replace") if isinstance(text, str) else text
         for name, where in self._in(data):
@@ -83,7 +81,7 @@ class Search:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
             tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             for (table,) in tables:
-                cursor = connection.execute(f'SELECT * FROM "{table}"')  # the names are the database's own
+                cursor = connection.execute(f'SELECT * FROM "{table}"')  # names from the database itself
                 columns = [column[0] for column in cursor.description]
                 for row in cursor.fetchall():
                     self._row(table, columns, row)
@@ -113,18 +111,18 @@ class Search:
 
 
 def _kind(file: Path) -> str:
-    """What a file is; beside a database lies its journal, beside a task's log that of its trigger."""
+    """Return the kind of a file; a database has a journal beside it, a task's log that of its trigger."""
     if ".db" in file.name:
         return "database file"
     return "log file" if ".log" in file.name else "file"
 
 
 def forms(secret: str) -> list[bytes]:
-    """How a secret may be written, once escapes are undone."""
+    """Return how a secret may be written, once escapes are removed."""
     data = secret.encode()
     written = {data, quote(secret, safe="").encode(), quote(secret).encode(), data.hex().encode()}
     for shift in range(3):
-        # What stands before and after it decides on the first and last characters.
+        # The surrounding text determines the first and last characters.
         encoded = base64.b64encode(b"\0" * shift + data)
         core = encoded[(0, 2, 3)[shift] : len(encoded) - (0, 3, 2)[(len(data) + shift) % 3]]
         written |= {core, core.translate(bytes.maketrans(b"+/", b"-_"))}
@@ -132,26 +130,26 @@ def forms(secret: str) -> list[bytes]:
 
 
 def unescaped(data: bytes) -> bytes:
-    """Undo what JSON, at any depth, and Python's repr do to a text."""
+    """Remove what JSON, at any depth, and Python's repr add to a text."""
     return _UNICODE_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), data).replace(b"\\", b"")
 
 
 @contextmanager
 def repeatedly(look: Callable[[], None]) -> Iterator[None]:
-    """Look again and again while the context lasts, and once more at its end."""
+    """Search repeatedly as long as the context lasts, and once more at its end."""
     over = threading.Event()
     failures: list[Exception] = []
 
-    def go_on() -> None:
+    def search_on() -> None:
         while not over.wait(_PAUSE_SECONDS):
             try:
-                with suppress(sqlite3.OperationalError):  # Airflow is writing; the next look finds it
+                with suppress(sqlite3.OperationalError):  # Airflow is writing; the next search finds it
                     look()
             except Exception as error:
                 failures.append(error)
                 return
 
-    thread = threading.Thread(target=go_on, daemon=True)
+    thread = threading.Thread(target=search_on, daemon=True)
     thread.start()
     try:
         yield

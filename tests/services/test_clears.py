@@ -1,8 +1,7 @@
-"""
-Every form of a clear on a real Airflow: the same result again, and no new charge.
+"""Every form of a clear on a real Airflow: the same result again, and no new charge.
 
-On Airflow 3.4 a clear empties the store that the ledger is in; on 3.3 it does not. Both with the values in Airflow's
-database, and with Airflow's own object-storage backend.
+On Airflow 3.4 a clear empties the state store that holds the ledger; on 3.3 it does not. Both with the values in
+Airflow's database, and with Airflow's own object storage backend.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
-from demo.stack import AirflowStack
+from testkit.airflow_stack import AirflowStack
 
 DAGS = Path(__file__).parent / "clears"
 CHARGES = {"plain": 1, "mapped": 2, "not_waiting": 1, "by_hand": 2}
@@ -35,7 +34,7 @@ def evolink() -> Iterator[EmulatorHandle]:
 def airflow(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, evolink: EmulatorHandle
 ) -> Iterator[AirflowStack]:
-    """A whole Airflow on which every DAG has run once."""
+    """An Airflow on which every DAG has run once."""
     env = {"AIRFLOW_CONN_EVOLINK_DEFAULT": evolink.airflow_connection}
     if request.param == "in objects":
         backend = "airflow.providers.common.io.state_store.backend.StateStoreObjectStorageBackend"
@@ -53,7 +52,7 @@ def airflow(
 
 
 def charged(evolink: EmulatorHandle) -> list[str]:
-    """The generations that EvoLink has made."""
+    """Return the ids of the generations that EvoLink has accepted."""
     return [generation["id"] for generation in evolink.control.state()["generations"]]
 
 
@@ -63,14 +62,14 @@ def finish(airflow: AirflowStack) -> None:
 
 
 def results(airflow: AirflowStack) -> list[Any]:
-    """What the paying tasks have returned."""
+    """Return what the paying tasks have returned."""
     returned = [airflow.api.xcom(name, RUN, "pay") for name in ("plain", "not_waiting", "by_hand")]
     returned += [airflow.api.xcom("mapped", RUN, "pay", map_index=index) for index in (0, 1)]
     return [record["generation_id"] if isinstance(record, dict) else record for record in returned]
 
 
 def clear(airflow: AirflowStack, forms: dict[str, dict[str, Any]]) -> None:
-    """Clear tasks, whether they have failed or not, and wait until they have run again."""
+    """Clear tasks, whether or not they have failed, and wait until they have run again."""
     for name, form in forms.items():
         body = {"dry_run": False, "dag_run_id": RUN, "only_failed": False, **form}
         airflow.api.post(f"dags/{name}/clearTaskInstances", body)
@@ -86,7 +85,7 @@ def clear_runs(airflow: AirflowStack) -> None:
 
 @pytest.mark.timeout(600)
 def test_no_clear_pays_again(airflow: AirflowStack, evolink: EmulatorHandle) -> None:
-    """A task, what is downstream of it, a map index, all of them, the run, twice, and with the state kept."""
+    """Clearing a task, its downstream tasks, a map index, the run, or all of them twice pays nothing."""
     paid, first = charged(evolink), results(airflow)
 
     clear(airflow, ONE_TASK)
@@ -105,7 +104,7 @@ def test_no_clear_pays_again(airflow: AirflowStack, evolink: EmulatorHandle) -> 
 
 @pytest.mark.timeout(600)
 def test_a_clear_while_deferred_leaves_no_orphan(airflow: AirflowStack, evolink: EmulatorHandle) -> None:
-    """A task that is cleared while it waits goes on with the generation that is paid for."""
+    """A task that is cleared while it is deferred continues with the generation that is paid for."""
     paid = len(charged(evolink))
     evolink.control.set_speed(0.01)
     run = airflow.api.trigger("plain", {})
@@ -122,17 +121,17 @@ def test_a_clear_while_deferred_leaves_no_orphan(airflow: AirflowStack, evolink:
 
 
 def defer(airflow: AirflowStack, run: str, after: int = 0) -> None:
-    """Wait until the paying task waits, in a later try than so many."""
+    """Wait until the paying task is deferred in an attempt later than ``after``."""
 
     def is_deferred() -> bool:
         tasks = airflow.api.task_instances("plain", run)
-        return any(one["state"] == "deferred" and one["try_number"] > after for one in tasks)
+        return any(instance["state"] == "deferred" and instance["try_number"] > after for instance in tasks)
 
     airflow.wait_until("the deferral", is_deferred)
 
 
 def keeps_on_demand(airflow: AirflowStack) -> bool:
-    """Whether this Airflow empties stores on a clear, unless it is asked to keep them."""
+    """Return whether this Airflow empties state stores on a clear unless it is asked to keep them."""
     specification: dict[str, Any] = httpx.get(f"{airflow.url}/openapi.json").json()
     body = specification["components"]["schemas"]["ClearTaskInstancesBody"]
     return "keep_task_state" in body["properties"]

@@ -1,5 +1,4 @@
-"""
-The example DAGs on a real Airflow: scheduler, triggerer, dag-processor and api-server, each a process of its own.
+"""The example DAGs on a real Airflow: scheduler, triggerer, dag-processor and api-server as separate processes.
 
 One Airflow serves the whole module, since starting it takes most of a minute.
 """
@@ -7,11 +6,8 @@ One Airflow serves the whole module, since starting it takes most of a minute.
 from __future__ import annotations
 
 import hashlib
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +17,18 @@ import pytest
 from airflow_provider_evolink.emulator.client import ControlClient
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
-from demo.stack import AirflowStack
+from testkit.airflow_stack import AirflowStack
+from testkit.webhook import WebhookReceiver
 
 DAGS = Path(__file__).parents[2] / "dags"
 PROMPTS = 3
 
 
-class Webhook:
-    """Takes what the example DAGs publish."""
-
-    def __init__(self) -> None:
-        self.received: list[Any] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                outer.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Stay silent."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
 @pytest.fixture(scope="module")
-def webhook() -> Iterator[Webhook]:
-    """A webhook receiver."""
-    receiver = Webhook()
-    threading.Thread(target=receiver.server.serve_forever, daemon=True).start()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
+def webhook() -> Iterator[WebhookReceiver]:
+    """What the example DAGs publish to."""
+    with WebhookReceiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +40,13 @@ def evolink() -> Iterator[EmulatorHandle]:
 
 @pytest.fixture(scope="module")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, evolink: EmulatorHandle, webhook: Webhook
+    tmp_path_factory: pytest.TempPathFactory, evolink: EmulatorHandle, webhook: WebhookReceiver
 ) -> Iterator[AirflowStack]:
-    """A whole Airflow, with the connections and the pool that the example DAGs name."""
+    """An Airflow with the connections and the pool that the example DAGs use."""
     env = {
         "AIRFLOW_CONN_EVOLINK_DEFAULT": evolink.airflow_connection,
-        "AIRFLOW_CONN_PUBLISH_WEBHOOK": json.dumps({"conn_type": "http", "host": webhook.url}),
-        # This morning's run of the scheduled DAG lands in the default destination.
+        "AIRFLOW_CONN_PUBLISH_WEBHOOK": webhook.connection,
+        # The scheduled run lands in the default destination.
         "TMPDIR": str(tmp_path_factory.mktemp("tmp")),
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     }
@@ -85,13 +59,13 @@ def airflow(
 
 
 def generations(control: ControlClient) -> list[dict[str, Any]]:
-    """All generations that EvoLink has accepted."""
+    """Return all generations that EvoLink has accepted."""
     found: list[dict[str, Any]] = control.state()["generations"]
     return found
 
 
 def seconds_of_video(path: Path) -> float:
-    """The length of a video that has both picture and sound."""
+    """Return the length of a video that has both picture and sound."""
     with av.open(str(path)) as media:
         assert media.streams.video
         assert media.streams.audio
@@ -100,20 +74,22 @@ def seconds_of_video(path: Path) -> float:
 
 
 @pytest.mark.timeout(400)
-def test_image_to_video(airflow: AirflowStack, evolink: EmulatorHandle, webhook: Webhook, tmp_path: Path) -> None:
-    """Submitted on a worker, waited for in the triggerer with its progress in the task's log, landed, published."""
+def test_image_to_video(
+    airflow: AirflowStack, evolink: EmulatorHandle, webhook: WebhookReceiver, tmp_path: Path
+) -> None:
+    """Submitted on a worker, polled in the triggerer with progress in the task's log, landed, published."""
     run = airflow.api.trigger("evolink_image_to_video", {"destination": tmp_path.as_uri()})
-    seen: set[str | None] = set()
+    states: set[str | None] = set()
     log_while_deferred = ""
     while (state := airflow.api.run_state("evolink_image_to_video", run)) not in {"success", "failed"}:
         now = airflow.api.task_states("evolink_image_to_video", run).get("generate")
-        seen.add(now)
+        states.add(now)
         if now == "deferred":
             log_while_deferred = airflow.api.log("evolink_image_to_video", run, "generate")
         time.sleep(1)
 
     assert state == "success"
-    assert "deferred" in seen
+    assert "deferred" in states
     [made] = generations(evolink.control)
     assert made["id"] in log_while_deferred
     assert "processing" in log_while_deferred
@@ -129,49 +105,51 @@ def test_image_to_video(airflow: AirflowStack, evolink: EmulatorHandle, webhook:
 
 
 @pytest.mark.timeout(400)
-def test_scheduled_content_wakes_its_consumer(airflow: AirflowStack, evolink: EmulatorHandle, tmp_path: Path) -> None:
-    """This morning's run and one by hand: each prompt of each is paid for once and landed, and told to the consumer."""
+def test_scheduled_content_triggers_its_consumer(
+    airflow: AirflowStack, evolink: EmulatorHandle, tmp_path: Path
+) -> None:
+    """Scheduled and manual run: each prompt is paid for once and landed, and reaches the consumer."""
     before = len(generations(evolink.control))
     dag = "evolink_scheduled_content"
     airflow.api.patch(f"dags/{dag}", {"is_paused": False})
-    airflow.wait_until("this morning's run", lambda: airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"], timeout=60)
-    [morning] = airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"]
+    airflow.wait_until("the scheduled run", lambda: airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"], timeout=60)
+    [scheduled] = airflow.api.get(f"dags/{dag}/dagRuns")["dag_runs"]
     run = airflow.api.trigger(dag, {"destination": tmp_path.as_uri()})
 
-    assert airflow.wait_for_run(dag, morning["dag_run_id"]) == "success"
+    assert airflow.wait_for_run(dag, scheduled["dag_run_id"]) == "success"
     assert airflow.wait_for_run(dag, run) == "success"
 
     made = generations(evolink.control)[before:]
     assert len(made) == 2 * PROMPTS
-    assert len({one["idempotency_key"] for one in made}) == 2 * PROMPTS
+    assert len({generation["idempotency_key"] for generation in made}) == 2 * PROMPTS
     landed = {path.parent.name: path for path in tmp_path.glob("*/*/0.mp4")}
     assert len(landed) == PROMPTS
-    assert set(landed) < {one["id"] for one in made}
+    assert set(landed) < {generation["id"] for generation in made}
     found: dict[str, str] = {}
 
-    def all_catalogued() -> bool:
-        for one in airflow.api.get("dags/evolink_asset_consumer/dagRuns")["dag_runs"]:
-            entries = airflow.api.xcom("evolink_asset_consumer", one["dag_run_id"], "catalogue") or []
+    def all_cataloged() -> bool:
+        for run in airflow.api.get("dags/evolink_asset_consumer/dagRuns")["dag_runs"]:
+            entries = airflow.api.xcom("evolink_asset_consumer", run["dag_run_id"], "catalog") or []
             found.update({entry["generation_id"]: entry["sha256"] for entry in entries})
         return set(found) >= set(landed)
 
-    airflow.wait_until("the asset consumer", all_catalogued, timeout=120)
+    airflow.wait_until("the asset consumer", all_cataloged, timeout=120)
     for name, path in landed.items():
         assert found[name] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.timeout(400)
-def test_content_review_waits_for_a_person(airflow: AirflowStack, webhook: Webhook, tmp_path: Path) -> None:
-    """Nothing is published before a person has approved it in Airflow, and then it is."""
+def test_content_review_waits_for_a_user(airflow: AirflowStack, webhook: WebhookReceiver, tmp_path: Path) -> None:
+    """Nothing is published before a user has approved it in Airflow, and then it is."""
     before = len(webhook.received)
     run = airflow.api.trigger("evolink_content_review", {"destination": tmp_path.as_uri()})
 
-    def is_asked() -> bool:
+    def needs_approval() -> bool:
         return airflow.api.task_states("evolink_content_review", run).get("approve") in {"awaiting_input", "deferred"}
 
-    airflow.wait_until("the question for approval", is_asked, timeout=200)
+    airflow.wait_until("the approval request", needs_approval, timeout=200)
     assert len(webhook.received) == before
-    # Airflow 3.3 takes an answer within the first seconds for a crash of the task.
+    # Airflow 3.3 mistakes a response within the first seconds for a crash of the task.
     time.sleep(10)
     task = f"dags/evolink_content_review/dagRuns/{run.replace('+', '%2B').replace(':', '%3A')}/taskInstances/approve/-1"
     airflow.api.patch(f"{task}/hitlDetails", {"chosen_options": ["Approve"]})

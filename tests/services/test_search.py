@@ -1,4 +1,4 @@
-"""The search sees a secret wherever it may be, so that finding nothing means something."""
+"""The search finds a secret wherever it may be, so that finding nothing means something."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.fixture
 def search() -> Search:
-    """A search for two keys, one of them with all that is ever escaped."""
+    """A search for two API keys, one of them with every character that is ever escaped."""
     return Search(SECRETS, FERNET_KEY)
 
 
 @pytest.mark.parametrize("name", SECRETS)
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_every_spelling_is_known(search: Search, name: str, spelling: str) -> None:
-    """Escaped, quoted, encoded: it is the same secret, and not the other one."""
+def test_every_encoding_is_recognized(search: Search, name: str, spelling: str) -> None:
+    """Escaped, quoted or encoded, the same secret is found, and no other."""
     search.look("somewhere", f"before {SPELLINGS[spelling](SECRETS[name])} after")
     assert {found: set(places) for found, places in search.found.items() if places} == {name: {"somewhere"}}
 
 
-def test_what_airflow_has_encrypted_is_read(search: Search) -> None:
-    """Inside a value that Airflow's Fernet key opens, and is then told apart; a foreign token is left alone."""
+def test_values_encrypted_by_airflow_are_searched(search: Search) -> None:
+    """A value that Airflow's Fernet key decrypts is searched and reported as encrypted; a foreign token is ignored."""
     foreign = Fernet(Fernet.generate_key()).encrypt(SECRETS["odd"].encode()).decode()
     token = Fernet(FERNET_KEY).encrypt(json.dumps(SECRETS["plain"]).encode()).decode()
     search.look("a column", f'{{"__var": "{token}", "more": "{foreign}"}}')
@@ -60,7 +60,7 @@ def test_what_airflow_has_encrypted_is_read(search: Search) -> None:
 
 
 def test_nothing_is_found_where_nothing_is(search: Search) -> None:
-    """Half a secret, or one that was cut out, is none."""
+    """Part of a secret, or one that was masked, is not found."""
     search.look("somewhere", f"{SECRETS['plain'][:-1]} *** {SECRETS['odd'][1:]}")
     assert search.places("plain", "odd") == set()
 
@@ -76,7 +76,7 @@ def test_nothing_is_found_where_nothing_is(search: Search) -> None:
     ],
 )
 def test_every_file_is_searched(search: Search, tmp_path: Path, file: str, place: str) -> None:
-    """Text or not, however deep, and its name as well."""
+    """Files of any type at any depth are searched, and so are their names."""
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\0\xff" if SECRETS["plain"] in file else b"\0\xff" + SECRETS["plain"].encode() + b"\xfe")
@@ -86,7 +86,7 @@ def test_every_file_is_searched(search: Search, tmp_path: Path, file: str, place
 
 
 def test_every_row_of_every_table_is_searched(search: Search, tmp_path: Path) -> None:
-    """A row is found by table and column, also one that comes later and is gone in the end; each is read once."""
+    """A row is reported by table and column, also one that comes later and is deleted in the end; each is read once."""
     file = tmp_path / "airflow.db"
     with closing(sqlite3.connect(file)) as database:
         database.execute('CREATE TABLE "trigger" (id INTEGER, kwargs TEXT, data BLOB)')
@@ -108,7 +108,7 @@ def test_every_row_of_every_table_is_searched(search: Search, tmp_path: Path) ->
 
 
 def test_arguments_of_processes_are_searched(search: Search) -> None:
-    """As anybody on the machine can read them."""
+    """Process arguments, which every user of the machine can read, are searched."""
     command = [sys.executable, "-c", "input('ready\\n')", "--key", SECRETS["odd"]]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -120,8 +120,8 @@ def test_arguments_of_processes_are_searched(search: Search) -> None:
     assert search.searched == {"processes": 1}
 
 
-def test_looking_goes_on_and_ends_with_a_last_look() -> None:
-    """What is there for a while only is seen, so is what was there at the end, and a look that fails is told."""
+def test_the_search_repeats_and_ends_with_a_last_one() -> None:
+    """Short-lived content is found, a last search follows at the end, and a failing search is reported."""
     twice, looks = threading.Event(), []
 
     def look() -> None:

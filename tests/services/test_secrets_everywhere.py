@@ -1,8 +1,7 @@
-"""
-Nothing secret is anywhere it should not be: on a real Airflow, in all it writes, whatever goes wrong.
+"""No secret is anywhere it should not be: on a real Airflow, in everything it writes, whatever goes wrong.
 
-The demo's DAG and one run of all cases are played once; the tests then look at what the search has found. The places
-where a secret may be are listed, and must be found: so it is known that the search sees.
+The demo's DAG and a run of all cases are executed once; the tests then check what the search has found. The places
+where a secret may be are listed, and must be found: that proves that the search works.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
-from demo.receiver import Receiver
-from demo.rest import AirflowApi
-from demo.stack import AirflowStack
+from testkit.airflow_api import AirflowApi
+from testkit.airflow_stack import AirflowStack
+from testkit.webhook import WebhookReceiver
 from tests.services.cases import (
     CASES,
     HIDDEN_TOKEN,
@@ -50,7 +49,7 @@ SECRETS = {
     "a link": "/media/videos/",
     "an id": "task-unified-",
 }
-# What Airflow itself keeps of a user's input, and shows to those who may see the run.
+# What Airflow itself keeps of a user's input, and shows to users who may see the run.
 CONF = {"dag_run.conf", "log.extra", "database file", "REST dagRuns", "REST eventLogs"}
 RENDERED = {"rendered_task_instance_fields.rendered_fields", "database file", "REST taskInstances"}
 RESULTS = {
@@ -65,8 +64,16 @@ OVER = {"success", "failed", "upstream_failed", "skipped"}
 
 
 @dataclass
-class Aftermath:
-    """What is left when everything has run."""
+class Observations:
+    """What is left when everything has run.
+
+    :param search: what was found where.
+    :param states: final state of each task.
+    :param logs: log of each task, as JSON.
+    :param rendered: rendered template fields of each task.
+    :param evolink: final state of each EvoLink.
+    :param published: what arrived at the webhook.
+    """
 
     search: Search
     states: dict[str, Any] = field(default_factory=dict)
@@ -77,26 +84,30 @@ class Aftermath:
 
 
 @pytest.fixture(scope="module")
-def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    """Play everything on an Airflow, and search while it plays, afterwards, and when it is down."""
+def observations(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observations]:
+    """Run everything on an Airflow, and search meanwhile, afterwards, and when it is down."""
     folder = tmp_path_factory.mktemp("secrets")
-    with evolinks() as handles, running(Settings(clock=10.0, api_keys=(KEY,))) as default, Receiver() as receiver:
+    with (
+        evolinks() as handles,
+        running(Settings(clock=10.0, api_keys=(KEY,))) as default,
+        WebhookReceiver() as receiver,
+    ):
         stack = AirflowStack(folder / "airflow", _dags(folder), _environment(folder, handles, default, receiver))
         search = Search(SECRETS, stack.environment["AIRFLOW__CORE__FERNET_KEY"])
-        left = Aftermath(search, published=receiver.published)
+        found = Observations(search, published=receiver.received)
         with stack:
             _store(stack.api, search, connections(handles))
             with repeatedly(lambda: _watch(stack, search)):
-                _play(stack, handles, folder, left)
+                _run_dags(stack, handles, folder, found)
             search.files(folder)
         search.files(folder)
-        handles["hidden_callback"].control.advance(3600)  # its callback is due
-        left.evolink = {name: handle.control.state() for name, handle in {**handles, "default": default}.items()}
-        yield left
+        handles["hidden_callback"].control.advance(3600)  # until its callback is due
+        found.evolink = {name: handle.control.state() for name, handle in {**handles, "default": default}.items()}
+        yield found
 
 
 def _dags(folder: Path) -> Path:
-    """Put the demo's DAG and that of the cases into a folder of their own."""
+    """Copy the demo's DAG and that of the cases into one folder."""
     dags = folder / "dags"
     shutil.copytree(ROOT / "dags" / "pictures", dags / "pictures")
     shutil.copy(ROOT / "dags" / f"{DEMO}.py", dags)
@@ -105,11 +116,11 @@ def _dags(folder: Path) -> Path:
 
 
 def _environment(
-    folder: Path, handles: dict[str, EmulatorHandle], default: EmulatorHandle, receiver: Receiver
+    folder: Path, handles: dict[str, EmulatorHandle], default: EmulatorHandle, receiver: WebhookReceiver
 ) -> dict[str, str]:
     temporary = folder / "tmp"
     temporary.mkdir()
-    kept = {name: one for name, one in connections(handles).items() if name != "evolink_stored"}
+    kept = {name: connection for name, connection in connections(handles).items() if name != "evolink_stored"}
     return {
         **as_environment(kept),
         "AIRFLOW_CONN_EVOLINK_DEFAULT": default.airflow_connection,
@@ -122,13 +133,13 @@ def _environment(
 
 def _store(api: AirflowApi, search: Search, known: dict[str, dict[str, str]]) -> None:
     """Test connections and store one, as a user does in the UI."""
-    told = [
+    responses = [
         api.post("connections/test", {"connection_id": name, **known[name]})
         for name in ("evolink_stored", "evolink_wrong_key")
     ]
-    told.append(api.post("connections", {"connection_id": "evolink_stored", **known["evolink_stored"]}))
-    told.append(api.get("connections"))
-    search.look("REST connections", json.dumps(told))
+    responses.append(api.post("connections", {"connection_id": "evolink_stored", **known["evolink_stored"]}))
+    responses.append(api.get("connections"))
+    search.look("REST connections", json.dumps(responses))
 
 
 def _watch(stack: AirflowStack, search: Search) -> None:
@@ -136,7 +147,7 @@ def _watch(stack: AirflowStack, search: Search) -> None:
     search.database(stack.home / "airflow.db")
 
 
-def _play(stack: AirflowStack, handles: dict[str, EmulatorHandle], folder: Path, left: Aftermath) -> None:
+def _run_dags(stack: AirflowStack, handles: dict[str, EmulatorHandle], folder: Path, found: Observations) -> None:
     """Run both DAGs to their ends."""
     for dag in (DEMO, DAG):
         stack.wait_for_dag(dag)
@@ -159,25 +170,25 @@ def _play(stack: AirflowStack, handles: dict[str, EmulatorHandle], folder: Path,
         DAG: stack.api.trigger(DAG, conf),
         DEMO: stack.api.trigger(DEMO, {"prompt": PROMPT, "destination": conf["folder"]}),
     }
-    stack.wait_until("both runs", lambda: _are_over(stack, runs, left), timeout=250)
+    stack.wait_until("both runs", lambda: _are_over(stack, runs, found), timeout=250)
     for dag, run in runs.items():
-        _read(stack.api, dag, run, left)
+        _read(stack.api, dag, run, found)
 
 
-def _are_over(stack: AirflowStack, runs: dict[str, str], left: Aftermath) -> bool:
+def _are_over(stack: AirflowStack, runs: dict[str, str], found: Observations) -> bool:
     """Look at the tasks as a user does, and mark one as failed while it is deferred."""
     for dag, run in runs.items():
         tasks = stack.api.task_instances(dag, run)
-        left.search.look("REST taskInstances", json.dumps(tasks, ensure_ascii=False))
-        left.states.update({task["task_id"]: task["state"] for task in tasks})
-    if left.states["marked"] == "deferred" and left.search.rows["trigger"]:
+        found.search.look("REST taskInstances", json.dumps(tasks, ensure_ascii=False))
+        found.states.update({task["task_id"]: task["state"] for task in tasks})
+    if found.states["marked"] == "deferred" and found.search.rows["trigger"]:
         stack.api.patch(f"{_path(DAG, runs[DAG])}/taskInstances/marked", {"new_state": "failed"})
-    return set(left.states.values()) <= OVER
+    return set(found.states.values()) <= OVER
 
 
-def _read(api: AirflowApi, dag: str, run: str, left: Aftermath) -> None:
-    """Read all that Airflow tells about a run."""
-    look = left.search.look
+def _read(api: AirflowApi, dag: str, run: str, found: Observations) -> None:
+    """Read everything that Airflow exposes about a run."""
+    look = found.search.look
     for what, path in (
         ("dagRuns", _path(dag, run)),
         ("dagSources", f"dagSources/{dag}"),
@@ -188,36 +199,49 @@ def _read(api: AirflowApi, dag: str, run: str, left: Aftermath) -> None:
         look(f"REST {what}", json.dumps(api.get(path), ensure_ascii=False))
     for task in api.task_instances(dag, run):
         name = task["task_id"]
-        left.rendered[name] = task["rendered_fields"]
+        found.rendered[name] = task["rendered_fields"]
         path = f"{_path(dag, run)}/taskInstances/{name}"
         entries = api.get(f"{path}/xcomEntries")["xcom_entries"]
-        look("REST xcomEntries", json.dumps([entries, [api.xcom(dag, run, name, one["key"]) for one in entries]]), name)
+        look(
+            "REST xcomEntries",
+            json.dumps([entries, [api.xcom(dag, run, name, entry["idempotency_key"]) for entry in entries]]),
+            name,
+        )
         look("REST state-store", json.dumps(api.get(f"{path}/state-store")), name)
-        left.logs[name] = json.dumps(api.get(f"{path}/logs/1", full_content=True), ensure_ascii=False)
-        look("REST logs", left.logs[name], name)
-        left.search.searched["task logs"] += 1
+        found.logs[name] = json.dumps(api.get(f"{path}/logs/1", full_content=True), ensure_ascii=False)
+        look("REST logs", found.logs[name], name)
+        found.search.searched["task logs"] += 1
 
 
 def _path(dag: str, run: str) -> str:
     return f"dags/{dag}/dagRuns/{quote(run, safe='')}"
 
 
-def test_every_case_is_what_it_claims(aftermath: Aftermath) -> None:
-    """Each task has ended as it was to end and says why: the search was not of an Airflow where nothing happened."""
-    said = {name: case.says in aftermath.logs[name] for name, case in CASES.items()}
-    assert said == dict.fromkeys(CASES, True)
+def test_every_case_is_what_it_claims(observations: Observations) -> None:
+    """Each task ended as intended, its log holds the facts and its faults fired: the searched Airflow was not idle."""
+    missing = {
+        name: [fact for fact in case.facts if fact not in observations.logs[name]] for name, case in CASES.items()
+    }
+    assert missing == {name: [] for name in CASES}
+    idle = [name for name, state in observations.evolink.items() for fault in state["faults"] if not fault["fired"]]
+    assert idle == []
+    # Only logs of first attempts are read, and that of `slowed` submits nothing.
+    submitted = {name for name, case in CASES.items() if case.state == "success"} - {"slowed"} | {"marked", "deadline"}
+    ids = {name: [made["id"] for made in observations.evolink[name]["generations"]] for name in submitted}
+    assert all(ids.values())
+    assert [(name, made) for name in submitted for made in ids[name] if made not in observations.logs[name]] == []
     expected = {name: case.state for name, case in CASES.items()}
-    assert aftermath.states == {**expected, "generate": "success", "land": "success", "publish": "success"}
-    assert len(aftermath.published) == 1
+    assert observations.states == {**expected, "generate": "success", "land": "success", "publish": "success"}
+    assert len(observations.published) == 1
 
 
-def test_everything_was_searched(aftermath: Aftermath) -> None:
-    """Files, processes, logs and rows of every kind were there to be searched, those of deferred tasks too."""
-    searched, rows = aftermath.search.searched, aftermath.search.rows
+def test_everything_was_searched(observations: Observations) -> None:
+    """Files, processes, logs and rows of every kind were there to be searched, those of deferred tasks included."""
+    searched, rows = observations.search.searched, observations.search.rows
     assert searched["log file"] >= len(CASES)
-    assert searched["task logs"] == len(aftermath.states)
+    assert searched["task logs"] == len(observations.states)
     assert searched["database file"] >= 2
-    assert searched["processes"] >= 4 + len(aftermath.states)
+    assert searched["processes"] >= 4 + len(observations.states)
     assert rows["trigger"] >= 5
     for table in (
         "xcom",
@@ -229,40 +253,42 @@ def test_everything_was_searched(aftermath: Aftermath) -> None:
         "log",
     ):
         assert rows[table], table
-    assert any(place.startswith("trigger.kwargs") for place in aftermath.search.found["an id"])
+    assert any(place.startswith("trigger.kwargs") for place in observations.search.found["an id"])
 
 
-def test_the_key_is_only_in_the_stored_connection_and_encrypted(aftermath: Aftermath) -> None:
-    """No log, XCom, row, rendered field, trigger, process argument or exception has it, in whatever spelling."""
-    assert aftermath.search.places("the key") == {"connection.password, encrypted", "database file, encrypted"}
+def test_the_api_key_is_only_in_the_stored_connection_and_encrypted(observations: Observations) -> None:
+    """No log, XCom, row, rendered field, trigger, process argument or exception holds the API key, in any spelling."""
+    assert observations.search.places("the key") == {"connection.password, encrypted", "database file, encrypted"}
 
 
-def test_a_key_that_is_refused_or_echoed_is_nowhere(aftermath: Aftermath) -> None:
-    """A wrong key may be good elsewhere; EvoLink's echo of it, in an error or in a result, is cut out."""
-    assert aftermath.search.found["the odd key"] == {}
+def test_a_rejected_or_echoed_api_key_is_nowhere(observations: Observations) -> None:
+    """A wrong API key may be valid elsewhere; EvoLink's echo of it, in an error or a result, is masked."""
+    assert observations.search.found["the odd key"] == {}
 
 
-def test_evolink_got_keys_only_where_they_belong(aftermath: Aftermath) -> None:
-    """Of all requests, to whatever end, none had a key but in its Authorization header, and media requests none."""
-    assert {name: state["api_key_leaks"] for name, state in aftermath.evolink.items() if state["api_key_leaks"]} == {}
-    assert aftermath.evolink["default"]["requests"]["media"] >= 1
-    assert sum(state["requests"]["total"] for state in aftermath.evolink.values()) >= len(CASES)
+def test_evolink_received_api_keys_only_in_the_authorization_header(observations: Observations) -> None:
+    """No request carried the API key outside its Authorization header, and media requests carried none."""
+    assert {
+        name: state["api_key_leaks"] for name, state in observations.evolink.items() if state["api_key_leaks"]
+    } == {}
+    assert observations.evolink["default"]["requests"]["media"] >= 1
+    assert sum(state["requests"]["total"] for state in observations.evolink.values()) >= len(CASES)
 
 
-def test_prompts_are_only_where_the_author_put_them(aftermath: Aftermath) -> None:
+def test_prompts_are_only_where_the_author_put_them(observations: Observations) -> None:
     """A prompt is in the run's conf and in the rendered fields: in no trigger, ledger, XCom, log or error."""
-    assert aftermath.search.places("the prompt") == CONF | RENDERED
+    assert observations.search.places("the prompt") == CONF | RENDERED
 
 
-def test_links_are_only_in_results(aftermath: Aftermath) -> None:
-    """A link is in the result, and in what is made of it: in no trigger, event, log or error."""
-    assert aftermath.search.places("a link") == RESULTS | RENDERED
+def test_links_are_only_in_results(observations: Observations) -> None:
+    """A link is in the result and in what is derived from it: in no trigger, event, log or error."""
+    assert observations.search.places("a link") == RESULTS | RENDERED
 
 
-def test_a_callback_url_is_shown_as_the_author_wrote_it(aftermath: Aftermath) -> None:
-    """A token written into it is where Airflow shows arguments and no further; one from a connection is nowhere."""
-    assert aftermath.search.places("the token") == CONF | RENDERED
-    assert aftermath.search.found["the hidden token"] == {}
-    assert aftermath.rendered["hidden_callback"]["callback_url"] == f"{CALLBACK}***"
-    [callback] = aftermath.evolink["hidden_callback"]["callbacks"]
+def test_a_callback_url_is_shown_as_the_author_wrote_it(observations: Observations) -> None:
+    """A literal token is only where Airflow shows arguments; a token from a connection is nowhere."""
+    assert observations.search.places("the token") == CONF | RENDERED
+    assert observations.search.found["the hidden token"] == {}
+    assert observations.rendered["hidden_callback"]["callback_url"] == f"{CALLBACK}***"
+    [callback] = observations.evolink["hidden_callback"]["callbacks"]
     assert callback["url"] == CALLBACK + HIDDEN_TOKEN

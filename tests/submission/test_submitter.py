@@ -25,7 +25,7 @@ from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError, LedgerRecord, Phase
 from airflow_provider_evolink.submission.submitter import SubmissionResult, Submitter
 from tests import hostile
-from tests.stage import FailingStore, Store
+from tests.task_harness import FailingStore, Store
 
 REQUEST = GenerationRequest("some-model", "/v1/videos/generations", b"{}")
 MADE = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))

@@ -17,8 +17,8 @@ from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
 from airflow_provider_evolink.polling.policy import Watch
 from airflow_provider_evolink.polling.poller import MAX_IN_FLIGHT
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
-from tests.loopback import Asked, Loopback, Write, serving, whole
-from tests.stage import first_event
+from tests.loopback import Loopback, ReceivedRequest, Write, http_response, serving
+from tests.task_harness import first_event
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -204,19 +204,19 @@ class Crowd:
     """A service for many generations: each is completed at its third question."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
         self.bodies: list[bytes] = []
 
-    async def answer(self, asked: Asked, write: Write) -> None:
+    async def answer(self, request: ReceivedRequest, write: Write) -> None:
         """Tell about a generation, or about many."""
-        if asked.method == "POST":
-            await write(whole({"data": [self._told(one) for one in json.loads(asked.body)["task_ids"]]}))
+        if request.method == "POST":
+            await write(http_response({"data": [self._told(one) for one in json.loads(request.body)["task_ids"]]}))
         else:
-            await write(whole(self._told(asked.target.rpartition("/")[2])))
+            await write(http_response(self._told(request.target.rpartition("/")[2])))
 
     def _told(self, generation_id: str) -> dict[str, str]:
-        self.asked[generation_id] += 1
-        status = "completed" if self.asked[generation_id] >= 3 else "processing"
+        self.requests[generation_id] += 1
+        status = "completed" if self.requests[generation_id] >= 3 else "processing"
         return {"id": generation_id, "status": status}
 
 
@@ -252,7 +252,7 @@ async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list
 
     assert [event["generation_id"] for event in events] == ids
     assert {event["outcome"] for event in events} == {"terminal"}
-    assert len(server.asked) < 3 * len(ids) / 10
+    assert len(server.requests) < 3 * len(ids) / 10
     assert service.asked == dict.fromkeys(ids, 3)
     assert lookups == ["evolink_default"]
     assert server.connections <= MAX_IN_FLIGHT
@@ -272,6 +272,6 @@ def test_it_never_submits(crowd: tuple[Crowd, Loopback]) -> None:
 
     asyncio.run(first_event(trigger()))
 
-    assert {(asked.method, asked.target, asked.body) for asked in server.asked} == {
+    assert {(request.method, request.target, request.body) for request in server.requests} == {
         ("GET", "/v1/tasks/task-unified-1", b"")
     }

@@ -1,4 +1,4 @@
-"""A DAG that uses every public class as its authors do; it has to pass ``mypy --strict``, and to be a DAG."""
+"""A DAG that uses every public class as its authors do; it passes ``mypy --strict``, and it is a DAG."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ PICTURES = ObjectStoragePath("file:///pictures")
 
 @task
 def write_prompts() -> list[str]:
-    """Text that is only known when the DAG runs."""
+    """Return text that is only known when the DAG runs."""
     return ["A lighthouse", "A harbour"]
 
 
 @task
 def choose(prompts: list[str]) -> dict[str, Any]:
-    """Parameters that are only known when the DAG runs."""
+    """Return parameters that are only known when the DAG runs."""
     return {"prompt": prompts[0], "n": 2}
 
 
 @task
 def look_after_the_account() -> str:
-    """The hook in a task of one's own."""
+    """Use the hook in a custom task."""
     hook = EvoLinkHook("evolink_default")
     works, message = hook.test_connection()
     assert_type(works, bool)
@@ -115,7 +115,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
 
 
 class MyOperator(EvoLinkGenerateOperator):
-    """An operator of one's own, with another link beside ours."""
+    """A custom operator with another link beside the provider's."""
 
     operator_extra_links = (EvoLinkResultLink(),)
 
@@ -125,5 +125,5 @@ class MyOperator(EvoLinkGenerateOperator):
 
 
 def a_trigger() -> EvoLinkGenerationTrigger:
-    """The trigger in an operator of one's own."""
+    """Use the trigger in a custom operator."""
     return EvoLinkGenerationTrigger("evolink_default", "task-unified-1", submitted_at=0.0, deadline=1800.0)

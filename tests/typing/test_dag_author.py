@@ -1,4 +1,4 @@
-"""The typed example is a DAG too; mypy itself checks its types, since it is among the files in pyproject.toml."""
+"""The typed example is a DAG, too; mypy itself checks its types, since it is among the files in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def test_it_is_a_dag() -> None:
-    """Every public class can be used as in the example, mapped and unmapped, without a network or a database."""
+    """Every public class works as in the example, mapped and unmapped, without network or database."""
     spec = importlib.util.spec_from_file_location("dag_author", Path(__file__).with_name("dag_author.py"))
     assert spec
     assert spec.loader
@@ -15,7 +15,7 @@ def test_it_is_a_dag() -> None:
     spec.loader.exec_module(module)
 
     tasks = module.dag.task_dict
-    assert {"mapped", "land_each"} == {name for name, one in tasks.items() if one.is_mapped}
+    assert {"mapped", "land_each"} == {name for name, task in tasks.items() if task.is_mapped}
     assert tasks["land_one"].upstream_task_ids == {"collect"}
     assert tasks["of_upstream"].upstream_task_ids == {"choose"}
     assert tasks["mapped"].upstream_task_ids == {"write_prompts"}

@@ -1,4 +1,4 @@
-"""Pictures to videos to files, mapped one to one: nothing but the provider's own operators."""
+"""Images to videos to files, mapped one to one, with nothing but the provider's own operators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, task_group
 
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
-from tests.chaos.wishes import wishes
+from tests.chaos.prompts import video_arguments
 
 PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
 
@@ -18,14 +18,14 @@ with DAG(
     schedule=None,
     catchup=False,
     max_active_tasks=64,
-    # What is made is landed before more is submitted, so that everything goes on at the same time.
+    # Land before submitting more, so that all stages run at the same time.
     default_args={"retries": 40, "retry_delay": 1, "weight_rule": "upstream"},
     params={"destination": Param(type="string")},
 ):
 
     @task_group
     def video(prompt: Any, duration: Any, aspect_ratio: Any) -> None:
-        """Make and land one video."""
+        """Generate and land one video."""
         generate = EvoLinkImageToVideoOperator(
             task_id="generate",
             prompt=prompt,
@@ -38,4 +38,4 @@ with DAG(
             task_id="land", generation=generate.output, destination="{{ params.destination }}"
         )
 
-    video.expand_kwargs(wishes())
+    video.expand_kwargs(video_arguments())

@@ -1,8 +1,7 @@
-"""
-Generate and land, with places to be killed at.
+"""Generate and land, with failpoints.
 
-The operators are the provider's own. What they call on their way, the task state store, the storage and the trigger,
-is wrapped so that a process can be halted before and after; nothing is answered differently.
+The operators are the provider's own. What they call on their way (the task state store, the storage and the trigger) is
+wrapped so that a process can be halted before and after; every call returns what it would return anyway.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ from airflow_provider_evolink.operators.base import PendingGeneration
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
-from tests.crash.marks import Marks, fail_when_told
+from tests.crash.checkpoints import Checkpoints, fail_on_signal
 
 PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
-# The points before and after a write, by key and phase.
+# The failpoints before and after a write, by store key and phase.
 AROUND = {
     ("evolink", "intent"): ("before-intent", "after-intent"),
     ("evolink", "submitted"): ("answered", "recorded"),
@@ -34,88 +33,88 @@ AROUND = {
 
 
 class HaltingStore:
-    """A task state store that a process can be halted at."""
+    """A task state store with failpoints."""
 
-    def __init__(self, store: Any, marks: Marks) -> None:
+    def __init__(self, store: Any, checkpoints: Checkpoints) -> None:
         self._store = store
-        self._marks = marks
+        self._checkpoints = checkpoints
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Read."""
+        """Read a value."""
         return self._store.get(key, default)
 
     def set(self, key: str, value: Any, **options: Any) -> None:
-        """Write, between two points."""
+        """Write a value between two failpoints."""
         before, after = AROUND.get((key.partition(".")[0], value.get("phase")), (None, None))
         if before:
-            self._marks.reach(before)
+            self._checkpoints.reach(before)
         self._store.set(key, value, **options)
         if after:
-            self._marks.reach(after)
+            self._checkpoints.reach(after)
 
 
 class HaltingStorage:
-    """A bucket that a process can be halted at, once a part of a file is there."""
+    """A bucket with a failpoint after each uploaded part."""
 
-    def __init__(self, fs: Any, marks: Marks) -> None:
+    def __init__(self, fs: Any, checkpoints: Checkpoints) -> None:
         self._fs = fs
-        self._marks = marks
+        self._checkpoints = checkpoints
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fs, name)
 
     def call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Ask S3."""
+        """Call S3."""
         answer = self._fs.call_s3(method, *arguments, **options)
         if method == "upload_part":
-            self._marks.reach("uploading")
+            self._checkpoints.reach("uploading")
         return answer
 
 
 def halting(context: Context) -> Context:
-    """Return the context with a store that a process can be halted at, and let this process be told to fail."""
-    fail_when_told()
-    return {**context, "task_state_store": HaltingStore(context["task_state_store"], marks_of(context))}  # type: ignore[typeddict-item]
+    """Return the context with failpoints in its state store, and let this process be failed by a signal."""
+    fail_on_signal()
+    return {**context, "task_state_store": HaltingStore(context["task_state_store"], checkpoints_of(context))}  # type: ignore[typeddict-item]
 
 
-def marks_of(context: Context) -> Marks:
-    """Return the marks of this run."""
-    return Marks(Path(context["params"]["marks"]))
+def checkpoints_of(context: Context) -> Checkpoints:
+    """Return the checkpoints of this run."""
+    return Checkpoints(Path(context["params"]["checkpoints"]))
 
 
 class HaltingTrigger(EvoLinkGenerationTrigger):
-    """The trigger, which says where it runs, and can be halted when its event fires."""
+    """The trigger, which records where it runs and can be halted before its event."""
 
-    def __init__(self, marks: str, **arguments: Any) -> None:
+    def __init__(self, checkpoints: str, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.marks = marks
+        self.checkpoints = checkpoints
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what makes this trigger again."""
+        """Return the class path and the arguments to recreate this trigger."""
         _, arguments = super().serialize()
-        return "tests.crash.dags.crash.HaltingTrigger", {**arguments, "marks": self.marks}
+        return "tests.crash.dags.crash.HaltingTrigger", {**arguments, "checkpoints": self.checkpoints}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and halt before the event."""
-        marks = Marks(Path(self.marks))
-        marks.note("waiting")
+        checkpoints = Checkpoints(Path(self.checkpoints))
+        checkpoints.record("waiting")
         async for event in super().run():
-            await marks.reach_on_loop("event")
+            await checkpoints.reach_on_loop("event")
             yield event
 
     async def cleanup(self) -> None:
-        """Say that the trigger has ended here, whatever the reason."""
+        """Record that the trigger ended here, whatever the reason."""
         await super().cleanup()
-        Marks(Path(self.marks)).note("left")
+        Checkpoints(Path(self.checkpoints)).record("left")
 
 
 class Generate(EvoLinkImageToVideoOperator):
-    """The operator, which can be halted."""
+    """The operator with failpoints."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit and wait."""
-        vars(self).update(context["params"]["wishes"])
-        self._marks = marks_of(context)
+        vars(self).update(context["params"]["arguments"])
+        self._checkpoints = checkpoints_of(context)
         return super().execute(halting(context))
 
     def execute_complete(self, context: Context, event: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -124,25 +123,25 @@ class Generate(EvoLinkImageToVideoOperator):
 
     def _trigger(self, waited: PendingGeneration) -> EvoLinkGenerationTrigger:
         _, arguments = super()._trigger(waited).serialize()
-        return HaltingTrigger(marks=str(self._marks.folder), **arguments)
+        return HaltingTrigger(checkpoints=str(self._checkpoints.folder), **arguments)
 
 
 class Land(EvoLinkToObjectStorageOperator):
-    """The transfer, which can be halted."""
+    """The transfer with failpoints."""
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Land."""
-        self._marks = marks_of(context)
+        self._checkpoints = checkpoints_of(context)
         context = halting(context)
-        self._marks.reach("before-landing")
+        self._checkpoints.reach("before-landing")
         return super().execute(context)
 
-    def _place(self) -> StorageTarget:
-        place = super()._target()
-        return place if place.is_local else replace(place, fs=HaltingStorage(place.fs, self._marks))
+    def _target(self) -> StorageTarget:
+        target = super()._target()
+        return target if target.is_local else replace(target, fs=HaltingStorage(target.fs, self._checkpoints))
 
     def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
-        self._marks.reach("landed")
+        self._checkpoints.reach("landed")
         super()._announce(context, landed)
 
 
@@ -154,11 +153,11 @@ with DAG(
     max_active_tasks=64,
     default_args={"retries": 6, "retry_delay": timedelta(seconds=1)},
     params={
-        "marks": Param(type="string", description="folder of the run's marks"),
+        "checkpoints": Param(type="string", description="folder of the run's checkpoints"),
         "conn_id": Param(type="string"),
         "prompt": Param(type="string"),
         "destination": Param(type="string"),
-        "wishes": Param(type="object", description="arguments of the operator"),
+        "arguments": Param(type="object", description="operator arguments"),
     },
 ):
     generate = Generate(

@@ -1,4 +1,4 @@
-"""Tasks that hand over what they made: mapped tasks a lazy sequence of links, templates links and numbers as text."""
+"""Tasks that pass on what they made: mapped tasks a lazy sequence of links, templates links and numbers as text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ with DAG("handing_over", schedule=None, params={"seconds": Param(4, type="intege
             "duration": "{{ params.seconds }}",
         },
     )
-    one = EvoLinkGenerateOperator(task_id="one", model="gpt-image-2", parameters={"prompt": "A gull"})
-    two = EvoLinkImageToVideoOperator(
+    picture = EvoLinkGenerateOperator(task_id="one", model="gpt-image-2", parameters={"prompt": "A gull"})
+    from_link = EvoLinkImageToVideoOperator(
         task_id="of_one",
         prompt="It flies off",
         image="{{ ti.xcom_pull('one')['results'][0] }}",
         duration="{{ params.seconds }}",
         callback_url="http://127.0.0.1:9/done",
     )
-    one >> two
+    picture >> from_link

@@ -1,4 +1,4 @@
-"""Tasks that pay, in every form in which a person can clear one."""
+"""Tasks that pay, in every form that a user can clear."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with DAG("plain"):
 
     @task
     def after(record: dict[str, Any]) -> str:
-        """Stand downstream."""
+        """Run downstream."""
         return str(record["generation_id"])
 
     after(generate.output)
