@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one room that knows Airflow's versions: what differs between them is imported from here."""
+"""Differences between Airflow versions: everything that depends on the version is imported from here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 if TYPE_CHECKING:
     from airflow.sdk import Asset, Context
 
-# How Airflow says that a process has no such connection; not every version knows the second.
+# What Airflow raises when a process has no such connection; not every version has the second.
 CONNECTION_NOT_FOUND = (
     AirflowNotFoundException,
     getattr(sdk_exceptions, "AirflowSecretsBackendAccessDenied", AirflowNotFoundException),
@@ -64,7 +64,7 @@ __all__ = [
 
 
 def outer_task(operator: BaseOperator, context: Context) -> str | None:
-    """Return the id of the task inside which an operator is executed by hand; ``None`` if it is the task itself."""
+    """Return the id of the task that executes an operator by hand; ``None`` if the operator is the task itself."""
     task = context.get("task")
     if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
         return None
@@ -73,69 +73,71 @@ def outer_task(operator: BaseOperator, context: Context) -> str | None:
 
 @dataclass
 class _Kills:
-    """Stands in for a task's ``on_kill``: tells those that the task executes by hand, now and from then on."""
+    """Replacement for a task's ``on_kill`` that also kills the operators which the task executes by hand.
+
+    :param own: the task's own ``on_kill``.
+    :param running: the operators being executed, by call.
+    """
 
     own: Callable[[], None]
-    inside: dict[object, BaseOperator] = field(default_factory=dict)
+    running: dict[object, BaseOperator] = field(default_factory=dict)
     was_killed: bool = False
 
     def __call__(self) -> None:
         self.was_killed = True
-        for operator in tuple(self.inside.values()):
+        for operator in tuple(self.running.values()):
             operator.on_kill()
         self.own()
 
 
 @contextmanager
 def forward_kills(operator: BaseOperator, context: Context) -> Iterator[None]:
-    """Tell an operator that is executed by hand, too, when Airflow tells the task around it to stop, or has done so."""
+    """Call ``on_kill`` of an operator executed by hand when Airflow kills the task around it, or already did."""
     task: Any = context.get("task")
-    # What is no task on a worker, a stand-in in a test say, can't be told to stop.
+    # Only a real task gets on_kill from Airflow; a test may use a substitute.
     if outer_task(operator, context) is None or not isinstance(task, BaseOperator):
         yield
         return
     kills = task.on_kill if isinstance(task.on_kill, _Kills) else _Kills(task.on_kill)
-    # Past an operator's own __setattr__, which takes it for an argument that the author has changed.
+    # Bypasses the operator's own __setattr__, which would take this for an argument changed by the DAG author.
     object.__setattr__(task, "on_kill", kills)
-    call = object()  # one operator may be executed by several threads at a time
-    kills.inside[call] = operator
+    call = object()  # several threads may execute the same operator at a time
+    kills.running[call] = operator
     try:
         if kills.was_killed:
             operator.on_kill()
         yield
     finally:
-        del kills.inside[call]
+        del kills.running[call]
 
 
 async def get_async_connection(conn_id: str, hook: type[BaseHook]) -> Connection:
-    """
-    Look a connection up, as a hook does, without blocking the event loop.
+    """Look up a connection as a hook does, without blocking the event loop.
 
-    :raises AirflowNotFoundException: there is none under this id.
+    :raises AirflowNotFoundException: there is no connection with this id.
     """
     if hasattr(Connection, "aextra_dejson"):
         return await hook.aget_connection(conn_id)
-    # Before 3.3.2 aget_connection masks the extra with a blocking call, which fails in a worker whose event loop is
-    # just asking Airflow something else. Airflow's own compat provider turns to a thread there, too, from 1.23 on.
+    # Before 3.3.2 aget_connection masks the extra with a blocking call, which fails in a worker whose event loop has
+    # another request to Airflow in flight. Airflow's own compat provider also uses a thread there, from 1.23 on.
     return await asyncio.to_thread(hook.get_connection, conn_id)
 
 
 def task_state_store(context: Context) -> Any | None:
-    """Return the store that outlives a task's tries, or ``None`` where Airflow has none (before 3.3)."""
+    """Return the task state store, which outlives a task's tries; ``None`` where Airflow has none (before 3.3)."""
     return context.get("task_state_store")
 
 
 def asset_state_store(context: Context, asset: Asset) -> Any | None:
-    """
-    Return an asset's state store, or ``None`` where Airflow has none.
+    """Return an asset's state store, or ``None`` where Airflow has none.
 
-    A task that does not name the asset gets it too, since Airflow serves it to every task: an operator that is executed
-    by hand inside another task can't change what that one names.
+    A task that does not declare the asset gets the store too, since Airflow serves it to every task: an operator that
+    is executed by hand inside another task can't change what that task declares.
     """
     from airflow.sdk.execution_time.context import AssetStateStoreAccessor, TaskStateStoreAccessor
 
     stores: Any = context.get("asset_state_store")
     with suppress(KeyError, TypeError):
         return stores[asset]
-    is_real = isinstance(task_state_store(context), TaskStateStoreAccessor)
-    return AssetStateStoreAccessor(name=asset.name) if is_real else None
+    is_airflows = isinstance(task_state_store(context), TaskStateStoreAccessor)
+    return AssetStateStoreAccessor(name=asset.name) if is_airflows else None

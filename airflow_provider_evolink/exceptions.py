@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-How failures reach Airflow.
+"""How errors reach Airflow.
 
-The failures themselves are in :mod:`airflow_provider_evolink.api.errors`, which knows no Airflow. Those which a
-retry can't mend must end Airflow's retries, so they are raised as :class:`EvoLinkFailException`, with the failure
-as its ``error``; all others are raised as they are and retried as the task says.
+The errors themselves are in :mod:`airflow_provider_evolink.api.errors`, which imports no Airflow. A permanent one has
+to end Airflow's retries, so it is raised as :class:`EvoLinkFailException`, with the original as its ``error``. All
+others are raised unchanged and retried as the task is configured.
 """
 
 from __future__ import annotations
@@ -17,10 +16,9 @@ from airflow_provider_evolink.compat import AirflowFailException
 
 
 class EvoLinkFailException(AirflowFailException):
-    """
-    A failure that no retry can mend; Airflow fails the task at once.
+    """A permanent failure: Airflow fails the task at once, without further retries.
 
-    :param error: the typed failure, as :class:`~airflow_provider_evolink.api.errors.InsufficientCreditsError`.
+    :param error: the typed error, such as :class:`~airflow_provider_evolink.api.errors.InsufficientCreditsError`.
     """
 
     def __init__(self, error: EvoLinkError) -> None:
@@ -30,7 +28,7 @@ class EvoLinkFailException(AirflowFailException):
 
 @contextmanager
 def airflow_errors() -> Iterator[None]:
-    """Raise permanent failures so that Airflow does not retry them."""
+    """Raise permanent errors as :class:`EvoLinkFailException`, so that Airflow does not retry them."""
     try:
         yield
     except EvoLinkError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Airflow is told about this package. Every Airflow process runs it, so it imports nothing heavy."""
+"""Provider metadata. Every Airflow process imports this module, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -59,22 +59,24 @@ def _connection_type() -> dict[str, Any]:
         "conn-fields": {
             "timeout": {
                 "label": "Read timeout (s)",
-                "description": "Seconds to wait for an answer when asking. Default 15.",
+                "description": "Seconds to wait for EvoLink's response to a read, from 1 to 600. Default: 15.",
                 "schema": {**_SECONDS, "default": 15},
             },
             "submit_timeout": {
                 "label": "Submit timeout (s)",
-                "description": "Seconds to wait for an answer when submitting. Default 30.",
+                "description": "Seconds to wait for EvoLink's response to a submission, from 1 to 600. Default: 30.",
                 "schema": {**_SECONDS, "default": 30},
             },
             "verify": {
                 "label": "Verify TLS",
-                "description": "Path of a CA bundle or folder, or false to trust any certificate. Default true.",
+                "description": "true, false to accept any certificate, or the path of a CA bundle or of a folder of CA "
+                "certificates. Default: true.",
                 "schema": {"type": ["string", "null"]},
             },
             "proxy": {
                 "label": "Proxy",
-                "description": "URL of an HTTP proxy for the API and the hosts of results.",
+                "description": "http:// or https:// URL of a proxy for the API and for the hosts of results. "
+                "Default: the environment's proxy settings.",
                 "schema": {"type": ["string", "null"], "format": "password"},
             },
         },
@@ -83,27 +85,28 @@ def _connection_type() -> dict[str, Any]:
 
 def _config() -> dict[str, Any]:
     return {
-        "description": "How EvoLink generations are waited for.",
+        "description": "How tasks wait for EvoLink generations.",
         "options": {
             "default_timeout": {
-                "description": "Seconds for which a generation is waited for, where the task does not say: from its "
-                "submission, or from the start of the sensor.",
+                "description": "Seconds to wait for a generation when the task sets no timeout. Operators count from "
+                "the submission, the sensor from the start of each try.",
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "3600",
                 "default": "1800",
             },
             "poll_interval": {
-                "description": "Seconds between two questions about a generation, where the task does not say. "
-                "Not set, it is asked when the model's earlier generations, and EvoLink's estimate, make it worth it.",
+                "description": "Seconds between two polls of a generation when the task sets no poll_interval, at "
+                "least 1. By default the interval adapts to EvoLink's estimate and to how long the model's earlier "
+                "generations took.",
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "10",
                 "default": None,
             },
             "unreachable_timeout": {
-                "description": "Seconds for which every question to EvoLink may fail before a wait gives up. "
-                "The generation goes on all the same.",
+                "description": "Seconds for which every poll may fail before a task stops waiting. "
+                "The generation itself continues at EvoLink.",
                 "version_added": "0.1.0",
                 "type": "float",
                 "example": "1800",

@@ -15,6 +15,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from airflow_provider_evolink.emulator.server import EmulatorHandle
     from testkit.s3 import S3
+    from tests.hook_uses import HookUses
     from tests.leaping import LeapingTime
     from tests.task_harness import TaskHarness
 
@@ -53,6 +54,14 @@ def harness() -> TaskHarness:
     return TaskHarness()
 
 
+@pytest.fixture
+def hook_uses(monkeypatch: pytest.MonkeyPatch) -> HookUses:
+    """Count the hooks that are made and the connections that they look up."""
+    from tests.hook_uses import count_hook_uses
+
+    return count_hook_uses(monkeypatch)
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """A real S3 server."""
@@ -76,7 +85,7 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a test ask more often than EvoLink may be asked, without the random start, and believe it sooner."""
+    """Allow polls in faster succession than EvoLink does, without the random start, and believe responses sooner."""
     monkeypatch.setattr("airflow_provider_evolink.polling.timing_wheel.SLOT_SECONDS", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.REFUSED_SECONDS", 0.3)
     monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED", None)

@@ -1,4 +1,4 @@
-"""What differs between the Airflows that are supported."""
+"""Tests of what differs between the supported Airflow versions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
-    """The threads that have looked a connection up with Airflow's blocking call."""
+    """Record the threads that look up a connection with Airflow's blocking call."""
     threads: list[threading.Thread] = []
-    blocking = EvoLinkHook.get_connection
+    look_up = EvoLinkHook.get_connection
 
-    def noted(conn_id: str) -> Connection:
+    def recorded(conn_id: str) -> Connection:
         threads.append(threading.current_thread())
-        return blocking(conn_id)
+        return look_up(conn_id)
 
-    monkeypatch.setattr(EvoLinkHook, "get_connection", staticmethod(noted))
+    monkeypatch.setattr(EvoLinkHook, "get_connection", staticmethod(recorded))
     return threads
 
 
-async def test_before_airflow_3_3_2_a_thread_looks_connections_up(
+async def test_before_airflow_3_3_2_connections_are_looked_up_in_a_thread(
     emulator: EmulatorHandle, lookups: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where Airflow's own asynchronous look-up blocks, the event loop does not."""
+    """Before Airflow 3.3.2, whose asynchronous look-up blocks, a thread keeps the event loop free."""
     monkeypatch.delattr(Connection, "aextra_dejson", raising=False)
 
     settings = await async_settings("evolink_default")
@@ -45,25 +45,25 @@ async def test_before_airflow_3_3_2_a_thread_looks_connections_up(
 
 @pytest.mark.skipif(not hasattr(Connection, "aextra_dejson"), reason="Airflow before 3.3.2")
 async def test_from_airflow_3_3_2_nothing_blocks(emulator: EmulatorHandle, lookups: list[threading.Thread]) -> None:
-    """Where Airflow looks connections up without blocking, no thread is needed."""
+    """From Airflow 3.3.2 on, connections are looked up without a thread."""
     assert (await async_settings("evolink_default")).base_url == emulator.url
     assert lookups == []
 
 
-def test_calls_that_overlap_are_each_told_to_stop() -> None:
-    """One operator may be executed by several threads at a time: the end of one call stops no word to another."""
-    told: list[str] = []
+def test_overlapping_calls_are_each_killed() -> None:
+    """When several threads execute the same operator, the end of one call does not keep a kill from another."""
+    killed: list[str] = []
 
-    class Inside(BaseOperator):
-        """What a task executes by hand."""
+    class Inner(BaseOperator):
+        """An operator that a task executes by hand."""
 
         def on_kill(self) -> None:
-            """Note that it was told."""
-            told.append(self.task_id)
+            """Record the kill."""
+            killed.append(self.task_id)
 
-    inside, outer = Inside(task_id="inside"), BaseOperator(task_id="outer")
+    inner, outer = Inner(task_id="inner"), BaseOperator(task_id="outer")
     context = cast("Context", {"task": outer})
-    first, second = forward_kills(inside, context), forward_kills(inside, context)
+    first, second = forward_kills(inner, context), forward_kills(inner, context)
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
@@ -71,4 +71,4 @@ def test_calls_that_overlap_are_each_told_to_stop() -> None:
     outer.on_kill()
 
     second.__exit__(None, None, None)
-    assert told == ["inside"]
+    assert killed == ["inner"]

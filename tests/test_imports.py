@@ -1,4 +1,4 @@
-"""What an import costs: every Airflow process imports the package, most of them never use it."""
+"""Tests of what an import costs: every Airflow process imports the package, and most never use it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import airflow_provider_evolink
 
 ROOT = Path(__file__).parent.parent
 EXTRAS = {"emulator"}
-# Imported where generations are waited for, and by nothing else here.
+# Imported only where generations are polled.
 LEFT_TO_THE_TRIGGERER = {"aiohttp_transport"}
 HEAVY = {
     "PIL", "aiohttp", "av", "boto3", "botocore", "fsspec.implementations.http", "google", "h2", "jsonschema",
     "multipart", "numpy", "pandas", "pytest", "requests", "rich.progress", "s3fs", "sqlalchemy.orm", "starlette",
     "uvicorn",
 }  # fmt: skip
-# What DAG files import, and what only a task that runs has a use for.
+# What DAG files import, and what only a running task needs.
 DAG_AUTHORS = [
     f"airflow_provider_evolink.{name}"
     for name in ("operators.evolink", "sensors.evolink", "transfers.evolink_to_object_storage")
@@ -31,37 +31,37 @@ DAG_AUTHORS = [
 LEFT_TO_TASKS = {
     "client", "coercion", "constraints", "json_values", "media", "poller", "request", "schema", "transports",
 }  # fmt: skip
-# Runs in a process of its own: imports what it is told, with every way out blocked.
+# Runs in its own process: imports the given modules and records forbidden calls and opened files.
 PROBE = """
 import importlib, json, sys
 first, then = json.loads(sys.argv[1])
 for name in first:
     importlib.import_module(name)
 forbidden = ("socket.connect", "socket.getaddrinfo", "sqlite3.connect", "subprocess.Popen", "os.system")
-seen, read = [], []
+calls, read = [], []
 def watch(event, arguments):
     if event in forbidden:
-        seen.append(event)
+        calls.append(event)
     if event == "open" and str(arguments[0]).endswith((".json", ".pem", ".cfg")):
         read.append(str(arguments[0]))
 sys.addaudithook(watch)
 before = set(sys.modules)
 for name in then:
     importlib.import_module(name)
-print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules), seen, read]))
+print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules), calls, read]))
 """
 
 
 def modules(*parts: str) -> list[str]:
-    """Every module below a part of the package that needs no extra, and is not left to the triggerer."""
+    """Return every module below a part of the package, without extras and what is left to the triggerer."""
     path = Path(airflow_provider_evolink.__file__).parent.joinpath(*parts)
     prefix = ".".join(["airflow_provider_evolink", *parts, ""])
-    found = [one.name for one in pkgutil.walk_packages([str(path)], prefix)]
+    found = [module.name for module in pkgutil.walk_packages([str(path)], prefix)]
     return [name for name in found if not (EXTRAS | LEFT_TO_THE_TRIGGERER) & set(name.split("."))]
 
 
 def start(first: list[str], then: list[str]) -> subprocess.Popen[str]:
-    """Begin to import in a new process."""
+    """Start a process that imports the modules."""
     command = [sys.executable, "-c", PROBE, json.dumps([first, then])]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
@@ -69,31 +69,31 @@ def start(first: list[str], then: list[str]) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def imported() -> dict[str, list[Any]]:
-    """What came with the package on top of Airflow's SDK, with its API alone, and with its metadata alone."""
+    """Return what importing the package adds to Airflow's SDK, and what its API and its metadata import."""
     running = {
         "all": start(["airflow.sdk"], modules()),
         "api": start([], modules("api")),
         "dag": start(["airflow.sdk"], DAG_AUTHORS),
         "info": start([], ["airflow_provider_evolink.get_provider_info"]),
     }
-    return {name: json.loads(one.communicate(timeout=120)[0].splitlines()[-1]) for name, one in running.items()}
+    return {name: json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for name, process in running.items()}
 
 
 def test_there_is_something_to_import() -> None:
-    """The lists of modules are those of the package."""
+    """The lists of modules are not empty."""
     assert {"airflow_provider_evolink.operators.evolink", "airflow_provider_evolink.api.client"} <= set(modules())
     assert len(modules("api")) >= 8
 
 
 def test_nothing_heavy(imported: dict[str, list[Any]]) -> None:
-    """On top of what Airflow's SDK has loaded anyway, the package brings nothing heavy and no extra."""
+    """On top of Airflow's SDK, the package imports nothing heavy and no extra."""
     new = set(imported["all"][0])
 
     assert not {heavy for heavy in HEAVY if any(name == heavy or name.startswith(f"{heavy}.") for name in new)}
 
 
-def test_a_dag_file_needs_no_checks(imported: dict[str, list[Any]]) -> None:
-    """Parsing a DAG file brings neither what checks a request nor what sends it."""
+def test_a_dag_file_imports_no_validation(imported: dict[str, list[Any]]) -> None:
+    """Parsing a DAG file imports neither what validates a request nor what sends it."""
     new = {
         part for name in imported["dag"][0] if name.startswith("airflow_provider_evolink.") for part in name.split(".")
     }
@@ -102,24 +102,24 @@ def test_a_dag_file_needs_no_checks(imported: dict[str, list[Any]]) -> None:
 
 
 def test_no_network_and_no_database(imported: dict[str, list[Any]]) -> None:
-    """Importing connects to nothing, starts nothing, and reads neither the catalogue nor a certificate."""
-    _, _, seen, read = imported["all"]
+    """Importing opens no connection, starts no process, and reads neither the catalog nor a certificate."""
+    _, _, calls, read = imported["all"]
 
-    assert seen == []
+    assert calls == []
     assert [path for path in read if "airflow_provider_evolink" in path or path.endswith(".pem")] == []
 
 
-def test_the_api_knows_no_airflow(imported: dict[str, list[Any]]) -> None:
-    """What speaks to EvoLink can be imported where there is no Airflow."""
-    _, loaded, seen, _ = imported["api"]
+def test_the_api_imports_no_airflow(imported: dict[str, list[Any]]) -> None:
+    """The API package can be imported without Airflow."""
+    _, loaded, calls, _ = imported["api"]
 
     assert "airflow_provider_evolink.api.client" in loaded
     assert not [name for name in loaded if name.partition(".")[0] == "airflow"]
-    assert seen == []
+    assert calls == []
 
 
 def test_the_metadata_is_light(imported: dict[str, list[Any]]) -> None:
-    """Every Airflow process reads the metadata, so it brings nothing but itself."""
+    """Every Airflow process reads the metadata, so it imports nothing but itself."""
     new = imported["info"][0]
 
     assert [name for name in new if name.startswith("airflow")] == [

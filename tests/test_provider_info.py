@@ -1,4 +1,4 @@
-"""What Airflow is told about the package, and what it makes of it."""
+"""Tests of the provider metadata, and of what Airflow makes of it."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ INFO = get_provider_info()
 
 
 def attribute(path: str) -> Any:
-    """Import what a dotted path names."""
+    """Import the object that a dotted path names."""
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def test_the_schema_of_airflow() -> None:
-    """The metadata is what Airflow validates providers against."""
+def test_the_metadata_is_valid() -> None:
+    """The metadata matches Airflow's schema for providers, and is plain JSON."""
     schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
 
     jsonschema.validate(INFO, schema)
     assert json.loads(json.dumps(INFO)) == INFO
 
 
-def test_it_is_the_distributions() -> None:
-    """Name and version are those of the package that pip knows, and its entry point leads here."""
+def test_the_metadata_is_the_distributions() -> None:
+    """Name and version are those of the installed distribution, whose entry point returns this metadata."""
     installed = distribution("airflow-provider-evolink")
     [entry] = installed.entry_points.select(group="apache_airflow_provider")
 
@@ -58,25 +58,25 @@ def test_it_is_the_distributions() -> None:
     ],
 )
 def test_modules(kind: str, base: type, names: set[str]) -> None:
-    """Every module that is named is there and holds the classes of its kind."""
+    """Every listed module exists and holds the classes of its kind."""
     [entry] = INFO[kind]
     [path] = entry["python-modules"]
     own = {name for name, value in vars(import_module(path)).items() if getattr(value, "__module__", "") == path}
 
     assert names <= own
     assert all(issubclass(getattr(import_module(path), name), base) for name in names)
-    assert entry["integration-name"] in {one["integration-name"] for one in INFO["integrations"]}
+    assert entry["integration-name"] in {integration["integration-name"] for integration in INFO["integrations"]}
 
 
 def test_the_transfer() -> None:
-    """The transfer's module is there."""
+    """The transfer's module exists and holds its operator."""
     [entry] = INFO["transfers"]
 
     assert issubclass(attribute(f"{entry['python-module']}.EvoLinkToObjectStorageOperator"), BaseOperator)
 
 
 def test_the_links() -> None:
-    """The link on a task's page is the one that operators carry."""
+    """The extra link is the one that the operators and the sensor have."""
     [path] = INFO["extra-links"]
 
     assert attribute(path) is EvoLinkResultLink
@@ -85,8 +85,8 @@ def test_the_links() -> None:
         assert any(isinstance(link, EvoLinkResultLink) for link in links)
 
 
-def test_the_hook_says_the_same() -> None:
-    """What the metadata says of the connection type is what the hook's class says."""
+def test_the_connection_type_is_the_hooks() -> None:
+    """The connection type in the metadata agrees with the hook's class."""
     hook = attribute(CONNECTION["hook-class-name"])
 
     assert (hook.conn_type, hook.hook_name) == (CONNECTION["connection-type"], CONNECTION["hook-name"])
@@ -95,35 +95,35 @@ def test_the_hook_says_the_same() -> None:
     assert callable(hook.test_connection)
 
 
-def test_the_form_holds_what_is_read() -> None:
-    """The form has a field for every extra that is read, with the default that is used, and no other."""
+def test_the_form_has_every_extra() -> None:
+    """The form has exactly the extras that are read, with their real defaults."""
     from airflow_provider_evolink.api.settings import Settings, read_settings
 
     fields = CONNECTION["conn-fields"]
     defaults = {name: field["schema"]["default"] for name, field in fields.items() if "default" in field["schema"]}
-    wanted = {"timeout": 20, "submit_timeout": 25, "verify": "/ca.pem", "proxy": "http://proxy"}
-    read = read_settings("x", host=None, schema=None, port=None, password="sk-x", extra=wanted)
+    extras = {"timeout": 20, "submit_timeout": 25, "verify": "/ca.pem", "proxy": "http://proxy"}
+    read = read_settings("x", host=None, schema=None, port=None, password="sk-x", extra=extras)
 
-    assert set(fields) == set(wanted)
-    assert {name: getattr(read, name) for name in fields} == wanted
+    assert set(fields) == set(extras)
+    assert {name: getattr(read, name) for name in fields} == extras
     assert {name: getattr(Settings(), name) for name in defaults} == defaults
 
 
 @pytest.mark.parametrize("option", INFO["config"]["evolink"]["options"])
 def test_config(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every option can be read through Airflow with its default, and set through the environment."""
-    described = INFO["config"]["evolink"]["options"][option]
-    default = described["default"]
+    """Airflow returns every option with its default, and the environment can set it."""
+    metadata = INFO["config"]["evolink"]["options"][option]
+    default = metadata["default"]
 
     assert conf.get("evolink", option, fallback=None) == default
     if default is not None:
         assert conf.getfloat("evolink", option) == float(default)
-    monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", described["example"])
-    assert conf.getfloat("evolink", option) == float(described["example"])
+    monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", metadata["example"])
+    assert conf.getfloat("evolink", option) == float(metadata["example"])
 
 
 def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The options reach the waiting, and a task's own word comes first."""
+    """Operators use the options, and a task's own arguments take precedence."""
     import time
 
     from airflow_provider_evolink.operators.base import PendingGeneration
@@ -145,10 +145,10 @@ def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_form_as_airflow_shows_it() -> None:
-    """Airflow's form asks for base URL, API key and the four extras, the proxy hidden like a password."""
+    """Airflow's form has base URL, API key and the four extras, with the proxy hidden like a password."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
-    [form] = [one for one in HookMetaService.hook_meta_data() if one.connection_type == "evolink"]
+    [form] = [form for form in HookMetaService.hook_meta_data() if form.connection_type == "evolink"]
     shown = form.model_dump()
     standard, extra = shown["standard_fields"], shown["extra_fields"]
 
@@ -165,7 +165,8 @@ def test_the_form_as_airflow_shows_it() -> None:
 
 
 def test_airflows_commands(tmp_path: Path) -> None:
-    """``airflow providers list``, ``hooks`` and ``links`` show it; all run at once, since each takes seconds."""
+    """``airflow providers list``, ``hooks`` and ``links`` show the provider."""
+    # All at once, since each takes seconds.
     environment = {**os.environ, "AIRFLOW_HOME": str(tmp_path), "COLUMNS": "400"}
     running = [
         subprocess.Popen(
@@ -176,7 +177,7 @@ def test_airflows_commands(tmp_path: Path) -> None:
         )
         for command in ("list", "hooks", "links")
     ]
-    providers, hooks, links = (json.loads(one.communicate(timeout=150)[0].splitlines()[-1]) for one in running)
+    providers, hooks, links = (json.loads(process.communicate(timeout=150)[0].splitlines()[-1]) for process in running)
 
     name = INFO["package-name"]
     assert [row["version"] for row in providers if row["package_name"] == name] == [__version__]

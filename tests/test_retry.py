@@ -1,4 +1,4 @@
-"""The retry policy: what follows each kind of failure, and that Airflow takes it."""
+"""Tests of the retry policy: the decision for each kind of failure, and that Airflow accepts the policy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ PLAIN = errors.RateLimitedError("429", status=429)
 
 
 def failed(code: str) -> errors.GenerationFailedError:
-    """A generation that EvoLink could not make."""
+    """Return the error of a failed generation."""
     return errors.GenerationFailedError("failed", generation_id="task-unified-1", code=code)
 
 
 @pytest.mark.parametrize(
-    ("error", "try_number", "chance", "seconds"),
+    ("error", "try_number", "jitter", "seconds"),
     [
         (SLOWER, 1, 0.0, 100.0),
         (SLOWER, 9, 0.0, 100.0),
@@ -40,7 +40,7 @@ def failed(code: str) -> errors.GenerationFailedError:
         (failed("service_error"), 1, 0.0, 30.0),
         (failed("resource_exhausted"), 1, 0.0, 60.0),
         (failed("service_unavailable"), 2, 0.0, 240.0),
-        (failed("of a later day"), 1, 0.0, 30.0),
+        (failed("a_future_code"), 1, 0.0, 30.0),
         (errors.ConnectionLostError("lost"), 1, 0.0, 30.0),
         (errors.SubmissionUnknownError("lost"), 1, 0.0, 30.0),
         (errors.ServerError("503", status=503, retry_after=0.0), 2, 0.0, 60.0),
@@ -49,59 +49,59 @@ def failed(code: str) -> errors.GenerationFailedError:
         (errors.LandingError("half"), 2, 0.0, 60.0),
     ],
 )
-def test_how_long_is_waited(error: errors.EvoLinkError, try_number: int, chance: float, seconds: float) -> None:
-    """As long as EvoLink asks and never less; else twice as long each time, up to the longest."""
-    assert POLICY.delay(error, try_number, jitter=chance) == pytest.approx(seconds)
+def test_delay(error: errors.EvoLinkError, try_number: int, jitter: float, seconds: float) -> None:
+    """The delay is at least what EvoLink asks for, or else doubles with each try up to the limit."""
+    assert POLICY.delay(error, try_number, jitter=jitter) == pytest.approx(seconds)
 
 
-def kinds(of: type[errors.EvoLinkError] = errors.EvoLinkError) -> list[type[errors.EvoLinkError]]:
-    """Every class of failure that this package has."""
-    return [of, *(kind for child in of.__subclasses__() for kind in kinds(child))]
+def error_classes(base: type[errors.EvoLinkError] = errors.EvoLinkError) -> list[type[errors.EvoLinkError]]:
+    """Return every error class of the package."""
+    return [base, *(cls for child in base.__subclasses__() for cls in error_classes(child))]
 
 
-@pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
-def test_what_can_help_is_tried(kind: type[errors.EvoLinkError]) -> None:
-    """Each failure that a retry can't mend ends them, and every other is retried."""
-    error = kind.__new__(kind)
+@pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
+def test_permanent_errors_fail_and_all_others_are_retried(cls: type[errors.EvoLinkError]) -> None:
+    """A permanent error ends the retries, every other one is retried, and the reason holds no message."""
+    error = cls.__new__(cls)
     errors.EvoLinkError.__init__(error, "text of EvoLink's")
     error.__dict__.update(code="some_code")
 
     decision = POLICY.evaluate(error, 1, 3)
 
-    assert decision.action is (RetryAction.FAIL if kind.permanent else RetryAction.RETRY)
+    assert decision.action is (RetryAction.FAIL if cls.permanent else RetryAction.RETRY)
     assert decision.reason
-    assert kind.__name__ in decision.reason
+    assert cls.__name__ in decision.reason
     assert "text of EvoLink's" not in decision.reason
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt(), EvoLinkFailException(PLAIN)])
-def test_what_is_not_ours_is_left_alone(error: BaseException) -> None:
-    """Errors of the user's own code follow the task's own settings."""
+def test_other_errors_follow_the_tasks_settings(error: BaseException) -> None:
+    """Errors of the user's code are left to the task's own settings."""
     assert POLICY.evaluate(error, 1, 3).action is RetryAction.DEFAULT
 
 
 @pytest.mark.parametrize(("try_number", "max_tries"), [(1, 0), (4, 3), (9, 3)])
-def test_no_retry_is_promised_after_the_last_try(try_number: int, max_tries: int) -> None:
-    """Airflow asks even when no retry is left, so nothing is said of one; a hopeless error is still named."""
+def test_no_retry_is_announced_after_the_last_try(try_number: int, max_tries: int) -> None:
+    """Airflow asks even when no retry is left: the policy then announces none, but still names a permanent error."""
     assert POLICY.evaluate(PLAIN, try_number, max_tries) == RetryDecision.default()
     denied = errors.AccessDeniedError("403", status=403)
     assert POLICY.evaluate(denied, try_number, max_tries).action is RetryAction.FAIL
 
 
-def test_the_last_retry_is_promised() -> None:
-    """Airflow's ``max_tries`` counts retries: after the third try there is a fourth if it is 3."""
+def test_the_last_retry_is_announced() -> None:
+    """Airflow's ``max_tries`` counts retries: with 3, a fourth try follows the third."""
     assert POLICY.evaluate(PLAIN, 3, 3).action is RetryAction.RETRY
 
 
 @pytest.mark.parametrize("given", [{"first_delay": 0}, {"first_delay": 700}, {"longest_delay": timedelta(seconds=5)}])
-def test_delays_that_make_no_sense(given: dict[str, Any]) -> None:
-    """A mistake is told when the DAG is parsed."""
+def test_invalid_delays(given: dict[str, Any]) -> None:
+    """Invalid delays are refused by name when the DAG is parsed."""
     with pytest.raises(ValueError, match="first_delay"):
         evolink_retry_policy(**given)
 
 
-def test_a_dag_that_has_it_can_be_stored() -> None:
-    """Airflow serialises the DAG, and knows that there is a policy to ask."""
+def test_a_dag_with_the_policy_can_be_serialized() -> None:
+    """Airflow serializes the DAG and knows that the task has a retry policy."""
     with DAG("dag", schedule=None, default_args={"retries": 3, "retry_policy": evolink_retry_policy()}) as dag:
         EvoLinkGenerateOperator(task_id="task", model="m", parameters={})
 

@@ -1,4 +1,4 @@
-"""The key, the prompt and the links stay where they belong, whatever goes wrong."""
+"""Tests that API key, prompt and result URLs stay where they belong, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "slow_acceptance": {"seconds": 0.1},
     "rate_limit": {"retry_after": 0},
 }
-# The submission itself is struck, or what is asked about it afterwards, or what becomes of it.
+# Faults of the submission, of the reads that follow, and of the generation itself.
 CASES = [
     (fault, endpoint)
     for fault, kind in FAULT_KINDS.items()
@@ -43,7 +43,7 @@ def _fast(emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
-    """A short text-to-video task with a prompt that would be noticed."""
+    """Return a short text-to-video task with a recognizable prompt."""
     parameters = {"prompt": PROMPT, "duration": 3, **kwargs.pop("parameters", {})}
     given = {"poll_interval": 0.05, "timeout": 2, **kwargs}
     return EvoLinkGenerateOperator(
@@ -52,7 +52,7 @@ def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
 
 
 def played(harness: TaskHarness, task: Any) -> str:
-    """Run a try, and return its error as Airflow would print it, causes included."""
+    """Run a try and return its error as Airflow prints it, causes included."""
     try:
         harness.run(task)
     except Exception as error:
@@ -61,16 +61,19 @@ def played(harness: TaskHarness, task: Any) -> str:
 
 
 def kept(harness: TaskHarness) -> str:
-    """What Airflow's database holds in clear text: deferrals, events, and the ledger before its end."""
-    rows = [[one.trigger.serialize(), one.kwargs, one.method_name, str(one.timeout)] for one in harness.deferrals]
+    """Return what Airflow's database holds in clear text: deferrals, events, and unfinished ledger records."""
+    rows = [
+        [deferral.trigger.serialize(), deferral.kwargs, deferral.method_name, str(deferral.timeout)]
+        for deferral in harness.deferrals
+    ]
     ledger = [record for record in harness.store.writes if record["phase"] not in FINISHED]
     return json.dumps([rows, harness.events, ledger])
 
 
 def check(emulator: EmulatorHandle, harness: TaskHarness, error: str, log: str) -> None:
-    """Nothing secret is anywhere but where it belongs."""
+    """Check that no secret is anywhere but where it belongs."""
     state = emulator.control.state()
-    links = [link for one in state["generations"] for link in one["results"]]
+    links = [link for generation in state["generations"] for link in generation["results"]]
     for secret in (emulator.api_key, PROMPT, "/media/", *links):
         assert secret not in kept(harness)
         assert secret not in error
@@ -84,7 +87,7 @@ def check(emulator: EmulatorHandle, harness: TaskHarness, error: str, log: str) 
 def test_when_all_goes_well(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
-    """On the way to a result, links appear only in the result."""
+    """When all goes well, URLs appear in the result only."""
     task = operator(deferrable=deferrable)
     record = harness.run(task)
 
@@ -97,7 +100,7 @@ def test_when_all_goes_well(
 def test_when_something_fails(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], fault: str, endpoint: str
 ) -> None:
-    """Every fault, for as long as it lasts and a try after it: no trace of the key, the prompt or a link."""
+    """No fault, nor the try after it, leaves a trace of API key, prompt or URL."""
     times = 1 if fault == "endless_body" else 8
     emulator.control.inject(fault, on=endpoint, times=times, **OPTIONS.get(fault, {}))
 
@@ -109,10 +112,10 @@ def test_when_something_fails(
 
 
 @pytest.mark.parametrize("fault", ["generation_failed", "moderation_rejected"])
-def test_when_evolink_echoes_the_key(
+def test_when_evolink_echoes_the_api_key(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
-    """Should EvoLink quote the key in its reason, the quotation is cut out, in the ledger too."""
+    """An API key that EvoLink quotes in an error is masked, in the ledger too."""
     emulator.control.inject(fault, message=f"Token {emulator.api_key} has no channel", code="service_error")
 
     error = played(harness, operator())
@@ -121,16 +124,16 @@ def test_when_evolink_echoes_the_key(
     check(emulator, harness, error, capsys.readouterr().out)
 
 
-def test_when_evolink_echoes_it_in_a_result(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Nor does an answer of any shape bring it into XCom."""
-    made = {
+def test_when_evolink_echoes_the_api_key_in_a_result(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """An API key that EvoLink quotes in result data is masked in XCom."""
+    generation = {
         "id": "task-unified-1-echo",
         "status": "completed",
         "results": ["https://media.example.com/voice.wav"],
         "result_data": {"voice": emulator.api_key},
     }
     task = EvoLinkGenerationSensor(task_id="task", generation_id="task-unified-1-echo")
-    with serving(always(made)) as server, pytest.MonkeyPatch.context() as patch:
+    with serving(always(generation)) as server, pytest.MonkeyPatch.context() as patch:
         connection = emulator.airflow_connection.replace(emulator.url, server.url)
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
         record = harness.run(task)
@@ -155,7 +158,7 @@ def test_when_the_input_is_bad(
     parameters: dict[str, Any],
     arguments: dict[str, Any],
 ) -> None:
-    """A refusal names the one parameter; the others, and a callback's token, are not told."""
+    """An error about one parameter shows neither the others nor a callback's token."""
     error = played(harness, operator(parameters=parameters, **arguments))
 
     assert error

@@ -1,4 +1,4 @@
-"""The ranges of pyproject.toml against the versions that the suite is run with."""
+"""Tests of the version ranges in pyproject.toml against the versions that the suite runs with."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ REQUIREMENTS = [
     Requirement(text) for text in (*_METADATA["dependencies"], *_METADATA["optional-dependencies"]["emulator"])
 ]
 
-
-# The distributions that are not called as what is imported of them.
+# Distributions whose name differs from that of the imported package.
 DISTRIBUTIONS = {
     "airflow": "apache-airflow",
     "airflow.providers.http": "apache-airflow-providers-http",
@@ -30,7 +29,7 @@ DISTRIBUTIONS = {
 
 
 def imported() -> set[str]:
-    """The distributions that the package imports, wherever in a file it does so."""
+    """Return the distributions that the package imports, at module level or inside functions."""
     names: set[str] = set()
     for file in (PROJECT / "airflow_provider_evolink").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -38,13 +37,13 @@ def imported() -> set[str]:
                 names |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
                 names.add(node.module or "")
-    # A provider is a distribution of its own.
+    # Each Airflow provider is its own distribution.
     tops = {".".join(name.split(".")[: 3 if name.startswith("airflow.providers.") else 1]) for name in names}
     return {DISTRIBUTIONS.get(top, top) for top in tops - sys.stdlib_module_names - {"airflow_provider_evolink"}}
 
 
 def pins(name: str) -> dict[str, Version]:
-    """Each version of a list."""
+    """Return the pinned versions of a constraints file by distribution."""
 
     def each() -> Iterator[tuple[str, Version]]:
         for line in (LISTS / name).read_text(encoding="utf-8").splitlines():
@@ -60,9 +59,9 @@ LOWEST = pins("lowest.txt")
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_a_managed_service_has_it_in_range(requirement: Requirement) -> None:
-    """What a managed Airflow pins is allowed, so the package installs beside it."""
-    # Its Airflow, which the list leaves out, is 3.3.1; PyAV it does without.
+def test_the_range_includes_a_managed_services_version(requirement: Requirement) -> None:
+    """The package can be installed beside the versions that a managed Airflow pins."""
+    # The list leaves out Airflow itself, which is 3.3.1, and does not have PyAV.
     version = {"apache-airflow": Version("3.3.1"), "av": None, **MANAGED}[requirement.name]
 
     assert version is None or version in requirement.specifier
@@ -70,19 +69,19 @@ def test_a_managed_service_has_it_in_range(requirement: Requirement) -> None:
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
 def test_each_lower_bound_is_tested(requirement: Requirement) -> None:
-    """The lowest version that is allowed is the one that `make test-lowest` runs with."""
+    """`make test-lowest` runs with exactly the lowest version that is allowed."""
     [bound] = [part for part in requirement.specifier if part.operator == ">="]
 
     assert LOWEST[requirement.name] == Version(bound.version)
 
 
-def test_what_is_imported_is_required() -> None:
-    """The package relies on nobody else to bring what it imports; pytest is there where its fixture is."""
+def test_every_import_is_a_requirement() -> None:
+    """Every distribution that the package imports is a requirement, except pytest, which its fixture runs in."""
     assert imported() - {"pytest"} <= {requirement.name for requirement in REQUIREMENTS}
 
 
-def test_the_python_versions_are_said_once_and_the_same() -> None:
-    """The classifiers name each Python that may be used, and no other."""
+def test_the_python_versions_agree() -> None:
+    """The classifiers name exactly the Python versions that `requires-python` allows."""
     named = {text.rpartition(" ")[2] for text in _METADATA["classifiers"] if "Python :: 3." in text}
     allowed = Requirement(f"python{_METADATA['requires-python']}").specifier
 

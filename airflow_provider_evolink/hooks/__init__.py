@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The account."""
+"""The hook: an EvoLink account as an Airflow connection."""

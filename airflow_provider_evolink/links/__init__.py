@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Buttons on a task page."""
+"""The extra link on a task's page."""

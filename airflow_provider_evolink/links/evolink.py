@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The button on a task's page that opens its result."""
+"""Extra link on a task's page that opens the generation's first result."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RESULT_LINK_KEY = "result_link"
 
 
 class EvoLinkResultLink(BaseOperatorLink):
-    """Opens the first result while its link lives (24 hours for most models); empty before there is one."""
+    """Open the first result while its URL is valid (24 hours for most models); empty until there is a result."""
 
     name = "EvoLink result"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the link that the task has pushed, or nothing."""
+        """Return the URL that the task pushed to XCom as ``result_link``, or an empty string."""
         from airflow.sdk.execution_time.xcom import XCom
 
         return XCom.get_value(key=RESULT_LINK_KEY, ti_key=ti_key) or ""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting only."""
+"""The sensor: waits for a generation and never submits one."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting for a generation that somebody else submitted."""
+"""Sensor that waits for a generation submitted elsewhere."""
 
 from __future__ import annotations
 
@@ -32,22 +32,24 @@ if TYPE_CHECKING:
 
 
 class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
-    """
-    Wait for a generation that was submitted elsewhere, and return its record; it never submits and costs nothing.
+    """Wait for a generation that was submitted elsewhere and return its record; it never submits and costs nothing.
 
-    It collects what a task with ``wait_for_completion=False`` has submitted, or what a failed task has left running.
-    A retry looks again. With ``deferrable=False``, ``mode="reschedule"`` frees the worker between two looks.
+    Use it to collect what a task with ``wait_for_completion=False`` submitted, or what a failed task left running. A
+    retry checks again. With ``deferrable=False``, ``mode="reschedule"`` frees the worker slot between two pokes.
 
-    :param generation_id: the generation's id, or a record that holds one (templated).
+    :param generation_id: id of the generation, or a record that contains it (templated).
     :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
-        ``[evolink] default_timeout``, 30 minutes. However old the generation is, it is waited for that long.
-    :return: the record that :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns.
-    :raises EvoLinkFailException: EvoLink refuses to tell about the generation, for minutes, or it failed for good.
-    :raises GenerationTimeoutError: it has not ended in time; a retry waits as long again.
-    :raises PollingFailedError: EvoLink could not be asked for too long; a retry asks again.
-    :raises ResultMissingError: it is completed and has no link to a result; a retry looks again.
+        ``[evolink] default_timeout``, 30 minutes by default. The age of the generation does not count.
+    :return: the record, as :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns it.
+    :raises EvoLinkFailException: the generation failed, or EvoLink refused for minutes to return it. Permanent: it has
+        to be submitted again by the task that submitted it.
+    :raises GenerationTimeoutError: it did not end in time; a retry waits for as long again.
+    :raises PollingFailedError: EvoLink was unreachable for too long; a retry polls again.
+    :raises ResultMissingError: it completed without a link to a result; a retry reads it again.
 
-    The other parameters are those of every waiting operator and of Airflow's sensors (``soft_fail``, ``mode``, …).
+    The other parameters are those of the operators that wait (see
+    :class:`~airflow_provider_evolink.operators.base.EvoLinkBaseOperator`) and of Airflow's sensors, such as
+    ``soft_fail`` and ``mode``.
     """
 
     template_fields: Sequence[str] = ("generation_id", "evolink_conn_id")
@@ -67,60 +69,63 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         self.generation_id = generation_id
 
     def execute(self, context: Context) -> Any:
-        """Look once, and wait if the generation has not ended."""
+        """Read the generation once, and wait if it has not ended."""
         with self._skip_on_soft_fail(), airflow_errors():
             if self._reschedules(context):
-                return self._rescheduled(context)
-            waited = self._pending(context, None)
-            match self._read(waited, patience=0.0):
-                case Generation() as seen:
-                    waited = self._updated(context, waited, seen)
-                    return self._complete(context, waited, seen) if seen.is_terminal else self._wait(context, waited)
-                case Refused() as refused if not self._is_young(refused):
-                    raise self._refusal_error(refused, waited)
-            return self._wait(context, waited)
+                return self._execute_rescheduling(context)
+            pending = self._pending(context, None)
+            match self._read(pending, 0.0):
+                case Generation() as generation:
+                    pending = self._updated(context, pending, generation)
+                    if generation.is_terminal:
+                        return self._complete(context, pending, generation)
+                case Refused() as refused if not self._may_be_unknown_yet(refused):
+                    raise self._refusal_error(refused, pending)
+            return self._wait(context, pending)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Look once; a look that fails in passing counts as not yet."""
+        """Read the generation once; a read that fails with a transient error counts as not finished."""
         with self._skip_on_soft_fail(), airflow_errors():
-            return self._poked(context)
+            return self._poke(context)
 
     def _reschedules(self, context: Context) -> bool:
         return not self.deferrable and self.mode == "reschedule" and outer_task(self, context) is None
 
-    def _rescheduled(self, context: Context) -> Any:
+    def _execute_rescheduling(self, context: Context) -> Any:
         try:
             return super().execute(context)
         except AirflowSensorTimeout:
-            # Airflow's own text says nothing of the generation.
+            # Airflow's own message does not name the generation.
             raise self._unfinished(StopPolling(Outcome.DEADLINE), self._pending(context, None)) from None
 
-    def _poked(self, context: Context) -> PokeReturnValue | bool:
-        waited = self._pending(context, None)
-        seen = self._read(waited, patience=0.0)
-        if isinstance(seen, Refused) and not self._is_young(seen):
-            raise self._refusal_error(seen, waited)
-        with self._naming_paid_generation(waited):
-            is_late = time.time() >= self._watch(waited).deadline
-        if not isinstance(seen, Generation):
-            self.log.warning("Generation %s can't be read (%s).", waited.generation_id, describe_error(seen.error))
-            if is_late:
-                raise self._unfinished(
-                    StopPolling(Outcome.UNREACHABLE, None, describe_error(seen.error)), waited, seen.error.retry_after
-                )
-            return False
-        waited = self._updated(context, waited, seen)
-        if seen.is_terminal:
-            return PokeReturnValue(is_done=True, xcom_value=self._complete(context, waited, seen))
-        self.log.info("Generation %s: %s, %s %%.", seen.id, seen.status, seen.progress or 0)
+    def _poke(self, context: Context) -> PokeReturnValue | bool:
+        pending = self._pending(context, None)
+        answer = self._read(pending, 0.0)
+        if isinstance(answer, Refused) and not self._may_be_unknown_yet(answer):
+            raise self._refusal_error(answer, pending)
+        with self._naming_paid_generation(pending):
+            is_late = time.time() >= self._watch(pending).deadline
+        if not isinstance(answer, Generation):
+            return self._poke_failed(pending, answer.error, is_late=is_late)
+        pending = self._updated(context, pending, answer)
+        if answer.is_terminal:
+            return PokeReturnValue(is_done=True, xcom_value=self._complete(context, pending, answer))
+        self.log.info("Generation %s: %s, %s %%.", answer.id, answer.status, answer.progress or 0)
         if is_late:
-            raise self._unfinished(StopPolling(Outcome.DEADLINE, seen.status), waited)
+            raise self._unfinished(StopPolling(Outcome.DEADLINE, answer.status), pending)
+        return False
+
+    def _poke_failed(self, pending: PendingGeneration, error: EvoLinkError, *, is_late: bool) -> bool:
+        reason = describe_error(error)
+        self.log.warning("Generation %s could not be read (%s).", pending.generation_id, reason)
+        if is_late:
+            raise self._unfinished(StopPolling(Outcome.UNREACHABLE, None, reason), pending, error.retry_after)
         return False
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
     ) -> dict[str, Any]:
-        """Finish on a worker what the trigger has seen the end of."""
+        """Finish on a worker after the trigger's event."""
         with self._skip_on_soft_fail():
             return super().execute_complete(context, event, failing_since)
 
@@ -129,12 +134,13 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
             return super()._resume_without_trigger(context, error)
 
     def _pending(self, context: Context, event: Mapping[str, Any] | None) -> PendingGeneration:  # noqa: ARG002
-        submitted_at = submission_time(self._id()) or time.time()
+        generation_id = self._id()
+        submitted_at = submission_time(generation_id) or time.time()
         origin = Origin(submitted_at=submitted_at, try_number=context["ti"].try_number)
-        return PendingGeneration(self._id(), origin, since=self._started_at(context))
+        return PendingGeneration(generation_id, origin, since=self._started_at(context))
 
     def _started_at(self, context: Context) -> float:
-        """When this try began: Airflow keeps that over a deferral, and the first of several reschedules."""
+        """Return when this try began: Airflow keeps that across a deferral, and across the reschedules of a try."""
         ti = context["ti"]
         if outer_task(self, context) is not None:
             return time.time()
@@ -142,19 +148,19 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         started_at: float = (first or ti.start_date).timestamp()
         return started_at
 
-    def _updated(self, context: Context, waited: PendingGeneration, seen: Generation) -> PendingGeneration:
-        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=seen.id)
+    def _updated(self, context: Context, pending: PendingGeneration, generation: Generation) -> PendingGeneration:
+        context["ti"].xcom_push(key=GENERATION_ID_KEY, value=generation.id)
         origin = Origin(
-            submitted_at=min(seen.created or waited.origin.submitted_at, time.time()),
-            model=seen.model,
-            credits_reserved=seen.usage.credits_reserved,
-            billing_rule=seen.usage.billing_rule,
+            submitted_at=min(generation.created or pending.origin.submitted_at, time.time()),
+            model=generation.model,
+            credits_reserved=generation.usage.credits_reserved,
+            billing_rule=generation.usage.billing_rule,
             try_number=context["ti"].try_number,
         )
-        return PendingGeneration(seen.id, origin, seen.estimated_time, waited.since)
+        return PendingGeneration(generation.id, origin, generation.estimated_time, pending.since)
 
-    def _is_young(self, refused: Refused) -> bool:
-        """Whether EvoLink may not know the generation yet."""
+    def _may_be_unknown_yet(self, refused: Refused) -> bool:
+        """Whether the generation is so new that EvoLink may not know it yet."""
         age = time.time() - (submission_time(self._id()) or 0.0)
         return isinstance(refused.error, GenerationNotFoundError) and age < NOT_FOUND_GRACE
 
@@ -171,7 +177,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
             yield
         except (EvoLinkError, EvoLinkFailException) as error:
             if self.soft_fail or self.never_fail:
-                # Airflow puts a text of its own into a skip after a deferral.
+                # After a deferral Airflow replaces the message of a skip.
                 self.log.warning("%s", error)
                 raise AirflowSkipException(str(error)) from error
             raise

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operators that carry results elsewhere."""
+"""The transfer operator: copies results to storage that the user owns."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Landing: a generation's results, out of EvoLink's short-lived links and into storage the user owns."""
+"""Transfer that lands a generation's results: from EvoLink's short-lived URLs into storage that the user owns."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import LandingInputError
@@ -37,48 +38,48 @@ if TYPE_CHECKING:
 
 
 class EvoLinkToObjectStorageOperator(BaseOperator):
-    """
-    Copy every result of a generation into any object storage or file system, and return what lies where.
+    """Copy every result of a generation to object storage or a file system, and return what was written where.
 
-    Each file is fetched in constant memory, checked (size, kind by its first bytes, SHA-256) and gets its final name
-    only when it is whole. A file that is already there and the same is left alone, and a retry does not even fetch
-    it again. A file that this task has not written is never replaced unless ``on_existing`` says so. Nothing is ever
-    generated again. The API key is not sent to the hosts of the results.
+    Each file is downloaded in constant memory, checked (size, media type by its first bytes, SHA-256) and gets its
+    final name only once it is complete. A file that is already there with the same content is kept, and a retry does
+    not download it again. A file that this task did not write is never replaced unless ``on_existing`` says so. Nothing
+    is ever generated again. The API key is not sent to the hosts of the results.
 
-    A result that can't be landed does not keep the others from it: they land, and then the task ends with the error.
-    After three in a row that a retry may mend, the rest is left to the retry. A file has an hour to come whole, all
-    tries, waits and links together; ``execution_timeout`` bounds the whole. Bytes of no known kind land as what the
-    server says they are, with a warning; pages, other text and archives are refused. A link over plain http is followed
-    over https.
+    A result that can't be landed does not hold up the others: they land first, then the task fails with its error.
+    After three consecutive failures that a retry may fix, the remaining results are left to the retry. Downloading one
+    file may take an hour, including all attempts, waits and renewed links; ``execution_timeout`` limits the whole task.
+    A file of unknown type lands as the server's Content-Type says, with a warning; web pages, other text and archives
+    are rejected. A plain http URL is requested over https.
 
-    A link that is dead, or gives a page instead of the file, is renewed once through the API (EvoLink's own client
-    advises that; undocumented). Most links live for 24 hours (documented).
+    A link that is dead, or returns a page instead of the file, is renewed once through the API (EvoLink's own client
+    advises that; undocumented). Most links are valid for 24 hours (documented).
 
-    Asset events: give an ``AssetAlias`` in ``outlets`` for one event for each file, with its entry of the returned
-    list as extra; an ``Asset`` in ``outlets`` gets one event with the list as ``extra["landed"]``. For a fan-out
-    (a mapped task, many runs) take the alias: of several events for the same ``Asset`` a consumer's run may get the
-    first only, and the rest with the next run.
+    Asset events: an ``AssetAlias`` in ``outlets`` gets one event per file, with the file's entry of the returned list
+    as extra; an ``Asset`` in ``outlets`` gets one event with the whole list as ``extra["landed"]``. For a fan-out (a
+    mapped task, many runs) use the alias: of several events for the same ``Asset``, a consumer's run may get only the
+    first, and the others with the next run.
 
     :param generation: the record that ``EvoLinkGenerateOperator`` returns (``generate.output``), a list of records
-        (of a mapped task), or a generation's id. An id, or a record made before the end, costs one free read.
-    :param destination: the folder: an absolute path, a URI such as ``s3://conn_id@bucket/videos``, or an
-        ``ObjectStoragePath``. Folders are made; a bucket is not. What can be known about it without a request is
-        checked before anything is fetched.
-    :param filename_pattern: what files are called in there: ``{generation_id}``, ``{index}`` (from 0; also
-        ``{index:03d}``), ``{ext}``, ``{kind}`` (video, audio, image), ``{role}`` (result; cover, of a song or a video;
-        preview) and ``{model}``, in single braces, and ``/`` for folders.
-    :param on_existing: what happens to a file under a result's name that this task instance has not written, or that
-        was changed since: ``fail`` (default) leaves it alone and ends the task with the facts, ``replace`` puts the
-        result in its place, ``skip`` leaves it alone and the result out of what is returned. The same bytes count as
+        (of a mapped task), or a generation's id (templated). An id, or a record made before the generation ended, costs
+        one free read.
+    :param destination: the target folder: an absolute path, a URI such as ``s3://conn_id@bucket/videos``, or an
+        ``ObjectStoragePath`` (templated). Folders are created; a bucket is not. Everything that can be checked without
+        a request is checked before the first download.
+    :param filename_pattern: file name below ``destination`` (templated), with the fields ``{generation_id}``,
+        ``{index}`` (from 0; also ``{index:03d}``), ``{ext}``, ``{kind}`` (video, audio or image), ``{role}`` (result,
+        cover (of a song or a video) or preview) and ``{model}``, in single braces, and ``/`` for subfolders.
+    :param on_existing: what to do when a file already has a result's name, and this task instance did not write it or
+        it was changed since: ``fail`` (default) keeps it and fails the task with the facts, ``replace`` puts the result
+        in its place, ``skip`` keeps it and leaves the result out of the returned list. Identical content counts as
         landed in any case.
-    :param evolink_conn_id: connection of type ``evolink``. Results may lie on this machine only if its host does;
-        its ``verify`` and ``proxy`` are used for the results' hosts too.
+    :param evolink_conn_id: connection of type ``evolink`` or ``http`` (templated). Results may be on this machine only
+        if the connection's host is; its ``verify`` and ``proxy`` apply to the hosts of the results too.
     :return: ``[{uri, bytes, sha256, content_type, generation_id}]`` in the order of the results; empty if the
-        model makes no files. ``uri`` holds no connection id.
-    :raises EvoLinkFailException: bad input, a link that is dead for good or unsafe, a generation that failed, another
-        file under a result's name, or storage that refuses the connection. A retry would meet the same.
-    :raises LandingError: it could not be fetched or written, or EvoLink lists no file of a completed generation; a
-        retry asks again and goes on with what is missing.
+        model makes no files. ``uri`` contains no connection id.
+    :raises EvoLinkFailException: invalid input, a link that is dead for good or unsafe to follow, a failed generation,
+        another file under a result's name, or storage that refuses the connection. A retry would fail too.
+    :raises LandingError: a result could not be downloaded or written, or EvoLink lists no file for a completed
+        generation. A retry tries again and lands only what is missing.
     """
 
     template_fields: Sequence[str] = ("generation", "destination", "filename_pattern", "evolink_conn_id")
@@ -106,20 +107,20 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         self.evolink_conn_id = evolink_conn_id
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Land every result, one after the other; if one fails, the others land before the task ends with its error."""
+        """Land every result in turn; if one fails, land the others before raising its error."""
         with airflow_errors():
             on_existing = on_existing_of(self.on_existing)
-            place = self._target()
-            failures, given = Failures(), generations_in(self.generation)
-            if not given:
-                self.log.warning("No generation was given: upstream made none, or all of it failed. Nothing is landed.")
-            known = failures.each(given.items(), lambda one: self._results(*one))
-            results = [result for of_one in known for result in of_one]
-            self._check_names(place, check(self.filename_pattern, results))
-            landed = list(filter(None, failures.each(results, self._lander(context, place, on_existing).land)))
+            target = self._target()
+            failures, generations = Failures(), generations_in(self.generation)
+            if not generations:
+                self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
+            by_generation = failures.each(generations.items(), lambda generation: self._results(*generation))
+            results = list(chain.from_iterable(by_generation))
+            self._check_names(target, check(self.filename_pattern, results))
+            landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
             failures.raise_any()
         self._announce(context, landed)
-        return [one.entry() for one in landed]
+        return [file.entry() for file in landed]
 
     @cached_property
     def _hook(self) -> EvoLinkHook:
@@ -130,30 +131,34 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
 
         return storage_target(self.destination)
 
-    def _check_names(self, place: StorageTarget, names: Sequence[str]) -> None:
-        """Refuse names that Airflow can't tell of, before anything is fetched; without an alias nobody needs it."""
+    def _check_names(self, target: StorageTarget, names: Sequence[str]) -> None:
+        """Refuse names that make too long a URI for an asset event, before the first download.
+
+        Only events through an alias carry the URI.
+        """
         from airflow.sdk import AssetAlias
 
         if not any(isinstance(outlet, AssetAlias) for outlet in self.outlets):
             return
-        longest = max((len(asset_uri(f"{place.uri}/{name}")) for name in names), default=0)
+        longest = max((len(asset_uri(f"{target.uri}/{name}")) for name in names), default=0)
         if longest > MAX_ASSET_CHARACTERS:
-            problem = (
-                f"an asset's URI would have {longest} characters, nine for each one of Chinese, say, and Airflow takes "
-                f"{MAX_ASSET_CHARACTERS}: shorten the path, or take the AssetAlias out of outlets"
+            allowed = (
+                f"short enough for asset events, whose URI may have {MAX_ASSET_CHARACTERS} characters; it would have "
+                f"{longest} (a Chinese character, for example, takes nine). Shorten the path, or remove the AssetAlias "
+                "from outlets"
             )
-            raise LandingInputError("destination", str(self.destination), problem)
+            raise LandingInputError("destination", str(self.destination), allowed)
 
     def _results(self, generation_id: str, record: Mapping[str, Any] | None) -> list[Result]:
-        known = results_of(record) if record is not None else None
-        if record is None or known is None or (not known and expects_files(record)):
-            # EvoLink may know more by now than the record did: its end, or files that were not listed yet.
+        results = results_of(record) if record is not None else None
+        if record is None or results is None or (not results and expects_files(record)):
+            # EvoLink may know more than the record: that the generation has ended, or files that were not listed yet.
             record = self._read_record(generation_id, record or {})
-            known = results_of(record) or []
-        if not known:
+            results = results_of(record) or []
+        if not results:
             check_empty(record)
-            self.log.info("Generation %s made no files, as its model does: there is nothing to land.", generation_id)
-        return known
+            self.log.info("Generation %s made no files, as expected of its model: nothing to land.", generation_id)
+        return results
 
     def _read_record(self, generation_id: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
         from airflow_provider_evolink.result import Origin, build_record
@@ -169,12 +174,12 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         links = self._hook.get_generation(result.generation_id).links
         return links[result.index] if result.index < len(links) else None
 
-    def _lander(self, context: Context, place: StorageTarget, on_existing: OnExisting) -> Lander:
+    def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Lander:
         from airflow_provider_evolink.landing.checkpoint import Checkpoint
         from airflow_provider_evolink.landing.lander import Lander
 
         return Lander(
-            destination=place,
+            destination=target,
             pattern=self.filename_pattern,
             network=self._network(),
             checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE),
@@ -194,19 +199,19 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         )
 
     def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
-        """Tell those who wait for the files: by asset events, and by lineage."""
+        """Report the files to Airflow: as asset events and as lineage."""
         from airflow.sdk import Asset, AssetAlias
         from airflow.sdk.lineage import get_hook_lineage_collector
 
-        for landed_file in landed:
-            if len(landed_file.asset_uri) <= MAX_ASSET_CHARACTERS:
-                get_hook_lineage_collector().add_output_asset(context=self._hook, uri=landed_file.asset_uri)
+        for file in landed:
+            if len(file.asset_uri) <= MAX_ASSET_CHARACTERS:
+                get_hook_lineage_collector().add_output_asset(context=self._hook, uri=file.asset_uri)
         for outlet in self.outlets:
             if isinstance(outlet, AssetAlias):
-                for landed_file in landed:
-                    context["outlet_events"][outlet].add(Asset(landed_file.asset_uri), extra=landed_file.entry())
+                for file in landed:
+                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=file.entry())
             elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = {"landed": [one.entry() for one in landed]}
+                context["outlet_events"][outlet].extra = {"landed": [file.entry() for file in landed]}
 
 
 def _is_template(text: str) -> bool:

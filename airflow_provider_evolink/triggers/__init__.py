@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The waiting in the triggerer."""
+"""The trigger: polls a generation in the triggerer."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The waiting in the triggerer."""
+"""Trigger that polls a generation in the triggerer, without holding a worker slot."""
 
 from __future__ import annotations
 
@@ -19,30 +19,38 @@ from airflow_provider_evolink.polling.policy import Outcome, Watch
 from airflow_provider_evolink.polling.poller import shared_poller
 from airflow_provider_evolink.result import trigger_stopped
 
-# A worker's end is noticed up to 5 s after its task has deferred. A task that is resumed before that is taken for
-# crashed (apache/airflow#71580), so no event may come sooner. Outside a triggerer there is nothing to wait for.
+# Airflow notices up to 5 s late that a worker has exited after its task deferred. A task that is resumed before that is
+# taken for crashed (apache/airflow#71580), so no event may be sent sooner. Outside a triggerer there is nothing to wait
+# for.
 _SETTLED_SECONDS = 6.0
 
 
 class EvoLinkGenerationTrigger(BaseTrigger):
-    """
-    Polls one generation to its end and yields exactly one event; it never submits.
+    """Poll one generation until it ends and yield exactly one event; nothing is ever submitted.
 
-    It holds ids, never a key, a prompt or a link, since Airflow keeps its arguments as plain text. All times are
-    absolute, so that a restarted triggerer goes on where the last one stopped.
+    Airflow stores a trigger's arguments as plain text, so they hold ids and times, but no API key, prompt or result
+    URL. All times are absolute, so a restarted triggerer resumes where the last one stopped. Arguments that this
+    version does not know are ignored, so a row that a later version stored still works.
 
-    The event is ``{generation_id, outcome, status, detail}``; ``outcome`` is ``final``, ``deadline``, ``unreachable``
-    (it could not be asked about for ``patience`` seconds) or ``refused`` (it may not be asked about).
+    The event is ``{generation_id, outcome, status, detail}``. ``status`` is the last status that EvoLink returned, or
+    ``None``; ``detail`` is a short reason for an outcome other than ``terminal``, or ``None``. ``outcome`` is one of:
 
-    :param evolink_conn_id: connection of type ``evolink``.
-    :param generation_id: what to wait for.
-    :param submitted_at: seconds since the epoch.
-    :param deadline: seconds since the epoch.
-    :param poll_interval: seconds between two questions; ``None`` = paced.
-    :param estimated_time: EvoLink's estimate, in seconds.
-    :param patience: seconds for which every question may fail.
-    :param model: its model, whose earlier generations tell when to ask.
-    :param credits_reserved: what EvoLink has reserved for it, for the log.
+    - ``terminal``: the generation has ended as completed, failed or cancelled;
+    - ``deadline``: it had not ended at ``deadline``;
+    - ``unreachable``: every poll failed for ``unreachable_timeout`` seconds;
+    - ``refused``: EvoLink repeatedly refused to return it;
+    - ``no_connection``: this triggerer has no such connection; a worker may have it.
+
+    :param evolink_conn_id: connection of type ``evolink`` or ``http``.
+    :param generation_id: the generation to wait for.
+    :param submitted_at: when it was submitted, in seconds since the epoch.
+    :param deadline: when to stop waiting, in seconds since the epoch.
+    :param poll_interval: seconds between two polls; ``None`` = adaptive, from EvoLink's estimate and the durations of
+        the model's earlier generations.
+    :param estimated_time: EvoLink's estimate of the generation's duration, in seconds.
+    :param unreachable_timeout: seconds for which every poll may fail, 600 by default.
+    :param credits_reserved: credits that EvoLink has reserved for it, for the log.
+    :param model: its model, which selects the durations to learn from.
     """
 
     def __init__(
@@ -76,18 +84,18 @@ class EvoLinkGenerationTrigger(BaseTrigger):
     def for_watch(
         cls, watch: Watch, evolink_conn_id: str, *, credits_reserved: float | None = None
     ) -> EvoLinkGenerationTrigger:
-        """Make a trigger from what is waited for."""
+        """Make the trigger for a watch."""
         return cls(evolink_conn_id=evolink_conn_id, credits_reserved=credits_reserved, **asdict(watch))
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments that make this trigger again."""
+        """Return the class path and the arguments that recreate this trigger."""
         path = "airflow_provider_evolink.triggers.evolink.EvoLinkGenerationTrigger"
         own = {"evolink_conn_id": self.evolink_conn_id, "credits_reserved": self.credits_reserved}
         return path, {**own, **asdict(self.watch)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait, then yield the one event."""
-        # Bound to the id alone: the poller outlives this trigger.
+        """Poll until the generation ends or the wait is over, then yield the event."""
+        # Bound to the connection id alone: the poller outlives this trigger.
         poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
         started = time.monotonic()
         stop = await poller.wait(self.watch, self._on_progress)
@@ -97,11 +105,11 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         yield TriggerEvent(event_payload(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """
-        Say in the task's log what stays paid for and how to collect it; nothing is cancelled.
+        """Log what stays paid for and how to collect it; nothing is cancelled at EvoLink.
 
-        Airflow 3.3 calls this also when a trigger moves to another triggerer (apache/airflow#73454), and a look-up of
-        the task's state takes its first caller longer than Airflow waits: so what is said holds in every case.
+        Airflow 3.3 also calls this when a trigger moves to another triggerer (apache/airflow#73454), and the first
+        look-up of a task's state in a triggerer takes longer than Airflow waits. So the message has to be true whatever
+        the reason, without a look-up.
         """
         if self._has_failed:
             # There is nothing to collect.

@@ -1,4 +1,4 @@
-"""The account as an Airflow connection."""
+"""Tests of the hook: an EvoLink account as an Airflow connection."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationNotFoundError,
     InvalidInputError,
+    NotSentError,
     ServerError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -39,18 +40,18 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def connect(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Makes a hook on a connection to the emulator with other fields."""
+    """Return a function that makes a hook whose connection to the emulator has other fields."""
 
-    def made(**changes: Any) -> EvoLinkHook:
+    def hook_with(**changes: Any) -> EvoLinkHook:
         fields = {**json.loads(evolink_emulator.airflow_connection), **changes}
         monkeypatch.setenv("AIRFLOW_CONN_MY_EVOLINK", json.dumps(fields))
         return EvoLinkHook("my_evolink")
 
-    return made
+    return hook_with
 
 
 def requests(emulator: EmulatorHandle) -> dict[str, int]:
-    """Which endpoints were asked, and how often."""
+    """Return how many requests each endpoint has had."""
     return {name: count for name, count in emulator.control.state()["requests"].items() if count}
 
 
@@ -65,10 +66,10 @@ def test_connection_types(connect: Connect, evolink_emulator: EmulatorHandle, co
 
 
 def test_another_type_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """A connection of another service is named, and its password goes nowhere."""
+    """A connection of another type is refused by name, and its password is not sent."""
     hook = connect(conn_type="postgres")
 
-    with pytest.raises(ConfigurationError, match=r"'my_evolink' is of type 'postgres'") as caught:
+    with pytest.raises(ConfigurationError, match=r"'my_evolink'.*'postgres'") as caught:
         hook.get_credits()
     with pytest.raises(ConfigurationError, match="postgres"):
         asyncio.run(async_settings("my_evolink"))
@@ -77,7 +78,7 @@ def test_another_type_is_refused(connect: Connect, evolink_emulator: EmulatorHan
 
 
 def test_a_connection_as_uri(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection may be written as a URI too."""
+    """A connection may also be given as a URI."""
     port = evolink_emulator.url.rpartition(":")[2]
     monkeypatch.setenv(
         "AIRFLOW_CONN_EVOLINK_DEFAULT", f"evolink://:{evolink_emulator.api_key}@127.0.0.1:{port}/http?timeout=5"
@@ -90,43 +91,44 @@ def test_a_connection_as_uri(evolink_emulator: EmulatorHandle, monkeypatch: pyte
 
 
 def test_a_connection_that_is_not_there() -> None:
-    """A look-up from an event loop tells it from one that failed: another process may know the connection."""
-    with pytest.raises(ConnectionNotFoundError, match=r"'not_here' is not found here: .* Nothing was sent\."):
+    """A missing connection has its own error in an event loop, since another process may have the connection."""
+    with pytest.raises(ConnectionNotFoundError, match=r"'not_here' .*Nothing was sent"):
         asyncio.run(async_settings("not_here"))
 
 
 @pytest.mark.parametrize("extra", ["[]", "nonsense", '"text"', "5"])
 def test_an_extra_that_is_no_object(connect: Connect, extra: str) -> None:
-    """An extra that holds no fields is told, without what it holds."""
-    with pytest.raises(ConfigurationError, match=r"'my_evolink' has an extra that is no JSON object"):
+    """An extra that is not a JSON object is refused without being quoted."""
+    with pytest.raises(ConfigurationError, match=r"'my_evolink'.*JSON object") as caught:
         _ = connect(extra=extra).settings
+    assert extra.strip('"') not in str(caught.value)
 
 
 @given(
     hostile.anything.map(json.dumps) | hostile.pages.map(lambda page: page.decode("latin-1")) | st.text() | st.none()
 )
 def test_any_extra_is_an_object_or_refused(text: str | None) -> None:
-    """Whatever stands in a connection's extra, it is read as fields or refused."""
+    """Any extra is either parsed as an object or refused."""
     with suppress(ConfigurationError):
         assert isinstance(_extra("my_evolink", text), dict)
 
 
 def test_test_connection_is_free(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """The test of a connection asks for the credits, once, and tells them."""
-    assert connect().test_connection() == (
-        True,
-        "Connected to EvoLink. Credits left: key 1000, account 1000.",
-    )
+    """Testing a connection reads the credits once and reports them."""
+    works, message = connect().test_connection()
+
+    assert works
+    assert message.count("1000") == 2  # of the API key and of the account
     assert requests(evolink_emulator) == {"credits": 1, "total": 1}
 
 
-def test_test_connection_tells_what_is_wrong(
+def test_test_connection_reports_what_is_wrong(
     connect: Connect, evolink_emulator: EmulatorHandle, unused_tcp_port: int
 ) -> None:
-    """A wrong key, a web page and a dead host are told in words, never raised."""
+    """A wrong API key, a web page and a dead host are reported in the message, never raised."""
     evolink_emulator.control.inject("html_response", on="credits", times=4)
 
-    told = [
+    results = [
         connect().test_connection(),
         connect(password="sk-wrong-key-1234").test_connection(),
         connect(host=f"http://127.0.0.1:{unused_tcp_port}").test_connection(),
@@ -134,29 +136,31 @@ def test_test_connection_tells_what_is_wrong(
         connect(host="http://api.evolink.ai").test_connection(),
     ]
 
-    assert [works for works, _ in told] == [False] * 5
-    for (_, text), part in zip(told, ("text/html", "401", "could not be reached", "no API key", "http"), strict=True):
+    assert [works for works, _ in results] == [False] * 5
+    for (_, text), part in zip(
+        results, ("text/html", "401", "could not be reached", "no API key", "http"), strict=True
+    ):
         assert part in text
     assert set(requests(evolink_emulator)) == {"credits", "total"}
 
 
 def test_from_submission_to_reading(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """What is submitted can be read, alone and among others."""
+    """A submitted generation can be read, alone and in a batch."""
     hook = connect()
-    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    request = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
 
-    made = hook.submit(prepared, KEY)
-    again = hook.submit(prepared, KEY)
+    first = hook.submit(request, KEY)
+    second = hook.submit(request, KEY)
 
-    assert (made.replayed, again.replayed) == (False, True)
-    assert hook.get_generation(made.generation.id).id == made.generation.id
-    assert set(hook.get_generations([made.generation.id, "task-unified-1-unknown"])) == {made.generation.id}
+    assert (first.replayed, second.replayed) == (False, True)
+    assert hook.get_generation(first.generation.id).id == first.generation.id
+    assert set(hook.get_generations([first.generation.id, "task-unified-1-unknown"])) == {first.generation.id}
     with pytest.raises(GenerationNotFoundError, match="task-unified-1-unknown"):
         hook.get_generation("task-unified-1-unknown")
 
 
 def test_reading_is_repeated_and_submitting_is_not(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """Three failures in passing are endured by a read, none by a submission."""
+    """A read survives three transient failures; a submission is never repeated."""
     hook = connect()
     evolink_emulator.control.inject("server_error", on="credits", times=3)
     evolink_emulator.control.inject("server_error", on="submit")
@@ -167,8 +171,17 @@ def test_reading_is_repeated_and_submitting_is_not(connect: Connect, evolink_emu
     assert requests(evolink_emulator) == {"credits": 4, "submit": 1, "total": 5}
 
 
+def test_a_read_that_was_never_sent_denies_no_charge(connect: Connect, unused_tcp_port: int) -> None:
+    """A generation that can't be read is usually paid for, so the error does not say that nothing was charged."""
+    hook = connect(host=f"http://127.0.0.1:{unused_tcp_port}")
+
+    with pytest.raises(NotSentError, match="task-unified-1-paid") as caught:
+        hook.get_generation("task-unified-1-paid")
+    assert "charged" not in str(caught.value)
+
+
 def test_bad_input_sends_nothing(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """What EvoLink would refuse is refused here."""
+    """Input that EvoLink would reject is refused without a request."""
     with pytest.raises(InvalidInputError, match="duration"):
         connect().prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 99})
     with pytest.raises(InvalidInputError, match="generation_id"):
@@ -178,7 +191,7 @@ def test_bad_input_sends_nothing(connect: Connect, evolink_emulator: EmulatorHan
 
 @pytest.mark.parametrize(("name", "kind"), [("frame.png", "png"), ("frame.jpg", "jpeg"), ("frame.webp", "webp")])
 def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, kind: str) -> None:
-    """A picture is uploaded under the type its content shows, and can be fetched where the link says."""
+    """An image is uploaded with the type of its content, and can be downloaded from the returned URL."""
     link = connect().upload(DATA / name)
 
     [upload] = evolink_emulator.control.state()["uploads"]
@@ -204,7 +217,7 @@ def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, k
 def test_every_kind_that_evolink_takes_is_uploaded(
     connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, head: bytes, content_type: str
 ) -> None:
-    """Pictures, videos and sounds are uploaded under the type that their content shows, whatever they are called."""
+    """Images, video and audio are uploaded with the type of their content, whatever the file name."""
     file = tmp_path / "holiday.bin"
     file.write_bytes(head + b"\0" * 100)
     link = connect().upload(file)
@@ -217,36 +230,39 @@ def test_every_kind_that_evolink_takes_is_uploaded(
 
 @pytest.mark.parametrize("name", ["openapi/get-credits.yaml", "openapi", "nothing.png", "cut.png", "scan.tiff"])
 def test_only_media_are_uploaded(connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, name: str) -> None:
-    """What is no picture, video or sound for EvoLink, or no file at all, is refused by name before it is sent."""
-    made = {"cut.png": (DATA / "frame.png").read_bytes()[:12], "scan.tiff": b"II*\0\x08\0\0\0"}
-    for file, content in made.items():
+    """Anything that is not a readable image, video or audio file is refused by name before it is sent."""
+    written = {"cut.png": (DATA / "frame.png").read_bytes()[:12], "scan.tiff": b"II*\0\x08\0\0\0"}
+    for file, content in written.items():
         (tmp_path / file).write_bytes(content)
-    folder = tmp_path if name in made else DATA
-    with pytest.raises(InvalidInputError, match=r"path=.* it must be a (readable file|png, jpeg, webp or gif picture)"):
-        connect().upload(str(folder / name))
+    path = str((tmp_path if name in written else DATA) / name)
+    with pytest.raises(
+        InvalidInputError, match=r"^`path`=.* is invalid: must be a (readable file|png, jpeg)"
+    ) as caught:
+        connect().upload(path)
+    assert caught.value.parameter == "path"
     assert requests(evolink_emulator) == {}
 
 
 def test_a_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A key that stands in the login is missed where it belongs, and never shown."""
+    """An API key in the login field is reported as missing from the password field, and never shown."""
     fields = {"conn_type": "evolink", "host": evolink_emulator.url, "login": evolink_emulator.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(fields))
-    with pytest.raises(ConfigurationError, match="move it from the login to the password field") as refused:
+    with pytest.raises(ConfigurationError, match=r"evolink_default.*login.*password") as refused:
         EvoLinkHook().get_credits()
     assert evolink_emulator.api_key not in str(refused.value)
     assert requests(evolink_emulator) == {}
 
 
 def test_an_upload_that_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """A failure of the files API, which has a form of its own, is one of ours too."""
+    """A failure of the files API, which has its own format, raises the same typed errors."""
     evolink_emulator.control.inject("http_error", on="upload", times=None, status=401)
 
-    with pytest.raises(AuthenticationError, match=r"the upload .*Invalid or expired token"):
+    with pytest.raises(AuthenticationError, match="Invalid or expired token"):
         connect().upload(DATA / "frame.png")
 
 
 async def test_inside_a_running_loop(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """A hook may be used where a loop runs, as in a notebook; what fails there is raised there."""
+    """A hook works inside a running event loop, as in a notebook, and raises its errors there."""
     hook = connect()
 
     assert hook.get_credits().account_remaining == 1000
@@ -255,6 +271,6 @@ async def test_inside_a_running_loop(connect: Connect, evolink_emulator: Emulato
 
 
 def test_a_connection_that_is_missing() -> None:
-    """An unknown connection is Airflow's error, with its id."""
+    """An unknown connection raises Airflow's error, with its id."""
     with pytest.raises(Exception, match="no_such_connection"):
         EvoLinkHook("no_such_connection").get_credits()

@@ -1,4 +1,4 @@
-"""A connection of type ``http`` is the same URL for ``EvoLinkHook`` as for the http provider's own hook."""
+"""A connection of type ``http`` means the same URL to ``EvoLinkHook`` as to the http provider's hook."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Origin = tuple[str, str | None, int]
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> tuple[HttpHook, EvoLinkHook]:
-    """Both hooks on one connection."""
+    """Return both hooks for the same connection."""
     connection = {"conn_type": "http", "password": "sk-planted-key-4711", **fields}
     monkeypatch.setenv("AIRFLOW_CONN_GATEWAY", json.dumps(connection))
     return HttpHook(http_conn_id="gateway"), EvoLinkHook("gateway")
 
 
 def origin(url: str) -> Origin:
-    """Where requests to a URL go."""
+    """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}[parts.scheme]
 
@@ -53,7 +53,7 @@ def origin(url: str) -> Origin:
     ids=str,
 )
 def test_both_hooks_speak_to_the_same_origin(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
-    """Whichever way an http connection is written, its requests go where HttpHook would send them."""
+    """However an http connection is written, its requests go where HttpHook would send them."""
     theirs, ours = connect(monkeypatch, **fields)
     theirs.get_conn()
 
@@ -61,8 +61,8 @@ def test_both_hooks_speak_to_the_same_origin(monkeypatch: pytest.MonkeyPatch, fi
 
 
 @pytest.mark.parametrize("fields", [{"host": "api.evolink.ai"}, {"host": "api.evolink.ai", "port": 443}], ids=str)
-def test_where_nothing_is_said_the_key_goes_over_https(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
-    """Where HttpHook would speak plain http to another machine unasked, the key goes over https."""
+def test_without_a_scheme_the_api_key_goes_over_https(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+    """Where HttpHook would default to plain http, requests to another machine go over https."""
     theirs, ours = connect(monkeypatch, **fields)
     theirs.get_conn()
 
@@ -70,11 +70,11 @@ def test_where_nothing_is_said_the_key_goes_over_https(monkeypatch: pytest.Monke
     assert ours.settings.base_url == "https://api.evolink.ai"
 
 
-def test_plain_http_that_is_asked_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To another machine the key is not sent in the clear, and https is named."""
+def test_explicit_plain_http_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API key is never sent to another machine in clear text, and the error names https."""
     _, ours = connect(monkeypatch, host="api.evolink.ai", schema="http")
 
-    with pytest.raises(ConfigurationError, match=r"plain http to http://api\.evolink\.ai.*: use https"):
+    with pytest.raises(ConfigurationError, match=r"http://api\.evolink\.ai.*https"):
         _ = ours.settings
 
 

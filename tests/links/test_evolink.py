@@ -1,4 +1,4 @@
-"""The button on a task's page."""
+"""Tests of the extra link on a task's page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ VIDEO = "https://files.evolink.ai/a.mp4"
 
 @pytest.mark.parametrize(("pushed", "link"), [(VIDEO, VIDEO), ("", ""), (None, "")])
 def test_the_link(monkeypatch: pytest.MonkeyPatch, pushed: str | None, link: str) -> None:
-    """It opens what the task has pushed for it, and nothing before there is a result."""
-    asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(XCom, "get_value", lambda **kwargs: asked.append(kwargs) or pushed)
+    """The link is the URL that the task pushed to XCom, and empty before there is a result."""
+    requests: list[dict[str, Any]] = []
+    monkeypatch.setattr(XCom, "get_value", lambda **kwargs: requests.append(kwargs) or pushed)
     task = EvoLinkGenerateOperator(task_id="task", model="x", parameters={})
 
     assert EvoLinkResultLink().get_link(task, ti_key=TI) == link
-    assert asked == [{"key": RESULT_LINK_KEY, "ti_key": TI}]
+    assert requests == [{"key": RESULT_LINK_KEY, "ti_key": TI}]

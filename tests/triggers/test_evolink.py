@@ -1,4 +1,4 @@
-"""The trigger: what Airflow keeps of it, its one event, and how many of them share a triggerer."""
+"""Tests of the trigger: what Airflow stores of it, its one event, and many triggers in one triggerer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ PATH = "airflow_provider_evolink.triggers.evolink.EvoLinkGenerationTrigger"
 
 
 def trigger(generation_id: str = "task-unified-1", *, seconds: float = 30, **changes: Any) -> EvoLinkGenerationTrigger:
-    """A trigger that asks every 50 ms."""
+    """Return a trigger that polls every 50 ms."""
     now = time.time()
     given = {"submitted_at": now, "deadline": now + seconds, "poll_interval": 0.05, **changes}
     return EvoLinkGenerationTrigger(given.pop("evolink_conn_id", "evolink_default"), generation_id, **given)
@@ -34,27 +34,27 @@ def trigger(generation_id: str = "task-unified-1", *, seconds: float = 30, **cha
 
 @pytest.fixture
 def made(emulator: EmulatorHandle) -> str:
-    """The id of a generation that was just submitted."""
+    """Submit a generation and return its id."""
     hook = EvoLinkHook()
-    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
-    return hook.submit(prepared, "airflow-0123456789abcdef").generation.id
+    request = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    return hook.submit(request, "airflow-0123456789abcdef").generation.id
 
 
 def test_serialize_round_trip() -> None:
-    """What Airflow stores makes the same trigger again, in plain JSON."""
+    """A trigger survives the round trip through the JSON that Airflow stores."""
     watch = Watch("task-unified-1", 100.5, 200.5, poll_interval=7.0, estimated_time=120.0, unreachable_timeout=300.0)
-    one = EvoLinkGenerationTrigger.for_watch(watch, "my_conn")
+    original = EvoLinkGenerationTrigger.for_watch(watch, "my_conn")
 
-    path, kwargs = one.serialize()
-    again = EvoLinkGenerationTrigger(**json.loads(json.dumps(kwargs)))
+    path, kwargs = original.serialize()
+    restored = EvoLinkGenerationTrigger(**json.loads(json.dumps(kwargs)))
 
     assert path == PATH
-    assert again.serialize() == one.serialize()
-    assert (again.watch, again.evolink_conn_id) == (watch, "my_conn")
+    assert restored.serialize() == original.serialize()
+    assert (restored.watch, restored.evolink_conn_id) == (watch, "my_conn")
 
 
 def test_rows_of_other_versions() -> None:
-    """A row outlives an upgrade either way: later arguments are ignored, and those that are missing have defaults."""
+    """A stored trigger survives an upgrade or downgrade: unknown arguments are ignored, missing ones have defaults."""
     kwargs = {"evolink_conn_id": "my_conn", "generation_id": "task-unified-1", "submitted_at": 1.0, "deadline": 2.0}
 
     plain = EvoLinkGenerationTrigger(**kwargs)
@@ -64,29 +64,29 @@ def test_rows_of_other_versions() -> None:
     assert plain.watch == Watch("task-unified-1", 1.0, 2.0)
 
 
-async def test_what_a_kill_says(capsys: pytest.CaptureFixture[str]) -> None:
-    """It says what stays paid for and how to collect it, in words that hold wherever the trigger or its task goes."""
+async def test_what_a_kill_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    """It logs the id, the credits and how to collect the result, and claims nothing that may be untrue."""
     await trigger(credits_reserved=30.7).on_kill()
 
-    [said] = [line for line in capsys.readouterr().out.splitlines() if "task-unified-1" in line]
-    for part in ("This trigger stops here", "stays paid for (30.7 credits reserved)", "A retry or a clear", "Sensor("):
-        assert part in said
-    for untrue in ("waits no longer", "goes on at EvoLink", "The task is"):
-        assert untrue not in said
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "task-unified-1" in line]
+    for fact in ("paid for", "30.7", "retry", "clear", 'EvoLinkGenerationSensor(task_id="collect"'):
+        assert fact in line
+    for claim in ("waits no longer", "goes on at EvoLink", "The task is"):
+        assert claim not in line
 
 
-async def test_a_kill_asks_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first look-up of a triggerer takes longer than Airflow waits, so the sentence needs none."""
+async def test_a_kill_makes_no_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A triggerer's first look-up takes longer than Airflow waits for a kill, so the log line needs none."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("Airflow was asked.")
+        raise AssertionError("on_kill made a request to Airflow")
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", refuse)
-    one = trigger()
-    one.task_instance = None
-    await one.on_kill()
+    killed = trigger()
+    killed.task_instance = None
+    await killed.on_kill()
 
-    assert "stays paid for" in capsys.readouterr().out
+    assert "paid for" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -95,31 +95,31 @@ async def test_a_kill_asks_nobody(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 async def test_a_kill_after_the_end(
     emulator: EmulatorHandle, capsys: pytest.CaptureFixture[str], fault: str | None, is_paid: bool
 ) -> None:
-    """What is completed can be collected; of what has failed there is nothing to say."""
+    """A kill after the end logs how to collect a completed generation, and nothing for a failed one."""
     if fault:
         emulator.control.inject(fault, on="submit")
     hook = EvoLinkHook()
-    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
-    one = trigger(hook.submit(prepared, "airflow-0123456789abcdef").generation.id)
-    assert [event.payload["outcome"] async for event in one.run()] == ["terminal"]
-    await one.on_kill()
+    request = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    ended = trigger(hook.submit(request, "airflow-0123456789abcdef").generation.id)
+    assert [event.payload["outcome"] async for event in ended.run()] == ["terminal"]
+    await ended.on_kill()
 
-    assert ("stays paid for" in capsys.readouterr().out) is is_paid
+    assert ("paid for" in capsys.readouterr().out) is is_paid
 
 
-async def test_nothing_secret_is_kept(emulator: EmulatorHandle, made: str) -> None:
-    """Neither its arguments nor its event hold a key, a prompt, a link or a host, before or after it ran."""
-    one = trigger(made)
-    before = one.serialize()
-    event = await first_event(one)
+async def test_nothing_secret_is_stored(emulator: EmulatorHandle, made: str) -> None:
+    """Neither arguments nor event hold an API key, a prompt, a URL or a host, before or after the run."""
+    finished = trigger(made)
+    before = finished.serialize()
+    event = await first_event(finished)
 
-    kept = json.dumps([before, one.serialize(), event]) + repr(one)
+    stored = json.dumps([before, finished.serialize(), event]) + repr(finished)
     for secret in (emulator.api_key, "lighthouse", "http", "/media/"):
-        assert secret not in kept
+        assert secret not in stored
 
 
 async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
-    """It yields exactly one event and ends."""
+    """The trigger yields exactly one event, with the documented fields."""
     events = [event.payload async for event in trigger(made).run()]
 
     assert events == [{"generation_id": made, "outcome": "terminal", "status": "completed", "detail": None}]
@@ -130,11 +130,11 @@ async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
     [("generation_failed", "failed"), ("moderation_rejected", "failed"), ("generation_cancelled", "cancelled")],
 )
 async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle, fault: str, status: str) -> None:
-    """A typed error would be lost on its way from a trigger, so even failures are events."""
+    """A failed generation is an event too, since a trigger can't pass a typed error on."""
     emulator.control.inject(fault, on="submit")
     hook = EvoLinkHook()
-    prepared = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
-    generation_id = hook.submit(prepared, "airflow-0123456789abcdef").generation.id
+    request = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
+    generation_id = hook.submit(request, "airflow-0123456789abcdef").generation.id
 
     event = await first_event(trigger(generation_id))
 
@@ -142,7 +142,7 @@ async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle
 
 
 async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
-    """A deadline, an unknown id, and a service that can't be asked are events as well."""
+    """A deadline, an unknown id and an unreachable service are events too."""
     emulator.control.set_speed(0.1)
     assert (await first_event(trigger(made, seconds=0.2)))["outcome"] == "deadline"
 
@@ -158,16 +158,16 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
 
 
 async def test_a_connection_that_the_triggerer_does_not_know() -> None:
-    """As with teams: a worker may know it, so it is handed over at once, with nothing asked."""
+    """A connection that only workers have (multi-team) ends the trigger at once, without a request."""
     event = await first_event(trigger(evolink_conn_id="of_another_team"))
 
     assert (event["outcome"], event["detail"]) == ("no_connection", "ConnectionNotFoundError")
 
 
-async def test_a_connection_that_leads_elsewhere_now(
+async def test_a_connection_whose_host_changes(
     crowd: tuple[Crowd, Loopback], lookups: list[str], emulator: EmulatorHandle, made: str
 ) -> None:
-    """Old generations end where they were accepted, new ones at the connection's new host, for one more look-up."""
+    """Earlier generations are polled at their own host, later ones at the new host, at the cost of one look-up."""
     old = asyncio.create_task(first_event(trigger(made)))
     emulator.control.set_speed(0.1)
     while emulator.control.state()["requests"]["read"] < 3:  # noqa: ASYNC110 - it happens in another thread
@@ -183,91 +183,95 @@ async def test_a_connection_that_leads_elsewhere_now(
     assert lookups == ["evolink_default"] * 2
 
 
-async def test_a_trigger_that_starts_again_goes_on(emulator: EmulatorHandle, made: str) -> None:
-    """A triggerer that is stopped and a new one that takes its rows over: the second gives the event."""
+async def test_a_restarted_trigger_resumes(emulator: EmulatorHandle, made: str) -> None:
+    """When a new triggerer takes over from a stopped one, it yields the event, and nothing is submitted."""
     emulator.control.set_speed(1)
-    one = trigger(made)
-    first = asyncio.create_task(first_event(one))
+    restarted = trigger(made)
+    first = asyncio.create_task(first_event(restarted))
     await asyncio.sleep(0.2)
     first.cancel()
     assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], asyncio.CancelledError)
 
     emulator.control.advance(1000)
-    assert (await first_event(one))["status"] == "completed"
+    assert (await first_event(restarted))["status"] == "completed"
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-# Many at once
+# Many triggers in one triggerer
 
 
 class Crowd:
-    """A service for many generations: each is completed at its third question."""
+    """A service with many generations, each completed at its third poll."""
 
     def __init__(self) -> None:
-        self.requests: Counter[str] = Counter()
+        self.polls: Counter[str] = Counter()
         self.bodies: list[bytes] = []
 
     async def answer(self, request: ReceivedRequest, write: Write) -> None:
-        """Tell about a generation, or about many."""
+        """Answer a read of one generation or of a batch."""
         if request.method == "POST":
-            await write(http_response({"data": [self._told(one) for one in json.loads(request.body)["task_ids"]]}))
+            await write(
+                http_response(
+                    {"data": [self._poll(generation_id) for generation_id in json.loads(request.body)["task_ids"]]}
+                )
+            )
         else:
-            await write(http_response(self._told(request.target.rpartition("/")[2])))
+            await write(http_response(self._poll(request.target.rpartition("/")[2])))
 
-    def _told(self, generation_id: str) -> dict[str, str]:
-        self.requests[generation_id] += 1
-        status = "completed" if self.requests[generation_id] >= 3 else "processing"
+    def _poll(self, generation_id: str) -> dict[str, str]:
+        self.polls[generation_id] += 1
+        status = "completed" if self.polls[generation_id] >= 3 else "processing"
         return {"id": generation_id, "status": status}
 
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Crowd, Loopback]]:
-    """The service as the connection ``evolink_default``."""
-    one = Crowd()
-    with serving(one.answer) as server:
+    """Serve the crowd as the connection ``evolink_default``."""
+    service = Crowd()
+    with serving(service.answer) as server:
         connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
         monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
-        yield one, server
+        yield service, server
 
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every look-up of a connection, as it happens."""
-    seen: list[str] = []
+    """Record every look-up of a connection."""
+    conn_ids: list[str] = []
 
-    async def counted(conn_id: str) -> Any:
-        seen.append(conn_id)
+    async def recorded(conn_id: str) -> Any:
+        conn_ids.append(conn_id)
         return await async_settings(conn_id)
 
-    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.async_settings", counted)
-    return seen
+    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.async_settings", recorded)
+    return conn_ids
 
 
 async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:
-    """Two hundred triggers of one triggerer cost one look-up and at most eight connections, and each ends once."""
+    """Two hundred triggers share one look-up and at most eight connections, and each yields its own event."""
     service, server = crowd
     ids = [f"task-unified-{number:04}" for number in range(200)]
 
-    events = await asyncio.gather(*(first_event(trigger(one)) for one in ids))
+    events = await asyncio.gather(*(first_event(trigger(generation_id)) for generation_id in ids))
 
     assert [event["generation_id"] for event in events] == ids
     assert {event["outcome"] for event in events} == {"terminal"}
     assert len(server.requests) < 3 * len(ids) / 10
-    assert service.asked == dict.fromkeys(ids, 3)
+    assert service.polls == dict.fromkeys(ids, 3)
     assert lookups == ["evolink_default"]
     assert server.connections <= MAX_IN_FLIGHT
 
 
 def test_each_run_of_a_loop_is_its_own(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:
-    """``dag.test()`` runs each trigger in a loop of its own, one after the other."""
-    run: Callable[[str], Any] = lambda one: asyncio.run(first_event(trigger(one)))  # noqa: E731 - the shortest form
+    """``dag.test()`` runs each trigger in its own event loop, one after the other."""
+    events = [asyncio.run(first_event(trigger(f"task-unified-{number}"))) for number in range(3)]
 
-    assert [run(f"task-unified-{number}")["status"] for number in range(3)] == ["completed"] * 3
+    assert [event["status"] for event in events] == ["completed"] * 3
     assert len(lookups) == 3
 
 
 def test_it_never_submits(crowd: tuple[Crowd, Loopback]) -> None:
-    """All that a trigger sends are questions."""
+    """A trigger sends reads only."""
     _, server = crowd
 
     asyncio.run(first_event(trigger()))

@@ -168,7 +168,7 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
 def _not_sent(context: RequestContext, error: BaseException) -> NotSentError:
     return NotSentError(
         f"EvoLink could not be reached for {context.what} ({type(error).__name__}: {error}). "
-        f"The request never left, so nothing was charged.{certificate_advice(error)} A retry is safe.",
+        f"The request never left. {context.cost}{certificate_advice(error)} A retry is safe.",
         generation_id=context.generation_id,
     )
 
