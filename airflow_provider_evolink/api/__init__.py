@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EvoLink itself: its endpoints, models, limits and failures. Nothing in here imports Airflow."""
+"""EvoLink over HTTP: its endpoints, models, limits and errors. Imports no Airflow."""

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Every error code of a failed generation: whether a retry may succeed, and how long to wait before it.
+"""Every error code of a failed generation: whether a retry may succeed, and how long to wait before it.
 
-The codes and the delays are documented, except for ``model_unavailable``, ``rate_limited`` and ``upstream_error``, which
-only EvoLink's own clients know. Those clients disagree about ``generation_failed_no_content`` and ``unknown_error``;
-both count as retryable, since a failed generation is not charged. The list is open: other codes occur, and none of them
-is retried.
+The codes and the delays are documented, except for ``model_unavailable``, ``rate_limited`` and ``upstream_error``,
+which are known from EvoLink's own clients only. Those clients disagree about ``generation_failed_no_content`` and
+``unknown_error``; both count as retryable, since a failed generation is not charged. The list is open: other codes
+occur, and none of them is retried.
 """
 
 from __future__ import annotations
@@ -16,7 +15,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """What a code means for a retry; ``delay`` is the advised one, in seconds, 0 where none is documented."""
+    """What a code means for a retry.
+
+    :param retryable: whether the same request may succeed.
+    :param delay: seconds that EvoLink advises to wait before a retry; 0 where it documents none.
+    """
 
     retryable: bool
     delay: float = 0.0
@@ -43,11 +46,11 @@ ERROR_CODES: Mapping[str, ErrorCode] = {
 
 
 def is_retryable(code: str | None) -> bool:
-    """Whether the same request may succeed after a generation failed with this code; without a code it may."""
+    """Return whether the same request may succeed after a generation failed with this code; without a code it may."""
     return code is None or (code in ERROR_CODES and ERROR_CODES[code].retryable)
 
 
 def advised_delay(code: str | None) -> float:
-    """Seconds that EvoLink advises to wait before a retry; 0 where it advises nothing."""
+    """Return the seconds that EvoLink advises to wait before a retry; 0 where it advises nothing."""
     known = ERROR_CODES.get(code or "")
     return 0.0 if known is None else known.delay

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What EvoLink answers, as types.
+"""EvoLink's response bodies as types.
 
-Every field is checked, none is relied on: unknown fields stay in ``raw``, missing ones become ``None``, and a
-wrong type is treated like a missing one unless the answer is useless without it (an id, a status).
+No field is trusted: unknown fields stay in ``raw``, missing ones become ``None``, and a wrong type counts as missing,
+unless the response is useless without the field (an id, a status).
 """
 
 from __future__ import annotations
@@ -15,28 +14,31 @@ from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidResponseError
 from airflow_provider_evolink.api.failure import failure_reason
-from airflow_provider_evolink.api.result_links import collect, is_link
+from airflow_provider_evolink.api.result_links import find_links, is_link
 from airflow_provider_evolink.api.sanitize import sanitize, sentence
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 TERMINAL_STATUSES = frozenset({COMPLETED, FAILED, CANCELLED})
 
-# How many generations one request can read: seen in EvoLink's own clients, undocumented.
+# An id in the documented form, for error messages.
+EXAMPLE_ID = "task-unified-1757169743-7cvnl5zw"
+# How many generations one request can read; undocumented, known from EvoLink's own clients.
 MAX_BATCH = 50
-# Seconds for which EvoLink may not know a generation after it was accepted, and over which several refusals to show one
-# must agree before they are believed: a gateway, a lagging replica, or an API key that is being replaced may answer
-# like that for a moment.
+# Seconds after a submission during which EvoLink may not know its generation yet: a replica may lag behind.
 NOT_FOUND_GRACE = 60.0
+# Seconds over which several refusals to show a generation must agree before they count: a gateway, a lagging replica,
+# or an API key that is being replaced may refuse for a moment.
 CONFIRMATION_SECONDS = 120.0
-# Documented ids begin with "task-unified-"; EvoLink's own client accepts this wider form, safe inside a path.
+# Documented ids start with "task-unified-"; EvoLink's own client accepts this wider form, which is safe in a path.
 _ID = re.compile(r"[A-Za-z0-9._:-]{4,128}")
 _TIME_IN_ID = re.compile(r"task-unified-(\d{10})-")
-_LATEST = 1e11
+# Timestamps above this are in milliseconds.
+_MAX_SECONDS = 1e11
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Credits as EvoLink states them; never converted, since some models use other units (undocumented)."""
+    """Credits as EvoLink reports them, never converted: some models use other units (undocumented)."""
 
     credits_reserved: float | None = None
     credits_used: float | None = None
@@ -45,12 +47,12 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """
-    One generation as EvoLink last described it.
+    """One generation as EvoLink last described it.
 
-    ``status`` is one of pending, processing, completed, failed, cancelled, or a word EvoLink has not documented,
-    which counts as unfinished. ``links`` are ``results`` followed by the links of files found in ``result_data``, each
-    once; a completed generation may have none. ``roles`` says of each what it is: ``result``, ``cover`` or ``preview``.
+    ``status`` is pending, processing, completed, failed, cancelled, or an undocumented one, which counts as
+    unfinished. ``links`` are those in ``results``, then those of files found in ``result_data``, each once; a completed
+    generation may have none. ``roles`` has the role of each link: ``result``, ``cover`` or ``preview``. ``kind`` is
+    EvoLink's ``type``, such as ``video``. ``created`` is in seconds since the epoch.
     """
 
     id: str
@@ -71,10 +73,9 @@ class Generation:
 
     @property
     def was_charged(self) -> bool:
-        """
-        Whether anything says that EvoLink took credits for it and does not give them back.
+        """Whether any field indicates that EvoLink charged credits for it without refunding them.
 
-        ``usage.credits_used`` and ``usage.cost`` are documented for completed generations, ``billing`` is known from
+        ``usage.credits_used`` and ``usage.cost`` are documented for completed generations; ``billing`` is known from
         EvoLink's clients only.
         """
         billing = _mapping(self.raw.get("billing"))
@@ -88,16 +89,15 @@ class Generation:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether EvoLink will not change it any more."""
+        """Whether EvoLink will no longer change it."""
         return self.status in TERMINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """
-    An accepted submission.
+    """An accepted submission.
 
-    ``replayed`` is true when EvoLink said that it had seen this idempotency key before and made nothing new.
+    :param replayed: whether EvoLink recognized the idempotency key and created nothing new.
     """
 
     generation: Generation
@@ -106,47 +106,46 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """What is left: of this key (``None`` when it is unlimited) and of the whole account."""
+    """The remaining credits of this API key (``None`` if it is unlimited) and of the whole account."""
 
     key_remaining: float | None
     account_remaining: float | None
 
 
 def is_generation_id(value: object) -> bool:
-    """Whether ``value`` can be a generation's id."""
+    """Return whether a value has the form of a generation id."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None and set(value) != {"."}
 
 
 def submission_time(generation_id: str) -> float | None:
-    """The time of submission that a documented id carries, in seconds since the epoch."""
+    """Return the time of submission that a documented id contains, in seconds since the epoch; None for other ids."""
     match = _TIME_IN_ID.match(generation_id)
     return float(match[1]) if match else None
 
 
 def parse_generation(body: object, *, expected_id: str | None = None, default_status: str | None = None) -> Generation:
-    """
-    Read the body of a create or task answer.
+    """Parse the body of a create or task response.
 
-    :param answer: decoded JSON.
-    :param expected_id: the id that was asked for; another one is refused.
-    :param default_status: taken where none is given: an id that is paid for is worth more than its status.
-    :raises InvalidResponseError: no object, no usable id or status, or another generation's.
+    :param body: decoded JSON.
+    :param expected_id: the requested id; another one is rejected.
+    :param default_status: used if there is none: the id of a paid generation must not be lost for lack of a status.
+    :raises InvalidResponseError: it is no object, has no usable id or status, or belongs to another generation.
     """
     if not isinstance(body, Mapping):
-        raise InvalidResponseError(f"EvoLink answered a {type(body).__name__} where a generation was due.")
-    identity, status = body.get("id"), _text(body.get("status")) or default_status
-    if not isinstance(identity, str) or not is_generation_id(identity):
-        raise InvalidResponseError("EvoLink answered without a usable generation id.")
-    if expected_id is not None and identity != expected_id:
-        raise InvalidResponseError(f"EvoLink answered for {identity} when asked for {expected_id}.")
+        raise InvalidResponseError(f"EvoLink's response is a {type(body).__name__}, not a generation.")
+    generation_id, status = body.get("id"), _text(body.get("status")) or default_status
+    if not isinstance(generation_id, str) or not is_generation_id(generation_id):
+        raise InvalidResponseError("EvoLink's response has no usable generation id.")
+    if expected_id is not None and generation_id != expected_id:
+        raise InvalidResponseError(f"EvoLink returned generation {generation_id} instead of {expected_id}.")
     if status is None:
-        raise InvalidResponseError(f"EvoLink answered without a status for generation {identity}.")
-    files = collect(body.get("results"), body.get("result_data"))
-    word = _status(status)
-    reason = failure_reason(body, has_failed=word in {FAILED, CANCELLED})
+        raise InvalidResponseError(f"EvoLink's response has no status for generation {generation_id}.")
+    files = find_links(body.get("results"), body.get("result_data"))
+    status = _normalized_status(status)
+    reason = failure_reason(body, has_failed=status in {FAILED, CANCELLED})
     return Generation(
-        id=identity,
-        status=word,
+        id=generation_id,
+        status=status,
         model=_text(body.get("model")),
         kind=_text(body.get("type")),
         progress=_progress(body.get("progress")),
@@ -155,7 +154,7 @@ def parse_generation(body: object, *, expected_id: str | None = None, default_st
         result_data=body.get("result_data"),
         error_code=reason.code,
         error_message=reason.message,
-        created=_moment(body.get("created")),
+        created=_timestamp(body.get("created")),
         duration=_number(body.get("duration")),
         estimated_time=_number(_mapping(body.get("task_info")).get("estimated_time")),
         usage=_usage(_mapping(body.get("usage"))),
@@ -164,63 +163,62 @@ def parse_generation(body: object, *, expected_id: str | None = None, default_st
 
 
 def parse_batch(body: object) -> dict[str, Generation]:
-    """
-    Read the body of a batch read; entries that make no sense are left out, like ids EvoLink does not know.
+    """Parse the body of a batch response, without invalid entries; ids unknown to EvoLink have no entry either.
+
+    :return: generations by id.
 
     :raises InvalidResponseError: the body has no ``data`` list.
     """
     entries = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(entries, list):
-        raise InvalidResponseError("EvoLink answered a batch read without a list of generations.")
-    found: dict[str, Generation] = {}
+        raise InvalidResponseError("EvoLink's batch response has no list of generations.")
+    generations: dict[str, Generation] = {}
     for entry in entries:
         try:
             generation = parse_generation(entry)
         except InvalidResponseError:
             continue
-        found[generation.id] = generation
-    return found
+        generations[generation.id] = generation
+    return generations
 
 
-def parse_credits(answer: object) -> Credits:
+def parse_credits(body: object) -> Credits:
+    """Parse the body of ``GET /v1/credits``.
+
+    :raises InvalidResponseError: the body has ``success: false`` or no numbers.
     """
-    Read the body of ``GET /v1/credits``.
+    fields = _mapping(body)
+    data = _mapping(fields.get("data"))
+    token, user = _mapping(data.get("token")), _mapping(data.get("user"))
+    account_remaining = _number(user.get("remaining_credits"))
+    if fields.get("success") is False or account_remaining is None:
+        raise InvalidResponseError("EvoLink's credits response has no amounts.")
+    is_unlimited = token.get("unlimited_credits") is True
+    return Credits(None if is_unlimited else _number(token.get("remaining_credits")), account_remaining)
 
-    :raises InvalidResponseError: the body says ``success: false`` or holds no numbers.
+
+def parse_upload(body: object) -> str:
+    """Parse the body of an upload response and return the file's public URL.
+
+    :raises InvalidResponseError: the upload failed or has no URL.
     """
-    body = _mapping(answer)
-    data = _mapping(body.get("data"))
-    key, account = _mapping(data.get("token")), _mapping(data.get("user"))
-    account_remaining = _number(account.get("remaining_credits"))
-    if body.get("success") is False or account_remaining is None:
-        raise InvalidResponseError("EvoLink answered the question for credits without figures.")
-    unlimited = key.get("unlimited_credits") is True
-    return Credits(None if unlimited else _number(key.get("remaining_credits")), account_remaining)
-
-
-def parse_upload(answer: object) -> str:
-    """
-    Read the body of an upload and return the file's public URL.
-
-    :raises InvalidResponseError: the upload did not succeed or has no URL.
-    """
-    body = _mapping(answer)
-    url = _mapping(body.get("data")).get("file_url")
-    if body.get("success") is False or not isinstance(url, str) or not is_link(url):
-        reason = _text(body.get("msg")) or "no reason given"
-        raise InvalidResponseError(sentence(f"EvoLink did not take the upload: {reason}"))
+    fields = _mapping(body)
+    url = _mapping(fields.get("data")).get("file_url")
+    if fields.get("success") is False or not isinstance(url, str) or not is_link(url):
+        reason = _text(fields.get("msg")) or "no reason given"
+        raise InvalidResponseError(sentence(f"EvoLink rejected the upload: {reason}"))
     return url
 
 
 def _is_refunded(billing: Mapping[str, Any], charged: float | None) -> bool:
     refunded = _number(billing.get("refunded_credits"))
-    is_whole = charged is None or refunded is None or refunded >= charged
-    return _text(billing.get("refund_status")) in {"pending", "completed"} and is_whole
+    is_full_refund = charged is None or refunded is None or refunded >= charged
+    return _text(billing.get("refund_status")) in {"pending", "completed"} and is_full_refund
 
 
-def _status(status: str) -> str:
-    word = (_text(status) or "unknown").lower()
-    return CANCELLED if word == "canceled" else word
+def _normalized_status(status: str) -> str:
+    normalized = (_text(status) or "unknown").lower()
+    return CANCELLED if normalized == "canceled" else normalized
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -228,7 +226,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """One line fit for a log; these texts reach errors, Airflow's rows and XCom."""
+    """Return one printable line: these texts reach errors, Airflow's database and XCom."""
     return sanitize(value, "") or None
 
 
@@ -242,12 +240,12 @@ def _number(value: object) -> float | None:
     return number if abs(number) < 1e15 else None
 
 
-def _moment(value: object) -> float | None:
-    """Seconds since the epoch, also where milliseconds came."""
+def _timestamp(value: object) -> float | None:
+    """Return seconds since the epoch; the value may be in milliseconds."""
     number = _number(value)
     if number is None or number <= 0:
         return None
-    return number / 1000 if number > _LATEST else number
+    return number / 1000 if number > _MAX_SECONDS else number
 
 
 def _progress(value: object) -> int | None:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Finds the links of a generation's files in what EvoLink answers. Pure.
+"""Find the links to a generation's files in EvoLink's response. Pure.
 
-``results`` lists them for most models. ``result_data`` has no schema: each family of models has names of its own in it,
-some files are in there only, and not every link in there is a file.
+``results`` lists them for most models. ``result_data`` has no schema: each model family uses its own field names, some
+files are linked only there, and not every link in it is a file.
 """
 
 from __future__ import annotations
@@ -16,35 +15,34 @@ RESULT, COVER, PREVIEW = "result", "cover", "preview"
 
 _MAX_DEPTH = 6
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
-# Words of names, in the singular.
+# Words that field names consist of, in the singular.
 _LINK = frozenset({"url", "uri"})
 _SOUND_OR_VIDEO = frozenset({"audio", "song", "music", "track", "voice", "video", "clip"})
 _PICTURE = frozenset({"image", "picture", "photo"})
 _COVER = frozenset({"cover", "thumbnail", "poster", "artwork"})
 _PREVIEW = frozenset({"preview"})
-# Under a name of these words alone, a text that is a link is a file's.
+# A link in a field whose name consists of these words only is a file's.
 _MEDIA = _SOUND_OR_VIDEO | _PICTURE | _COVER | _PREVIEW | {"result", "output", "data", "file", "media", "list"}
-_GIVEN_TO_THE_MODEL = frozenset(
+_MODEL_INPUT = frozenset(
     {"input", "request", "param", "parameter", "prompt", "source", "src", "reference", "ref", "original", "origin"}
     | {"mask", "first", "start", "upload"}
 )
-_FOR_PEOPLE = frozenset(
+_FOR_HUMANS = frozenset(
     {"doc", "documentation", "help", "support", "page", "web", "webpage", "website", "site", "homepage", "share"}
     | {"license", "term", "policy", "avatar", "profile", "user", "author", "creator", "dashboard", "console"}
     | {"billing", "invoice", "lyric", "subtitle", "metadata", "log", "error", "suggestion"}
 )
 _FOR_MACHINES = frozenset({"callback", "webhook", "notify", "statu", "poll", "cancel", "api", "endpoint"})
-_NO_RESULT = _GIVEN_TO_THE_MODEL | _FOR_PEOPLE | _FOR_MACHINES
-# EvoLink's parameters are called so: what stands below is an echo of what was given.
+_NOT_A_RESULT = _MODEL_INPUT | _FOR_HUMANS | _FOR_MACHINES
+# Names of EvoLink's parameters: their values are an echo of the request.
 _PARAMETERS = frozenset({"image_urls", "video_urls", "audio_urls"})
 
 
 @dataclass(frozen=True, slots=True)
 class ResultLink:
-    """
-    The link of a file.
+    """The link to a file.
 
-    :param role: ``result``; ``cover`` for the picture beside a song or a video; ``preview``.
+    :param role: ``result``; ``cover`` for the picture that comes with a song or a video; ``preview``.
     """
 
     url: str
@@ -52,22 +50,24 @@ class ResultLink:
 
 
 @dataclass(frozen=True, slots=True)
-class _Under:
-    """Where a value stands: below which name, and as part of what."""
+class _Position:
+    """Where a value is found: in a field with which name, and within what role.
+
+    :param words: the words of the field's name.
+    """
 
     words: frozenset[str]
     role: str = RESULT
     depth: int = 0
 
 
-_TOP = _Under(frozenset({"result"}))
+_TOP = _Position(frozenset({"result"}))
 
 
-def collect(results: object, result_data: object) -> tuple[ResultLink, ...]:
-    """
-    List the links of a generation's files, each once: those in ``results``, then the others.
+def find_links(results: object, result_data: object) -> tuple[ResultLink, ...]:
+    """Return the links to a generation's files, each once: those in ``results`` first.
 
-    The role of a link is what ``result_data`` calls it, also where ``results`` lists it too.
+    Where ``results`` and ``result_data`` have the same link, ``result_data`` decides on its role.
     """
     links = [*_walk(results, _TOP), *_walk(result_data, _TOP)]
     roles = {link.url: link.role for link in reversed(links) if link.role != RESULT}
@@ -75,31 +75,31 @@ def collect(results: object, result_data: object) -> tuple[ResultLink, ...]:
 
 
 def is_link(text: str) -> bool:
-    """Whether a text can be a file's link."""
+    """Return whether a text can be the link to a file."""
     return text.lower().startswith("http") and text.isprintable()
 
 
-def _walk(value: object, under: _Under) -> Iterator[ResultLink]:
+def _walk(value: object, position: _Position) -> Iterator[ResultLink]:
     if isinstance(value, str):
         url = value.strip()
-        if is_link(url) and (under.words & _LINK or under.words <= _MEDIA):
-            yield ResultLink(url, under.role)
-    elif isinstance(value, list | Mapping) and under.depth <= _MAX_DEPTH:
-        for item, below in _parts(value, under):
-            yield from _walk(item, below)
+        if is_link(url) and (position.words & _LINK or position.words <= _MEDIA):
+            yield ResultLink(url, position.role)
+    elif isinstance(value, list | Mapping) and position.depth <= _MAX_DEPTH:
+        for item, inner in _parts(value, position):
+            yield from _walk(item, inner)
 
 
-def _parts(value: list[object] | Mapping[object, object], under: _Under) -> Iterator[tuple[object, _Under]]:
-    depth = under.depth + 1
+def _parts(value: list[object] | Mapping[object, object], position: _Position) -> Iterator[tuple[object, _Position]]:
+    depth = position.depth + 1
     if isinstance(value, list):
-        yield from ((item, replace(under, depth=depth)) for item in value)
+        yield from ((item, replace(position, depth=depth)) for item in value)
         return
-    named = [(name, _words(name), item) for name, item in value.items() if isinstance(name, str)]
-    has_main = any(_is_main(words, item) for _, words, item in named)
-    for name, words, item in named:
-        is_double = "stream" in words and has_main
-        if not (words & _NO_RESULT or name.lower() in _PARAMETERS or is_double):
-            yield item, _Under(words, _role(words, under.role, has_main=has_main), depth)
+    fields = [(name, _words(name), item) for name, item in value.items() if isinstance(name, str)]
+    has_main = any(_is_main(words, item) for _, words, item in fields)
+    for name, words, item in fields:
+        is_duplicate = "stream" in words and has_main
+        if not (words & _NOT_A_RESULT or name.lower() in _PARAMETERS or is_duplicate):
+            yield item, _Position(words, _role(words, position.role, has_main=has_main), depth)
 
 
 def _words(name: str) -> frozenset[str]:
@@ -107,8 +107,8 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _is_main(words: frozenset[str], value: object) -> bool:
-    """Whether this is the song or the video that a picture beside it belongs to."""
-    if not words & _SOUND_OR_VIDEO or words & (_NO_RESULT | _PREVIEW | {"stream"}):
+    """Return whether this is the song or video that the pictures next to it belong to."""
+    if not words & _SOUND_OR_VIDEO or words & (_NOT_A_RESULT | _PREVIEW | {"stream"}):
         return False
     return is_link(value.strip()) if isinstance(value, str) else bool(value) and isinstance(value, list | Mapping)
 

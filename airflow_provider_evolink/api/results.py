@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether there is, or can still be, something to collect from a generation. Pure."""
+"""Decide whether a generation has results to collect, or can still have them. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 
 def has_results(generation: Generation, model: str | None) -> bool:
-    """
-    Whether a completed generation has what its model makes: a link that can be followed, or data where there is none.
+    """Return whether a completed generation has what its model makes: a usable link, or data from models without files.
 
-    What a model makes that is not in the catalogue is not known, so data will do.
+    What a model outside the catalog makes is unknown, so either suffices there.
+
+    :param model: the requested model, for a generation that does not name its own.
     """
     name = generation.model or model or ""
     is_known = catalog.find(name) is not None
@@ -28,10 +29,11 @@ def has_results(generation: Generation, model: str | None) -> bool:
 
 
 def results_expire_at(submitted_at: float, model: str | None) -> float:
-    """
-    Return the moment from which results that were made at once would be dead, in seconds since the epoch.
+    """Return when the links to results that were ready at once expire, in seconds since the epoch.
 
-    A generation that has not come to an end by then is not worth waiting for any more.
+    A generation that has not finished by then is no longer worth waiting for.
+
+    :param submitted_at: seconds since the epoch.
     """
     return submitted_at + catalog.link_life(model or "").total_seconds()
 

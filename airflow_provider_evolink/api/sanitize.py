@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Makes text from outside safe to log, store and show: one printable line, bounded in length, without the API key.
+"""Make text from outside safe to log, store and show: one printable line of bounded length, without the API key.
 
 Pure.
 """
@@ -14,49 +13,58 @@ from typing import Any
 from urllib.parse import quote
 
 # Chinese ones, too: full stop, exclamation mark and question mark.
-_ENDS_OF_SENTENCES = (".", "!", "?", "…", "\u3002", "\uff01", "\uff1f")
-_MAX_DETAIL = 500
-_SHORTEST_SECRET = 8
+_SENTENCE_ENDINGS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+_MAX_LENGTH = 500
+_MIN_SECRET_LENGTH = 8
 
 
 def sanitize(value: object, secret: str) -> str | None:
-    """Make a text from outside fit for a log: one line, at most 500 characters, without the API key."""
+    """Return a text from outside as one printable line without the API key.
+
+    :param value: a text or an integer; anything else, ``bool`` included, becomes None.
+    :param secret: the API key; may be empty.
+    :return: at most 500 characters, cut off with an ellipsis.
+    """
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     text = str(value)
     if secret:
         text = text.replace(secret, "***")
-    text = text[: 4 * _MAX_DETAIL]
+    text = text[: 4 * _MAX_LENGTH]
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
     line = " ".join(text.split())
-    return line if len(line) <= _MAX_DETAIL else line[:_MAX_DETAIL] + "…"
+    return line if len(line) <= _MAX_LENGTH else line[: _MAX_LENGTH - 3] + "..."
 
 
 def sentence(text: str) -> str:
-    """End a text that quotes others with a full stop, unless it ends a sentence already."""
-    return text if text.endswith(_ENDS_OF_SENTENCES) else f"{text}."
+    """End a text that quotes others with a period, unless it ends a sentence already."""
+    return text if text.endswith(_SENTENCE_ENDINGS) else f"{text}."
 
 
 def redact_bytes(body: bytes, secret: str) -> bytes:
-    """Cut out an echo of the API key, unless it is so short that honest answers hold it too."""
-    if len(secret) < _SHORTEST_SECRET:
+    """Remove echoes of the API key, unless it is so short that it occurs in ordinary responses."""
+    if len(secret) < _MIN_SECRET_LENGTH:
         return body
-    for written in _spellings(secret):
-        body = body.replace(written, b"***")
+    for encoded in _encodings(secret):
+        body = body.replace(encoded, b"***")
     return body
 
 
 @functools.lru_cache(maxsize=8)
-def _spellings(secret: str) -> frozenset[bytes]:
-    """How JSON, a web page and a URL write it; they differ only if it has other characters than usual."""
-    written = (secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe=""))
-    return frozenset(text.encode() for text in written)
+def _encodings(secret: str) -> frozenset[bytes]:
+    """Encode it plain and as JSON, HTML and a URL do; they differ only if it contains unusual characters."""
+    encoded = (secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe=""))
+    return frozenset(text.encode() for text in encoded)
 
 
 def redact(value: Any, secret: str) -> Any:
+    """Remove the API key from every text of a JSON value, and replace lone surrogates with question marks.
+
+    Airflow can neither store nor log a lone surrogate. A secret of fewer than eight characters stays.
+    """
     if isinstance(value, str):
-        text = value.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else value
+        text = value.replace(secret, "***") if len(secret) >= _MIN_SECRET_LENGTH else value
         return text if text.isascii() else text.encode(errors="replace").decode()
     if isinstance(value, list):
         return [redact(item, secret) for item in value]

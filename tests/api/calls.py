@@ -1,4 +1,4 @@
-"""What the tests of the client share: one submission, ids, and every call there is."""
+"""Shared by the tests of the client: a submission, ids, and calls of the client by endpoint."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def submit(client: EvoLinkClient, key: str = KEY) -> Submission:
 
 
 def sent(emulator: EmulatorHandle) -> dict[str, int]:
-    """How often each endpoint was asked."""
-    counted: dict[str, int] = emulator.control.state()["requests"]
-    return counted
+    """Return the number of requests by endpoint."""
+    counts: dict[str, int] = emulator.control.state()["requests"]
+    return counts
 
 
 CALLS: dict[str, Call] = {

@@ -13,19 +13,19 @@ from tests.loopback import settings_for
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that asks again does so at once."""
+    """Make the client repeat requests without pauses."""
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
 
 
 @pytest.fixture
 async def client(evolink_emulator: EmulatorHandle) -> AsyncIterator[EvoLinkClient]:
-    """A client of the emulator, which sends everything once."""
-    async with EvoLinkClient(settings_for(evolink_emulator)) as one:
-        yield one
+    """A client of the emulator that sends everything once."""
+    async with EvoLinkClient(settings_for(evolink_emulator)) as client:
+        yield client
 
 
 @pytest.fixture
-async def patient(evolink_emulator: EmulatorHandle) -> AsyncIterator[EvoLinkClient]:
-    """A client of the emulator as the hook uses it: up to four times."""
-    async with EvoLinkClient(settings_for(evolink_emulator), attempts=4) as one:
-        yield one
+async def retrying_client(evolink_emulator: EmulatorHandle) -> AsyncIterator[EvoLinkClient]:
+    """A client of the emulator as the hook uses it: with up to four attempts."""
+    async with EvoLinkClient(settings_for(evolink_emulator), attempts=4) as client:
+        yield client

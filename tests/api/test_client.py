@@ -1,4 +1,4 @@
-"""EvoLink's endpoints over HTTP: what is sent, and what an error becomes."""
+"""The client's requests to each endpoint, and the exceptions that EvoLink's errors become."""
 
 from __future__ import annotations
 
@@ -20,36 +20,38 @@ pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 @pytest.fixture
-def pictures() -> Path:
-    """Where real pictures are."""
+def images() -> Path:
+    """The folder of real images."""
     return Path(__file__).parent.parent / "data"
 
 
-# What is sent
+# Requests
 
 
-async def test_a_submission_is_read(client: EvoLinkClient) -> None:
-    """An accepted submission gives its id, estimate and reserved credits."""
-    made = await submit(client)
+async def test_a_submission_is_parsed(client: EvoLinkClient) -> None:
+    """An accepted submission has an id, an estimated time and reserved credits."""
+    submission = await submit(client)
 
-    assert made.generation.id.startswith("task-unified-")
-    assert made.generation.status in {"pending", "processing"}
-    assert made.generation.usage.credits_reserved == pytest.approx(30.7, rel=0.01)
-    assert made.generation.estimated_time
-    assert not made.replayed
+    assert submission.generation.id.startswith("task-unified-")
+    assert submission.generation.status in {"pending", "processing"}
+    assert submission.generation.usage.credits_reserved == pytest.approx(30.7, rel=0.01)
+    assert submission.generation.estimated_time
+    assert not submission.replayed
 
 
-async def test_the_same_key_and_body_are_recognised(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """A replay gives the first generation and says so."""
+async def test_the_same_idempotency_key_and_body_are_recognized(
+    client: EvoLinkClient, evolink_emulator: EmulatorHandle
+) -> None:
+    """A replay returns the first generation and is marked as one."""
     first = await submit(client)
-    again = await submit(client)
+    replay = await submit(client)
 
-    assert (again.generation.id, again.replayed) == (first.generation.id, True)
+    assert (replay.generation.id, replay.replayed) == (first.generation.id, True)
     assert len(evolink_emulator.control.state()["generations"]) == 1
 
 
-async def test_headers_of_a_submission() -> None:
-    """Both idempotency headers, our name, and the key in its header only."""
+async def test_a_submissions_headers() -> None:
+    """A submission has both idempotency headers and our user agent, and the API key in one header only."""
     with serving(always({"id": UNKNOWN_ID, "status": "pending"})) as server:
         async with EvoLinkClient(settings_for(server)) as client:
             await submit(client)
@@ -64,62 +66,60 @@ async def test_headers_of_a_submission() -> None:
     assert sum("planted" in text for text in [*request.headers.values(), request.target, request.body.decode()]) == 1
 
 
-async def test_a_batch_gives_what_is_known(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """Many are read with one request; an unknown id is absent, a doubled one is asked once."""
-    made = [(await submit(client, f"{KEY}-{number}")).generation.id for number in range(3)]
+async def test_a_batch_returns_the_known_generations(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
+    """One request reads many generations, without unknown ids and with duplicate ids once."""
+    ids = [(await submit(client, f"{KEY}-{number}")).generation.id for number in range(3)]
 
-    found = await client.generations([*made, made[0], UNKNOWN_ID])
+    found = await client.generations([*ids, ids[0], UNKNOWN_ID])
 
-    assert set(found) == set(made)
+    assert set(found) == set(ids)
     assert sent(evolink_emulator)["batch"] == 1
     with pytest.raises(errors.InvalidInputError, match=str(MAX_BATCH)):
         await client.generations(f"{UNKNOWN_ID}{number}" for number in range(51))
 
 
 @pytest.mark.parametrize("generation_id", ["", "../v1/credits", "task-unified-1/../../x", "....", "a b c d", "x" * 129])
-async def test_an_id_that_is_none_is_not_sent(
+async def test_a_malformed_id_is_not_sent(
     client: EvoLinkClient, evolink_emulator: EmulatorHandle, generation_id: str
 ) -> None:
-    """What could lead to another path is refused before anything is sent."""
+    """An id that could change the path is rejected before anything is sent."""
     for call in (client.generation(generation_id), client.generations([generation_id])):
         with pytest.raises(errors.InvalidInputError, match="generation_id"):
             await call
     assert sent(evolink_emulator)["total"] == 0
 
 
-async def test_an_upload_becomes_a_link(
-    client: EvoLinkClient, evolink_emulator: EmulatorHandle, pictures: Path
-) -> None:
-    """A real file arrives whole, under its name and type."""
-    link = await client.upload(pictures / "frame.png", "image/png")
+async def test_an_upload_returns_a_link(client: EvoLinkClient, evolink_emulator: EmulatorHandle, images: Path) -> None:
+    """A real file arrives complete, with its name and type."""
+    link = await client.upload(images / "frame.png", "image/png")
 
     [upload] = evolink_emulator.control.state()["uploads"]
     assert link.endswith(upload["file_url"])
     assert (upload["mime_type"], upload["original_name"]) == ("image/png", "frame.png")
-    assert upload["file_size"] == (pictures / "frame.png").stat().st_size
+    assert upload["file_size"] == (images / "frame.png").stat().st_size
 
 
-async def test_an_upload_may_be_repeated(
-    patient: EvoLinkClient, evolink_emulator: EmulatorHandle, pictures: Path
+async def test_an_upload_is_retried(
+    retrying_client: EvoLinkClient, evolink_emulator: EmulatorHandle, images: Path
 ) -> None:
-    """An upload is free, so it is sent again, and whole again, after a failure in passing."""
+    """An upload is free, so after a transient failure the complete file is sent again."""
     evolink_emulator.control.inject("server_error", on="upload", status=502)
     evolink_emulator.control.inject("lost_reply", on="upload")
 
-    await patient.upload(pictures / "frame.png", "image/png")
+    await retrying_client.upload(images / "frame.png", "image/png")
 
     assert sent(evolink_emulator)["upload"] == 3
     [upload] = evolink_emulator.control.state()["uploads"]
-    assert upload["file_size"] == (pictures / "frame.png").stat().st_size
+    assert upload["file_size"] == (images / "frame.png").stat().st_size
 
 
 async def test_credits(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """The account's balance, in credits."""
+    """The client reads the account's remaining credits with one request."""
     assert (await client.credits()).account_remaining == 1000
     assert sent(evolink_emulator)["credits"] == sent(evolink_emulator)["total"] == 1
 
 
-# What an error becomes
+# Errors
 
 SUBMIT_ERRORS = [
     (400, errors.BadRequestError, "invalid_request", "Invalid request parameters", "invalid_request_error"),
@@ -149,7 +149,7 @@ CREDITS_ERRORS = [
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "status", "kind", "code", "message", "type_"),
+    ("endpoint", "status", "error_class", "code", "message", "type_"),
     [
         *(("submit", *row) for row in SUBMIT_ERRORS),
         *(("read", *row) for row in READ_ERRORS),
@@ -161,19 +161,19 @@ async def test_each_documented_error(
     evolink_emulator: EmulatorHandle,
     endpoint: str,
     status: int,
-    kind: type[errors.ApiError],
+    error_class: type[errors.ApiError],
     code: str,
     message: str,
     type_: str,
 ) -> None:
-    """Each documented error is its own exception, with code, message, type and request id, all told in its text."""
+    """Each documented error becomes its own exception, whose message has status, code, text and request id."""
     evolink_emulator.control.inject("http_error", on=endpoint, status=status)
 
     with pytest.raises(errors.ApiError) as caught:
         await CALLS[endpoint](client)
 
     error = caught.value
-    assert type(error) is kind
+    assert type(error) is error_class
     assert (error.status, error.code, error.type) == (status, code, type_)
     assert error.detail
     assert message in error.detail
@@ -183,12 +183,12 @@ async def test_each_documented_error(
     assert error.generation_id == (UNKNOWN_ID if endpoint == "read" else None)
 
 
-async def test_errors_that_need_no_fault(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """A real wrong key, an empty account, an unknown id and a bad value are refused as documented."""
-    wrong = replace(client.settings, api_key="sk-wrong-key-1234")
-    async with EvoLinkClient(wrong) as stranger:
+async def test_real_errors(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
+    """A wrong API key, an empty account, an unknown id and an invalid value are rejected as documented."""
+    wrong_settings = replace(client.settings, api_key="sk-wrong-key-1234")
+    async with EvoLinkClient(wrong_settings) as wrong_client:
         with pytest.raises(errors.AuthenticationError, match="unauthorized"):
-            await submit(stranger)
+            await submit(wrong_client)
     with pytest.raises(errors.GenerationNotFoundError, match="task_not_found"):
         await client.generation(UNKNOWN_ID)
     with pytest.raises(errors.BadRequestError, match="duration"):
@@ -200,8 +200,10 @@ async def test_errors_that_need_no_fault(client: EvoLinkClient, evolink_emulator
         await submit(client)
 
 
-async def test_another_body_under_the_same_key(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """A key that was used for another request is a conflict; nothing new is made."""
+async def test_another_body_under_the_same_idempotency_key(
+    client: EvoLinkClient, evolink_emulator: EmulatorHandle
+) -> None:
+    """An idempotency key of another request is a conflict and creates nothing."""
     await submit(client)
     other = prepare(TEXT.model, {"prompt": "A harbour", "duration": 3})
 
@@ -211,10 +213,10 @@ async def test_another_body_under_the_same_key(client: EvoLinkClient, evolink_em
 
 
 async def test_run_works_inside_a_loop(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
-    """The synchronous face may be used where a loop is already running."""
+    """`run` works in a thread that already runs an event loop."""
 
-    async def ask() -> Any:
-        async with EvoLinkClient(settings_for(evolink_emulator)) as other:
-            return await other.credits()
+    async def read_credits() -> Any:
+        async with EvoLinkClient(settings_for(evolink_emulator)) as another_client:
+            return await another_client.credits()
 
-    assert run(ask).account_remaining == 1000
+    assert run(read_credits).account_remaining == 1000

@@ -1,4 +1,4 @@
-"""What an enemy may answer: one clear error, in bounded time and memory."""
+"""Hostile responses: each is one clear error, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -17,65 +17,57 @@ from hypothesis import example, given
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.generation import Generation
-from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport
-from airflow_provider_evolink.api.transports.base import _unpacked
+from airflow_provider_evolink.api.transports.base import _decompress
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from tests import hostile
+from tests.api.calls import CREDITS, KEY, TEXT, UNKNOWN_ID
 from tests.hostile import BROKEN, SLOW, TOO_MUCH
 from tests.loopback import ReceivedRequest, Write, always, serving, settings_for
 
-KEY = "airflow-0123456789abcdef"
-TEXT = prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
-UNKNOWN_ID = "task-unified-1757169743-7cvnl5zw"
-CREDITS = {"data": {"token": {"unlimited_credits": True}, "user": {"remaining_credits": 7}}, "success": True}
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
 def generation_or_error(client: EvoLinkClient) -> Any:
-    """Ask for a generation, and give what came of it."""
+    """Read a generation and return it, or the error."""
 
-    async def ask() -> Generation | errors.EvoLinkError:
+    async def read() -> Generation | errors.EvoLinkError:
         try:
             return await client.generation(UNKNOWN_ID)
         except errors.EvoLinkError as error:
             return error
 
-    return asyncio.wait_for(ask(), 20)
+    return asyncio.wait_for(read(), 20)
 
 
-CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
+TRANSPORTS = pytest.mark.parametrize("transport_class", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
 
 
-@CARRIERS
-@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda one: one.__name__)
-async def test_a_hostile_answer_is_one_clear_error(answer: Any, carrier: Any) -> None:
-    """Whatever comes, memory and time are bounded, and the error says that the generation goes on."""
+@TRANSPORTS
+@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda answer: answer.__name__)
+async def test_a_hostile_response_is_one_clear_error(answer: Any, transport_class: Any) -> None:
+    """Memory and time are bounded, and the error is retryable and says that the generation continues."""
     with serving(answer, hangs_up=True) as server:
         settings = settings_for(server, timeout=2)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             error = await generation_or_error(client)
 
     assert type(error) is (errors.InvalidResponseError if answer in TOO_MUCH else errors.ConnectionLostError)
     assert error.generation_id == UNKNOWN_ID
-    assert "The generation goes on at EvoLink" in str(error)
+    assert "generation continues" in str(error)
     assert not error.permanent
 
 
-@CARRIERS
-@pytest.mark.parametrize("answer", SLOW, ids=lambda one: one.__name__)
-async def test_a_slow_answer_is_given_up(answer: Any, carrier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole exchange is bounded in time, not only the wait for each byte."""
+@TRANSPORTS
+@pytest.mark.parametrize("answer", SLOW, ids=lambda answer: answer.__name__)
+async def test_a_slow_response_times_out(answer: Any, transport_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole exchange has a time limit, not only the wait for each byte."""
     monkeypatch.setattr("airflow_provider_evolink.api.transports.base.CONNECT_SECONDS", 0.2)
     loop = asyncio.get_running_loop()
     with serving(answer) as server:
         settings = settings_for(server, timeout=0.4)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             began = loop.time()
             error = await generation_or_error(client)
 
@@ -83,9 +75,9 @@ async def test_a_slow_answer_is_given_up(answer: Any, carrier: Any, monkeypatch:
     assert loop.time() - began < 4
 
 
-@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda one: one.__name__)
-async def test_a_hostile_answer_to_a_submission_is_unknown(answer: Any) -> None:
-    """A submission whose answer makes no sense is neither repeated nor taken for refused."""
+@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda answer: answer.__name__)
+async def test_a_hostile_response_to_a_submission_is_unknown(answer: Any) -> None:
+    """A submission with a nonsensical response is neither repeated nor considered rejected."""
     with serving(answer, hangs_up=True) as server:
         async with EvoLinkClient(settings_for(server, submit_timeout=2), attempts=4) as client:
             with pytest.raises((errors.ConnectionLostError, errors.InvalidResponseError)):
@@ -112,14 +104,14 @@ ODD: dict[str, bytes] = {
 
 @pytest.mark.parametrize("body", ODD)
 async def test_odd_json_is_one_clear_error(body: str) -> None:
-    """JSON that is none of EvoLink's answers is an error, never a crash and never another's generation."""
+    """JSON that is not EvoLink's is an error, never a crash and never another generation."""
     with serving(always(ODD[body])) as server:
         async with EvoLinkClient(settings_for(server)) as client:
             assert isinstance(await generation_or_error(client), errors.InvalidResponseError)
 
 
-async def test_a_compressed_bomb_is_not_unpacked() -> None:
-    """A bomb in a wrapping loses its wrapping and stays a bomb: 256 MiB in a few hundred bytes."""
+async def test_a_decompression_bomb_is_not_expanded() -> None:
+    """Of a doubly compressed body, 256 MiB in a few hundred bytes, only the outer layer is decompressed."""
     packer = zlib.compressobj(1, zlib.DEFLATED, 31)
     bomb = gzip.compress(b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -139,46 +131,46 @@ async def test_a_compressed_bomb_is_not_unpacked() -> None:
         ("", bytes),
     ],
 )
-def test_an_answer_that_was_packed_all_the_same(encoding: str, pack: Callable[[bytes], bytes]) -> None:
-    """A gateway that packs in spite of being asked not to is understood; a bomb is cut off at the limit."""
-    assert _unpacked(pack(b'{"id": 1}'), encoding) == b'{"id": 1}'
+def test_a_response_compressed_against_our_wish(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    """A response that a gateway compressed anyway is decompressed, up to the size limit."""
+    assert _decompress(pack(b'{"id": 1}'), encoding) == b'{"id": 1}'
     if encoding:
-        assert len(_unpacked(pack(bytes(20 * 1024 * 1024)), encoding)) == 16 * 1024 * 1024
+        assert len(_decompress(pack(bytes(20 * 1024 * 1024)), encoding)) == 16 * 1024 * 1024
 
 
-IN_PASSING = b"HTTP/1.1 302 X\r\nLocation: https://xn--a/\r\nContent-Length: 0\r\n\r\n"
-QUESTIONS: dict[str, Callable[[EvoLinkClient, Path], Any]] = {
+REDIRECT_TO_INVALID_HOST = b"HTTP/1.1 302 X\r\nLocation: https://xn--a/\r\nContent-Length: 0\r\n\r\n"
+CALLS_BY_ENDPOINT: dict[str, Callable[[EvoLinkClient, Path], Any]] = {
     "submit": lambda client, _: client.submit(TEXT.endpoint, TEXT.body, KEY),
     "generation": lambda client, _: client.generation(UNKNOWN_ID),
     "generations": lambda client, _: client.generations([UNKNOWN_ID]),
     "credits": lambda client, _: client.credits(),
-    "upload": lambda client, picture: client.upload(picture, "image/png"),
+    "upload": lambda client, image: client.upload(image, "image/png"),
 }
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_any_answer_is_a_value_or_an_error_of_ours(question: str, tmp_path: Path) -> None:
-    """Whatever a server sends, byte by byte, is read or refused, once; what arrived is never taken for never sent."""
-    picture = tmp_path / "a.png"
-    picture.write_bytes(b"\x89PNG")
-    sent = {}
+@pytest.mark.parametrize("endpoint", CALLS_BY_ENDPOINT)
+def test_any_response_is_a_value_or_one_of_our_errors(endpoint: str, tmp_path: Path) -> None:
+    """Any bytes from a server are parsed or rejected after one request, which never counts as not sent."""
+    image = tmp_path / "a.png"
+    image.write_bytes(b"\x89PNG")
+    response = {}
 
     async def answer(request: ReceivedRequest, write: Write) -> None:
-        await write(sent["raw"])
+        await write(response["raw"])
 
     with serving(answer, hangs_up=True) as server, asyncio.Runner() as runner:
 
-        async def ask() -> None:
+        async def call() -> None:
             async with EvoLinkClient(settings_for(server, timeout=5, submit_timeout=5)) as client:
-                await QUESTIONS[question](client, picture)
+                await CALLS_BY_ENDPOINT[endpoint](client, image)
 
-        @example(IN_PASSING)
+        @example(REDIRECT_TO_INVALID_HOST)
         @given(hostile.raw_answers(hostile.bodies()))
         def check(raw: bytes) -> None:
-            sent["raw"] = raw
+            response["raw"] = raw
             server.requests.clear()
             try:
-                runner.run(ask())
+                runner.run(call())
             except errors.EvoLinkError as error:
                 assert not isinstance(error, errors.NotSentError)
                 assert str(error).isprintable()
@@ -188,8 +180,8 @@ def test_any_answer_is_a_value_or_an_error_of_ours(question: str, tmp_path: Path
         check()
 
 
-async def test_no_cookie_is_kept() -> None:
-    """What an answer sets does not pile up in a triggerer, and does not go out with the next question."""
+async def test_cookies_are_dropped() -> None:
+    """A cookie that a response sets is not sent with the next request."""
     with serving(always(CREDITS, Set_Cookie="session=1; Path=/")) as server:
         async with EvoLinkClient(settings_for(server)) as client:
             await client.credits()
@@ -198,7 +190,7 @@ async def test_no_cookie_is_kept() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://xn--a", "https://xn--0.example.com:8443"])
-def test_a_name_that_cannot_be_decoded_is_refused_before_anything_is_sent(url: str) -> None:
-    """An international name that is broken is a mistake in the connection, and no lost answer."""
+def test_an_undecodable_host_is_rejected_before_anything_is_sent(url: str) -> None:
+    """A broken internationalized host name is a configuration error, not a lost response."""
     with pytest.raises(errors.ConfigurationError, match="Nothing was sent"):
         EvoLinkClient(Settings(base_url=url, api_key="sk-planted-key-4711"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a generation failed, in every shape that EvoLink has said it."""
+"""The reason of a failed generation, in every shape that EvoLink has reported it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BLOCKED = "Content policy violation. Your request was blocked."
 CODE = "content_policy_violation"
 
 
-def failed(**answer: Any) -> generation.Generation:
-    """Read a failed generation with this answer."""
-    return generation.parse_generation({**CREATED, "status": "failed", **answer})
+def failed_generation(**body: Any) -> generation.Generation:
+    """Parse a failed generation with these fields."""
+    return generation.parse_generation({**CREATED, "status": "failed", **body})
 
 
 @pytest.mark.parametrize(
-    ("answer", "code", "message"),
+    ("body", "code", "message"),
     [
         ({"error": {"code": CODE, "message": BLOCKED}}, CODE, BLOCKED),
         ({"error": {"code": CODE, "message": BLOCKED, "details": "more"}}, CODE, BLOCKED),
@@ -56,32 +56,32 @@ def failed(**answer: Any) -> generation.Generation:
         ({}, None, None),
     ],
 )
-def test_the_reason_is_read_in_every_shape(answer: dict[str, Any], code: str | None, message: str | None) -> None:
-    """Code and message are found wherever they stand, and a documented code is recognized in words."""
-    seen = failed(**answer)
+def test_the_reason_is_found_in_every_shape(body: dict[str, Any], code: str | None, message: str | None) -> None:
+    """Code and message are found anywhere, and a documented code is recognized in plain words."""
+    failed = failed_generation(**body)
 
-    assert (seen.error_code, seen.error_message) == (code, message)
+    assert (failed.error_code, failed.error_message) == (code, message)
 
 
-def test_a_reason_in_words_decides_about_a_retry() -> None:
-    """A violation that is only said in words ends the retries, and its words are in the error, with one full stop."""
-    seen = failed(error=BLOCKED)
-    text = str(failure_error(seen, cost=5))
+def test_a_reason_in_plain_words_ends_the_retries() -> None:
+    """A violation in plain words is permanent, and the error quotes it with a single period."""
+    failed = failed_generation(error=BLOCKED)
+    text = str(failure_error(failed, cost=5))
 
-    assert not is_retryable(seen.error_code)
+    assert not is_retryable(failed.error_code)
     assert f"{CODE}: {BLOCKED} " in text
     assert ".." not in text
 
 
-def test_what_has_not_failed_has_no_reason_beside_error() -> None:
-    """A message beside a generation that goes on, or is completed, is no failure."""
+def test_other_messages_are_no_reason_without_a_failure() -> None:
+    """A message of a generation that has not failed is no reason."""
     assert failure_reason({"error": None, "message": "queued"}, has_failed=False) == Reason()
 
 
 @given(hostile.gone_wrong({"error": {"code": CODE, "message": BLOCKED}, "message": "no"}))
-def test_any_answer_has_a_reason_or_none(answer: Any) -> None:
-    """Whatever stands there, the reason is one printable line, or nothing."""
-    reason = failure_reason(answer if isinstance(answer, dict) else {"error": answer}, has_failed=True)
+def test_any_body_has_a_reason_or_none(body: Any) -> None:
+    """The reason in any body is one printable line, or none."""
+    reason = failure_reason(body if isinstance(body, dict) else {"error": body}, has_failed=True)
 
     for text in (reason.code, reason.message):
         assert text is None or (text.isprintable() and text.strip())

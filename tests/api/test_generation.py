@@ -1,4 +1,4 @@
-"""EvoLink's answers, read without trust."""
+"""Parsing of EvoLink's response bodies, none of which is trusted."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from tests import hostile
 from tests.hostile import CREATED, CREDITS
 
 
-def test_create_answer_of_the_document_is_read_whole() -> None:
-    """Each field of the seed document's create answer that matters is there."""
-    seen = generation.parse_generation(CREATED)
+def test_the_documented_create_response_is_parsed() -> None:
+    """All relevant fields of the seed document's create response are parsed."""
+    parsed = generation.parse_generation(CREATED)
 
-    assert (seen.id, seen.status, seen.model, seen.kind) == (CREATED["id"], "pending", CREATED["model"], "video")
-    assert (seen.progress, seen.created, seen.estimated_time) == (0, 1757169743.0, 60.0)
-    assert seen.usage == generation.Usage(102.34, None, "per_token")
-    assert seen.raw["usage"]["user_group"] == "default"
-    assert not seen.is_terminal
+    assert (parsed.id, parsed.status) == (CREATED["id"], "pending")
+    assert (parsed.model, parsed.kind) == (CREATED["model"], "video")
+    assert (parsed.progress, parsed.created, parsed.estimated_time) == (0, 1757169743.0, 60.0)
+    assert parsed.usage == generation.Usage(102.34, None, "per_token")
+    assert parsed.raw["usage"]["user_group"] == "default"
+    assert not parsed.is_terminal
 
 
 @pytest.mark.parametrize(
-    ("status", "read", "final"),
+    ("status", "parsed_status", "is_terminal"),
     [
         ("pending", "pending", False),
         ("processing", "processing", False),
@@ -38,15 +39,15 @@ def test_create_answer_of_the_document_is_read_whole() -> None:
         ("rendering_queue", "rendering_queue", False),
     ],
 )
-def test_statuses(status: str, read: str, final: bool) -> None:
-    """Documented statuses mean what they say, both spellings of cancelled too; an unknown one is waited on."""
-    seen = generation.parse_generation({**CREATED, "status": status})
+def test_statuses(status: str, parsed_status: str, is_terminal: bool) -> None:
+    """Documented statuses are recognized in any spelling; an unknown one is not terminal."""
+    parsed = generation.parse_generation({**CREATED, "status": status})
 
-    assert (seen.status, seen.is_terminal) == (read, final)
+    assert (parsed.status, parsed.is_terminal) == (parsed_status, is_terminal)
 
 
 @pytest.mark.parametrize(
-    ("answer", "links"),
+    ("fields", "links"),
     [
         ({"results": ["https://a.test/1.mp4", "https://a.test/1.mp4"]}, ("https://a.test/1.mp4",)),
         ({"results": None, "result_data": [{"url": "https://a.test/2.jpg"}]}, ("https://a.test/2.jpg",)),
@@ -60,9 +61,9 @@ def test_statuses(status: str, read: str, final: bool) -> None:
         ({"result_data": [{"reference": ["https://a.test/not-a-result"], "url": "https://a.test/\x00"}]}, ()),
     ],
 )
-def test_links(answer: dict[str, object], links: tuple[str, ...]) -> None:
-    """Links come from results, then from result_data in each shape that was seen, each once, http only."""
-    assert generation.parse_generation({**CREATED, "status": "completed", **answer}).links == links
+def test_links(fields: dict[str, object], links: tuple[str, ...]) -> None:
+    """Links come from results, then from result_data in each known shape, each once, HTTP only."""
+    assert generation.parse_generation({**CREATED, "status": "completed", **fields}).links == links
 
 
 A, B, C, D = (f"https://a.test/{name}" for name in "abcd")
@@ -97,10 +98,10 @@ SONGS = [
     ],
 )
 def test_links_in_result_data(result_data: object, links: tuple[str, ...]) -> None:
-    """Files are found under whatever name they have; what was given to the model, and links for people, are none."""
-    answer = {**CREATED, "status": "completed", "result_data": result_data}
-    assert generation.parse_generation(answer).links == links
-    assert generation.parse_generation({**answer, "results": [D]}).links == tuple(dict.fromkeys((D, *links)))
+    """Files are found in fields of any name, without inputs of the model and links for humans."""
+    body = {**CREATED, "status": "completed", "result_data": result_data}
+    assert generation.parse_generation(body).links == links
+    assert generation.parse_generation({**body, "results": [D]}).links == tuple(dict.fromkeys((D, *links)))
 
 
 @pytest.mark.parametrize(
@@ -117,39 +118,39 @@ def test_links_in_result_data(result_data: object, links: tuple[str, ...]) -> No
     ],
 )
 def test_roles(results: object, result_data: object, roles: list[str]) -> None:
-    """The picture beside a song is its cover, wherever its link stands; what EvoLink calls a preview is one."""
-    answer = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
-    seen = generation.parse_generation(answer)
-    assert list(seen.roles) == roles
-    again = generation.parse_generation({**answer, "results": list(seen.links)})
-    assert (again.links, again.roles) == (seen.links, seen.roles)
+    """An image next to a song is its cover, wherever it is linked; what EvoLink calls a preview is one."""
+    body = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
+    parsed = generation.parse_generation(body)
+    assert list(parsed.roles) == roles
+    with_results = generation.parse_generation({**body, "results": list(parsed.links)})
+    assert (with_results.links, with_results.roles) == (parsed.links, parsed.roles)
 
 
 @given(hostile.anything, hostile.anything)
-def test_any_result_data_is_read(results: object, result_data: object) -> None:
-    """Whatever stands there, each link has a role and comes once."""
-    answer = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
-    seen = generation.parse_generation(answer)
-    assert len(seen.links) == len(seen.roles) == len(set(seen.links))
-    assert set(seen.roles) <= {"result", "cover", "preview"}
+def test_any_result_data_is_parsed(results: object, result_data: object) -> None:
+    """In any data, each link has a role and occurs once."""
+    body = {**CREATED, "status": "completed", "results": results, "result_data": result_data}
+    parsed = generation.parse_generation(body)
+    assert len(parsed.links) == len(parsed.roles) == len(set(parsed.links))
+    assert set(parsed.roles) <= {"result", "cover", "preview"}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "body",
     [None, [], "text", 7, {}, {"id": "../../etc/passwd", "status": "pending"}, {"id": CREATED["id"]},
      {"id": CREATED["id"], "status": " "}, {"id": "x" * 200, "status": "pending"}, {"id": 5, "status": "pending"}],
 )  # fmt: skip
-def test_useless_answers_are_one_clear_error(answer: object) -> None:
-    """Without a usable id and a status there is no generation."""
+def test_useless_bodies_are_one_clear_error(body: object) -> None:
+    """A body without a usable id and a status is an invalid response."""
     with pytest.raises(InvalidResponseError):
-        generation.parse_generation(answer)
+        generation.parse_generation(body)
 
 
-def test_an_id_without_a_status_is_worth_keeping() -> None:
-    """A create answer that lacks its status still names what is paid for."""
-    answer = {"id": CREATED["id"], "status": None}
+def test_an_id_without_a_status_is_kept() -> None:
+    """A create response without a status still has the id of what was paid for."""
+    body = {"id": CREATED["id"], "status": None}
 
-    assert generation.parse_generation(answer, default_status="pending").status == "pending"
+    assert generation.parse_generation(body, default_status="pending").status == "pending"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_an_id_without_a_status_is_worth_keeping() -> None:
     ],
 )
 def test_whether_a_failure_was_charged(billing: object, charged: bool) -> None:
-    """Only what EvoLink says outright counts as charged."""
+    """Only an explicit charge without a refund counts as charged."""
     assert generation.parse_generation({**CREATED, "status": "failed", "billing": billing}).was_charged == charged
 
 
@@ -172,33 +173,33 @@ def test_whether_a_failure_was_charged(billing: object, charged: bool) -> None:
     ("usage", "charged"),
     [({"credits_used": 29.78}, True), ({"cost": {"usd": 0.4}}, True), ({"credits_used": 0, "cost": {"usd": 0}}, False)],
 )
-def test_any_sign_of_a_charge_counts(usage: object, charged: bool) -> None:
-    """What is documented for completed generations is believed of one that failed, too."""
+def test_any_charged_amount_counts(usage: object, charged: bool) -> None:
+    """Amounts that are documented for completed generations count for a failed one as well."""
     assert generation.parse_generation({**CREATED, "status": "failed", "usage": usage}).was_charged == charged
 
 
-def test_another_generations_answer_is_refused() -> None:
-    """An answer for another id is never taken for the one that was asked about."""
-    with pytest.raises(InvalidResponseError, match="when asked for task-unified-1"):
+def test_another_generation_is_rejected() -> None:
+    """A response for another id than the requested one is an error that names both."""
+    with pytest.raises(InvalidResponseError, match=rf"{CREATED['id']}.*task-unified-1\b"):
         generation.parse_generation(CREATED, expected_id="task-unified-1")
 
 
 @given(hostile.gone_wrong(CREATED, hostile.COMPLETED, hostile.FAILED))
-def test_any_field_may_be_of_any_type(answer: object) -> None:
-    """Whatever a field holds, reading gives a generation or the one documented error."""
+def test_any_field_may_be_of_any_type(body: object) -> None:
+    """With any value in any field, parsing returns a generation or raises the documented error."""
     try:
-        seen = generation.parse_generation(answer)
+        parsed = generation.parse_generation(body)
     except InvalidResponseError as error:
         assert str(error).isprintable()
         return
-    assert generation.is_generation_id(seen.id)
-    assert seen.progress is None or 0 <= seen.progress <= 100
-    assert all(link.lower().startswith("http") for link in seen.links)
-    json.dumps(seen.usage.credits_used, allow_nan=False)
+    assert generation.is_generation_id(parsed.id)
+    assert parsed.progress is None or 0 <= parsed.progress <= 100
+    assert all(link.lower().startswith("http") for link in parsed.links)
+    json.dumps(parsed.usage.credits_used, allow_nan=False)
 
 
-def test_batch_leaves_out_what_makes_no_sense() -> None:
-    """One broken entry of a batch does not spoil the others."""
+def test_a_batch_skips_invalid_entries() -> None:
+    """An invalid entry of a batch does not affect the others."""
     found = generation.parse_batch({"data": [CREATED, None, {"id": "??"}, {"status": "completed"}]})
 
     assert list(found) == [CREATED["id"]]
@@ -207,7 +208,7 @@ def test_batch_leaves_out_what_makes_no_sense() -> None:
 
 
 def test_credits() -> None:
-    """The documented example is read; an unlimited key has no figure of its own; no figures are an error."""
+    """The documented example is parsed; an unlimited API key has no amount; no amounts are an error."""
     assert generation.parse_credits(CREDITS) == generation.Credits(99416.4429, 1095.3996)
     data = {**CREDITS["data"], "token": {"remaining_credits": 5, "unlimited_credits": True}}
     assert generation.parse_credits({"data": data}).key_remaining is None
@@ -217,7 +218,7 @@ def test_credits() -> None:
 
 
 def test_upload() -> None:
-    """An upload's public URL is returned; one that did not succeed says so, though it came with HTTP 200."""
+    """An upload's public URL is returned; a failed upload with HTTP 200 is an error with its reason."""
     assert (
         generation.parse_upload({"success": True, "data": {"file_url": "https://f.test/a.png"}})
         == "https://f.test/a.png"
@@ -226,21 +227,21 @@ def test_upload() -> None:
         generation.parse_upload(
             {"success": False, "msg": "quota reached", "data": {"file_url": "https://f.test/a.png"}}
         )
-    for none in ("", "ftp://f.test/a.png", "https://f.test/a\n.png", 7, None):
+    for invalid in ("", "ftp://f.test/a.png", "https://f.test/a\n.png", 7, None):
         with pytest.raises(InvalidResponseError):
-            generation.parse_upload({"success": True, "data": {"file_url": none}})
+            generation.parse_upload({"success": True, "data": {"file_url": invalid}})
 
 
 @given(hostile.gone_wrong() | hostile.anything)
-def test_any_value_is_read_or_refused_by_every_parser(answer: object) -> None:
-    """A batch, the credits and an upload are a value of their type, or the one documented error, whatever came."""
+def test_any_body_is_parsed_or_rejected_by_every_parser(body: object) -> None:
+    """Any body of a batch, credits or upload response is parsed, or raises the documented error."""
     with suppress(InvalidResponseError):
-        found = generation.parse_batch(answer)
-        assert all(identity == seen.id and generation.is_generation_id(identity) for identity, seen in found.items())
+        found = generation.parse_batch(body)
+        assert all(key == entry.id and generation.is_generation_id(key) for key, entry in found.items())
     with suppress(InvalidResponseError):
-        left = generation.parse_credits(answer)
-        assert f"{left.key_remaining} {left.account_remaining:g}".isprintable()
+        balance = generation.parse_credits(body)
+        assert f"{balance.key_remaining} {balance.account_remaining:g}".isprintable()
     with suppress(InvalidResponseError):
-        url = generation.parse_upload(answer)
+        url = generation.parse_upload(body)
         assert url.startswith("http")
         assert url.isprintable()

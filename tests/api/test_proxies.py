@@ -1,4 +1,4 @@
-"""One rule for proxies, whoever goes through them."""
+"""The choice of the proxy for a URL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import ConfigurationError
-from airflow_provider_evolink.api.proxies import is_usable, proxy_for
+from airflow_provider_evolink.api.proxies import is_supported_proxy, proxy_for
 
 API = "https://api.example.com"
 PROXY = "http://proxy.example.com:3128"
@@ -27,18 +27,18 @@ PROXY = "http://proxy.example.com:3128"
     ],
 )
 def test_proxies_of_the_environment(environment: dict[str, str], proxy: str | None) -> None:
-    """The scheme's proxy goes before the one for everything; one without a scheme is spoken to over HTTP."""
+    """The scheme's proxy takes precedence over ALL_PROXY; a proxy without a scheme is an HTTP proxy."""
     assert proxy_for(API, None, environment) == proxy
 
 
-def test_the_connections_proxy_goes_first() -> None:
-    """What the connection says holds for it, whatever the environment and its exceptions say."""
+def test_the_connections_proxy_takes_precedence() -> None:
+    """The connection's proxy overrides the environment's proxies and NO_PROXY."""
     assert proxy_for(API, PROXY, {"https": "http://other:1", "no": "*"}) == PROXY
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "localhost", "LOCALHOST.", "[::1]", "[::ffff:127.0.0.1]"])
 def test_this_machine_is_reached_without_a_proxy(host: str) -> None:
-    """Neither the connection's proxy nor the environment's sees what is meant for this machine."""
+    """Requests to this machine use neither the connection's proxy nor the environment's."""
     for scheme in ("http", "https"):
         assert proxy_for(f"{scheme}://{host}:8000", PROXY, {"http": PROXY, "https": PROXY, "all": PROXY}) is None
 
@@ -68,8 +68,8 @@ def test_this_machine_is_reached_without_a_proxy(host: str) -> None:
         ("8.8.8.8:8443", "8.8.8.8:8443", True),
     ],
 )
-def test_exceptions(exceptions: str, host: str, is_exempt: bool) -> None:
-    """NO_PROXY names domains with all below them, addresses, networks and ports."""
+def test_no_proxy(exceptions: str, host: str, is_exempt: bool) -> None:
+    """NO_PROXY lists domains with their subdomains, addresses and networks, optionally with a port."""
     chosen = proxy_for(f"https://{host}", None, {"https": PROXY, "no": exceptions})
     assert chosen == (None if is_exempt else PROXY)
 
@@ -77,13 +77,13 @@ def test_exceptions(exceptions: str, host: str, is_exempt: bool) -> None:
 @pytest.mark.parametrize(
     "proxy", ["socks5://me:hunter2@p:1", "socks5h://p", "ftp://p", "http://p:port", "http://", "http://["]
 )
-def test_a_proxy_that_cannot_be_used_is_named(proxy: str) -> None:
-    """The error says who named it and what can be used, and shows no password."""
+def test_an_unsupported_proxy_is_reported(proxy: str) -> None:
+    """The error says which setting names the proxy and which kinds are supported, without the password."""
     with pytest.raises(
-        ConfigurationError, match=r"HTTPS_PROXY or ALL_PROXY .* can be used: .* Nothing was sent"
-    ) as met:
+        ConfigurationError, match=r"HTTPS_PROXY or ALL_PROXY .*http://.*https://.*NO_PROXY.* Nothing was sent"
+    ) as caught:
         proxy_for(API, None, {"all": proxy})
-    assert "hunter2" not in str(met.value)
+    assert "hunter2" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="The connection's proxy setting"):
         proxy_for(API, proxy, {})
     assert proxy_for(API, None, {"all": proxy, "no": ".example.com"}) is None
@@ -93,10 +93,10 @@ def test_a_proxy_that_cannot_be_used_is_named(proxy: str) -> None:
     st.text() | st.from_regex(r"[a-z0-9]{0,5}(://)?[\w.:@\[\]/-]{0,20}"),
     st.text() | st.from_regex(r"[\w.*:/\[\], -]{0,30}"),
 )
-def test_any_environment_is_a_proxy_or_an_error_of_ours(proxy: str, exceptions: str) -> None:
-    """Whatever stands in the environment, there is a proxy that can be used, none, or one clear error."""
+def test_any_environment_is_a_proxy_or_one_clear_error(proxy: str, exceptions: str) -> None:
+    """Any environment leads to a supported proxy, none, or one clear error."""
     try:
         chosen = proxy_for(API, None, {"all": proxy, "no": exceptions})
     except ConfigurationError:
         return
-    assert chosen is None or is_usable(chosen)
+    assert chosen is None or is_supported_proxy(chosen)

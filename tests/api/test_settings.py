@@ -1,4 +1,4 @@
-"""An Airflow connection's fields, judged."""
+"""Reading and validating the fields of an Airflow connection."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ FILES = "https://files-api.evolink.ai"
 
 
 def read(host: str | None = None, **changes: Any) -> Settings:
-    """The settings of a connection that is sound apart from what is given."""
-    given = {"schema": None, "port": None, "password": KEY, "extra": {}, **changes}
-    return read_settings("my_evolink", host=host, **given)
+    """Read a valid connection with some fields changed."""
+    fields = {"schema": None, "port": None, "password": KEY, "extra": {}, **changes}
+    return read_settings("my_evolink", host=host, **fields)
 
 
-def refusal(host: str | None = None, **changes: Any) -> str:
-    """The text with which a connection is refused."""
+def error_text(host: str | None = None, **changes: Any) -> str:
+    """Return the message of the error for an invalid connection."""
     with pytest.raises(ConfigurationError, match=r"^Connection 'my_evolink'.*Nothing was sent\.$") as caught:
         read(host, **changes)
     assert caught.value.permanent
@@ -58,7 +58,7 @@ def refusal(host: str | None = None, **changes: Any) -> str:
     ],
 )
 def test_host_forms(host: str | None, schema: str | None, port: int | None, base_url: str) -> None:
-    """Every way to write a host in Airflow's form leads to one scheme, host and port."""
+    """Every way to enter a host in Airflow's form leads to one scheme, host and port."""
     settings = read(host, schema=schema, port=port)
 
     assert settings.base_url == base_url
@@ -86,48 +86,48 @@ def test_host_forms(host: str | None, schema: str | None, port: int | None, base
         ":8080",
     ],
 )
-def test_hosts_that_are_refused(host: str) -> None:
-    """A path, a query, a user or nonsense in the host is refused, with what may be given."""
-    assert DEFAULT_HOST in refusal(host)
+def test_invalid_hosts(host: str) -> None:
+    """A path, a query, a user or nonsense in the host is rejected with an example of a valid one."""
+    assert DEFAULT_HOST in error_text(host)
 
 
 @pytest.mark.parametrize("host", ["http://api.evolink.ai", "http://10.0.0.7", "http://localhost.example.com"])
-def test_plain_http_only_to_this_machine(host: str) -> None:
-    """The key does not leave this machine unencrypted."""
-    assert "plain http" in refusal(host)
-    assert "plain http" in refusal(host.removeprefix("http://"), schema="http")
+def test_plain_http_is_only_allowed_to_this_machine(host: str) -> None:
+    """The API key does not leave this machine unencrypted."""
+    assert "plain http" in error_text(host)
+    assert "plain http" in error_text(host.removeprefix("http://"), schema="http")
 
 
 @pytest.mark.parametrize("password", [None, "", "  ", "\n"])
-def test_a_key_is_needed(password: str | None) -> None:
-    """Without a key the text tells where it belongs."""
-    assert "password field" in refusal(password=password)
+def test_an_api_key_is_required(password: str | None) -> None:
+    """A missing API key is an error that names the field for it."""
+    assert "password field" in error_text(password=password)
 
 
 @pytest.mark.parametrize("password", ["two words", "line\nbreak", "sk-ключ", "tab\tbed", "nul\0"])
-def test_a_key_that_no_header_can_carry(password: str) -> None:
-    """Such a key is refused, and is not in the text."""
-    assert password not in refusal(password=password)
+def test_an_api_key_that_is_invalid_in_a_header(password: str) -> None:
+    """An API key that is invalid in a header is rejected without showing it."""
+    assert password not in error_text(password=password)
 
 
-def test_a_key_is_stripped() -> None:
-    """What comes along when a key is pasted is cut off."""
+def test_an_api_key_is_stripped() -> None:
+    """Whitespace around a pasted API key is removed."""
     assert read(password=f" {KEY}\n").api_key == KEY
 
 
 @given(st.text())
-def test_any_key_is_safe_in_a_header_or_refused(password: str) -> None:
-    """No key can break out of its header."""
+def test_any_api_key_is_safe_in_a_header_or_rejected(password: str) -> None:
+    """No API key can break out of its header."""
     try:
-        key = read(password=password).api_key
+        api_key = read(password=password).api_key
     except ConfigurationError:
         return
-    assert re.fullmatch(r"[!-~]+", key)
+    assert re.fullmatch(r"[!-~]+", api_key)
 
 
 @given(host=st.text() | st.from_regex(r"(https?://)?[\w.\[\]:@#?/\\ -]{1,40}", fullmatch=True))
-def test_any_host_is_one_origin_or_refused(host: str) -> None:
-    """What is accepted is a scheme, a host and perhaps a port, and is plain only on this machine."""
+def test_any_host_is_one_origin_or_rejected(host: str) -> None:
+    """An accepted host is a scheme, a host and optionally a port, and uses plain HTTP only to this machine."""
     try:
         settings = read(host)
     except ConfigurationError:
@@ -142,7 +142,7 @@ def test_any_host_is_one_origin_or_refused(host: str) -> None:
 
 
 def test_extras_are_read() -> None:
-    """The four extras that there are, as Airflow's form or a person would write them."""
+    """All four extras are read, as numbers or as text."""
     extra = {"timeout": "20", "submit_timeout": 45, "verify": "/etc/ca.pem", "proxy": "http://proxy.example.com:3128"}
 
     settings = read(extra=extra)
@@ -152,7 +152,7 @@ def test_extras_are_read() -> None:
 
 
 def test_extras_have_defaults() -> None:
-    """An empty field of the form is as none."""
+    """An empty extra has its default."""
     settings = read(extra={"timeout": None, "submit_timeout": "", "verify": None, "proxy": ""})
 
     assert settings == read()
@@ -160,11 +160,11 @@ def test_extras_have_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [(True, True), (False, False), ("true", True), ("False", False), ("/ca.pem", "/ca.pem")]
+    ("value", "expected"), [(True, True), (False, False), ("true", True), ("False", False), ("/ca.pem", "/ca.pem")]
 )
-def test_verify(given: object, meant: object) -> None:
-    """``verify`` is a switch or a path."""
-    assert read(extra={"verify": given}).verify == meant
+def test_verify(value: object, expected: object) -> None:
+    """``verify`` is a boolean, also as text, or a path."""
+    assert read(extra={"verify": value}).verify == expected
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_verify(given: object, meant: object) -> None:
     ],
 )
 def test_other_extras_are_ignored(extra: dict[str, Any]) -> None:
-    """Extras that are not ours stay where they are."""
+    """Other extras have no effect."""
     assert read(extra=extra) == read()
 
 
@@ -196,33 +196,31 @@ def test_other_extras_are_ignored(extra: dict[str, Any]) -> None:
         ("proxy", "http://["),
     ],
 )
-def test_bad_extras_are_refused_by_name(name: str, value: object) -> None:
-    """A value that can't be used names the field."""
-    assert f"{name}=" in refusal(extra={name: value})
+def test_invalid_extras_are_rejected_by_name(name: str, value: object) -> None:
+    """The error for an invalid extra names it."""
+    assert f"`{name}`=" in error_text(extra={name: value})
 
 
 @pytest.mark.parametrize("host", [None, "api.example.com"])
-def test_a_proxy_that_cannot_be_used_is_refused_before_anything_is_paid(
-    host: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The environment's proxy is judged with the connection, unless it stands before none of its hosts."""
+def test_an_unsupported_proxy_of_the_environment_is_rejected(host: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unsupported proxy of the environment is rejected with the connection, unless no host needs it."""
     monkeypatch.delenv("https_proxy", raising=False)
     monkeypatch.delenv("HTTPS_PROXY", raising=False)
     monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@proxy.example.com")
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY") as refused:
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY") as caught:
         read(host)
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(caught.value)
     assert read("http://127.0.0.1:9").is_loopback
     assert read(host, extra={"proxy": "http://proxy.example.com:3128"}).proxy
     monkeypatch.setenv("NO_PROXY", "evolink.ai,api.example.com")
     assert read(host)
 
 
-@pytest.mark.parametrize("left_out", ["api", "files-api", "files"])
-def test_a_proxy_has_to_be_of_use_for_each_host(left_out: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy that can't be used is refused if only one of EvoLink's hosts is behind it: results come from a third."""
+@pytest.mark.parametrize("proxied", ["api", "files-api", "files"])
+def test_an_unsupported_proxy_of_any_host_is_rejected(proxied: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unsupported proxy is rejected if any of EvoLink's hosts needs it, that of the results included."""
     monkeypatch.delenv("https_proxy", raising=False)
-    direct = {"api", "files-api", "files"} - {left_out}
+    direct = {"api", "files-api", "files"} - {proxied}
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example.com")
     monkeypatch.setenv("NO_PROXY", ",".join(f"{name}.evolink.ai" for name in direct))
 
@@ -230,8 +228,8 @@ def test_a_proxy_has_to_be_of_use_for_each_host(left_out: str, monkeypatch: pyte
         read()
 
 
-def test_nothing_secret_is_shown() -> None:
-    """Neither the key nor a proxy's password is in a representation."""
+def test_secrets_are_not_shown() -> None:
+    """Neither the API key nor a proxy's password is in a repr."""
     settings = read(extra={"proxy": "http://me:hunter2@proxy.example.com"})
 
     for secret in (KEY, "hunter2"):
@@ -245,66 +243,66 @@ EXTRA = {"timeout": 20, "submit_timeout": "45", "verify": "true", "proxy": "http
 @example({"verify": "\0"})
 @example({"timeout": [[[[[[[[1]]]]]]]]})
 @given(hostile.gone_wrong(EXTRA).filter(lambda value: isinstance(value, dict)))
-def test_any_extras_make_a_client_or_are_refused(extra: dict[str, Any]) -> None:
-    """Whatever the extras hold, a client can be made with them, or one short error says why not."""
+def test_any_extras_make_a_client_or_are_rejected(extra: dict[str, Any]) -> None:
+    """Any extras make a client, or raise one short error."""
     try:
         EvoLinkClient(read(extra=extra))
-    except ConfigurationError as refused:
-        assert len(str(refused).encode()) < 500
+    except ConfigurationError as error:
+        assert len(str(error).encode()) < 500
 
 
 @pytest.mark.parametrize(
-    ("pasted", "named"),
+    ("pasted", "problem"),
     [
-        (f"Bearer {KEY}", "begins with 'Bearer'"),
-        (f"bearer   {KEY}", "begins with 'bearer'"),
-        (f"BEARER\t{KEY}", "begins with 'BEARER'"),
-        (f"Bearer: {KEY}", "begins with 'Bearer:'"),
-        (f"Authorization: Bearer {KEY}", "begins with 'Authorization: Bearer'"),
-        (f"EVOLINK_API_KEY={KEY}", "begins with 'EVOLINK_API_KEY='"),
-        (f'"{KEY}"', "stands in quotation marks"),
-        (f"'{KEY}'", "stands in quotation marks"),
-        (f"\u201c{KEY}\u201d", "stands in quotation marks"),
-        (f"{KEY[:5]} {KEY[5:]}", "space or line break inside"),
-        (f"{KEY[:5]}\n{KEY[5:]}", "space or line break inside"),
+        (f"Bearer {KEY}", "'Bearer'"),
+        (f"bearer   {KEY}", "'bearer'"),
+        (f"BEARER\t{KEY}", "'BEARER'"),
+        (f"Bearer: {KEY}", "'Bearer:'"),
+        (f"Authorization: Bearer {KEY}", "'Authorization: Bearer'"),
+        (f"EVOLINK_API_KEY={KEY}", "'EVOLINK_API_KEY='"),
+        (f'"{KEY}"', "quotation marks"),
+        (f"'{KEY}'", "quotation marks"),
+        (f"\u201c{KEY}\u201d", "quotation marks"),
+        (f"{KEY[:5]} {KEY[5:]}", "space or line break"),
+        (f"{KEY[:5]}\n{KEY[5:]}", "space or line break"),
         (f"\ufeff{KEY}", "invisible characters"),
         (f"{KEY}\u200b", "invisible characters"),
         (f"{KEY}\x00", "invisible characters"),
     ],
 )
-def test_what_was_pasted_with_a_key_is_named(pasted: str, named: str) -> None:
-    """What stands around a key is named, so that it can be taken away, and the key is not shown."""
-    text = refusal(password=pasted)
+def test_text_pasted_along_with_an_api_key_is_reported(pasted: str, problem: str) -> None:
+    """Text pasted along with an API key is named, and no part of the API key is shown."""
+    text = error_text(password=pasted)
 
-    assert named in text
+    assert problem in text
     assert not any(KEY[at : at + 8] in text for at in range(len(KEY) - 7))
 
 
 @pytest.mark.parametrize("pasted", [f"{KEY}\n", f" {KEY}\r\n", f"\t{KEY} "])
-def test_blanks_around_a_key_do_not_matter(pasted: str) -> None:
-    """A line break or blank that came along with a key is left out."""
+def test_whitespace_around_an_api_key_is_ignored(pasted: str) -> None:
+    """Line breaks and blanks around an API key are removed."""
     assert read(password=pasted).api_key == KEY
 
 
-def test_a_key_with_an_equals_sign_is_a_key() -> None:
-    """What ends like base64 has no prefix."""
+def test_an_api_key_may_end_with_an_equals_sign() -> None:
+    """The padding of base64 is not mistaken for a prefix."""
     assert read(password="c2VjcmV0a2V5NDcxMQ==").api_key == "c2VjcmV0a2V5NDcxMQ=="
 
 
 @pytest.mark.parametrize("password", [None, "", " \n"])
 @pytest.mark.parametrize(
-    ("changes", "named"),
+    ("changes", "advice"),
     [
-        ({}, "put it in the password field"),
-        ({"login": KEY}, "move it from the login to the password field"),
-        ({"login": " "}, "put it in the password field"),
-        ({"extra": {"api_key": KEY}}, "move it from 'api_key' in the extra to the password field"),
-        ({"extra": {"Authorization": KEY}}, "move it from 'Authorization' in the extra"),
+        ({}, ["password field"]),
+        ({"login": KEY}, ["from the login", "password field"]),
+        ({"login": " "}, ["password field"]),
+        ({"extra": {"api_key": KEY}}, ["'api_key' in the extra", "password field"]),
+        ({"extra": {"Authorization": KEY}}, ["'Authorization' in the extra", "password field"]),
     ],
 )
-def test_a_missing_key_is_looked_for(password: str | None, changes: dict[str, Any], named: str) -> None:
-    """Where the password is empty, the field that holds something in its place is named, and what it holds is not."""
-    text = refusal(password=password, **changes)
+def test_a_misplaced_api_key_is_located(password: str | None, changes: dict[str, Any], advice: list[str]) -> None:
+    """If the password is empty, the error names the field with the API key in it, without showing it."""
+    text = error_text(password=password, **changes)
 
-    assert named in text
+    assert all(part in text for part in advice)
     assert KEY not in text

@@ -1,4 +1,4 @@
-"""The ways over HTTP: how many calls at a time, where to, and nothing of the key in any text."""
+"""The transports: how many requests at a time, to which hosts, and the API key in no text."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ from tests.loopback import ReceivedRequest, Write, always, http_response, servin
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 KEY = "sk-planted-key-4711"
-CARRIERS = pytest.mark.parametrize("carrier", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
+TRANSPORTS = pytest.mark.parametrize("transport_class", [HttpxTransport, AiohttpTransport], ids=["httpx", "aiohttp"])
 
 
 @pytest.fixture
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxies of whoever runs the tests are none of theirs."""
+    """Hide the proxies of the environment that runs the tests."""
     for name in (*PROXIES, "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
 
 
-@CARRIERS
-async def test_a_crowd_shares_connections(carrier: Any) -> None:
-    """Many reads at once share few connections, which are kept; no request queues in a pool."""
+@TRANSPORTS
+async def test_many_requests_share_connections(transport_class: Any) -> None:
+    """Many concurrent reads share a few pooled connections, and none waits for the pool."""
     busy: list[int] = []
 
-    async def slow(request: ReceivedRequest, write: Write) -> None:
+    async def answer_slowly(request: ReceivedRequest, write: Write) -> None:
         busy.append(1)
-        assert len(busy) <= carrier.max_concurrency
+        assert len(busy) <= transport_class.max_concurrency
         await asyncio.sleep(0.01)
         busy.pop()
         await write(http_response({"id": request.target.rpartition("/")[2], "status": "processing"}))
 
     ids = [f"task-unified-{number:04}" for number in range(400)]
-    with serving(slow) as server:
+    with serving(answer_slowly) as server:
         settings = settings_for(server)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             found = await asyncio.gather(*map(client.generation, ids))
 
-    assert [one.id for one in found] == ids
-    assert (server.most_open, server.connections) == (carrier.max_concurrency, carrier.max_concurrency)
+    assert [generation.id for generation in found] == ids
+    assert (server.most_open, server.connections) == (transport_class.max_concurrency, transport_class.max_concurrency)
     assert server.open == 0
 
 
-async def test_what_costs_money_goes_over_httpx_only() -> None:
-    """Aiohttp's carrier sends reads, and neither a paid request nor a file."""
+async def test_paid_requests_use_httpx_only() -> None:
+    """The aiohttp transport sends neither a paid request nor a file."""
     with serving(always(CREDITS)) as server:
         settings = settings_for(server)
         async with EvoLinkClient(settings, transport=AiohttpTransport(settings)) as client:
@@ -67,33 +67,33 @@ async def test_what_costs_money_goes_over_httpx_only() -> None:
     assert server.connections == 0
 
 
-def test_few_where_money_is_spent_and_many_where_crowds_wait() -> None:
-    """Httpx slows with each connection; aiohttp does not."""
+def test_connection_limits() -> None:
+    """Httpx has few connections, since it slows down with each; aiohttp has many."""
     assert (HttpxTransport.max_concurrency, AiohttpTransport.max_concurrency) == (8, 128)
 
 
-@CARRIERS
-async def test_a_proxy_of_the_environment_does_not_see_loopback(monkeypatch: pytest.MonkeyPatch, carrier: Any) -> None:
-    """What is meant for this machine does not leave it, whatever the environment says."""
+@TRANSPORTS
+async def test_loopback_bypasses_the_environments_proxy(monkeypatch: pytest.MonkeyPatch, transport_class: Any) -> None:
+    """Requests to this machine do not use the environment's proxy."""
     with serving(always({})) as proxy, serving(always(CREDITS)) as server:
         for name in PROXIES:
             monkeypatch.setenv(name, proxy.url)
         settings = settings_for(server)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             await client.credits()
 
     assert (len(server.requests), proxy.connections) == (1, 0)
 
 
-@CARRIERS
+@TRANSPORTS
 @pytest.mark.parametrize("host", ["127.0.0.1", "api.example.com"])
-async def test_the_key_goes_to_no_server_that_cannot_prove_its_name(host: str, carrier: Any, tmp_path: Path) -> None:
-    """A certificate that nobody vouches for, or of another host, ends the call before a byte of it is sent."""
+async def test_the_api_key_is_sent_to_no_unverified_server(host: str, transport_class: Any, tmp_path: Path) -> None:
+    """An untrusted certificate, or one of another host, ends the request before a byte of it is sent."""
     certificate = issue_certificate(host, tmp_path)
     with serving(always(CREDITS), certificate=certificate) as server:
         for verify in (True, str(certificate)):
             settings = settings_for(server, verify=verify)
-            async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+            async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
                 if host == "127.0.0.1" and verify is not True:
                     assert (await client.credits()).account_remaining == 7
                 else:
@@ -103,21 +103,21 @@ async def test_the_key_goes_to_no_server_that_cannot_prove_its_name(host: str, c
     assert len(server.requests) == (host == "127.0.0.1")
 
 
-@CARRIERS
-async def test_who_wants_no_proof_gets_none(carrier: Any, tmp_path: Path) -> None:
-    """With ``verify: false`` any certificate will do."""
+@TRANSPORTS
+async def test_verification_can_be_disabled(transport_class: Any, tmp_path: Path) -> None:
+    """With ``verify: false``, any certificate is accepted."""
     with serving(always(CREDITS), certificate=issue_certificate("api.example.com", tmp_path)) as server:
         settings = settings_for(server, verify=False)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             assert (await client.credits()).account_remaining == 7
 
 
-@CARRIERS
-async def test_loopback_is_reached_without_the_connections_proxy(carrier: Any) -> None:
-    """The emulator is asked straight, whatever proxy the connection names."""
+@TRANSPORTS
+async def test_loopback_bypasses_the_connections_proxy(transport_class: Any) -> None:
+    """Requests to this machine do not use the connection's proxy."""
     with serving(always({})) as proxy, serving(always(CREDITS)) as server:
         settings = settings_for(server, proxy=proxy.url)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             await client.credits()
 
     assert (len(server.requests), proxy.connections) == (1, 0)
@@ -128,27 +128,26 @@ async def test_loopback_is_reached_without_the_connections_proxy(carrier: Any) -
 async def test_a_proxy_is_used(
     variable: str, is_secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
 ) -> None:
-    """The connection's proxy, or the environment's, leads to the API, whichever way it is spoken to."""
+    """The API is reached through the connection's or the environment's proxy, over HTTP or HTTPS."""
     certificate, bundle = issue_certificate("api.example.com", tmp_path), tmp_path / "bundle.pem"
     proxy_certificate = issue_certificate("localhost", tmp_path)
     bundle.write_bytes(certificate.read_bytes() + proxy_certificate.read_bytes())
     with serving(always(CREDITS), certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
         with connect_proxy(port, certificate=proxy_certificate if is_secure else None) as proxy:
-            through = proxy.url.replace("://", "://me:p%40ss@")
+            proxy_url = proxy.url.replace("://", "://me:p%40ss@")
             if variable:
-                monkeypatch.setenv(variable, through)
-            settings = Settings("https://api.example.com", KEY, proxy=None if variable else through, verify=str(bundle))
+                monkeypatch.setenv(variable, proxy_url)
+            configured = None if variable else proxy_url
+            settings = Settings("https://api.example.com", KEY, proxy=configured, verify=str(bundle))
             async with EvoLinkClient(settings) as client:
                 assert (await client.credits()).account_remaining == 7
     assert proxy.requests == [("api.example.com:443", "Basic bWU6cEBzcw==")]
     assert "proxy-authorization" not in server.requests[0].headers
 
 
-async def test_a_host_that_is_exempt_is_reached_without_a_proxy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None
-) -> None:
-    """NO_PROXY may name the API and leave the files' host to the proxy."""
+async def test_no_proxy_exempts_single_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxies: None) -> None:
+    """NO_PROXY can exempt the API's host and leave the files API to the proxy."""
     certificate = issue_certificate("files.example.com", tmp_path)
     with serving(always({"data": {"file_url": "https://x.test/a"}}), certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
@@ -167,15 +166,15 @@ async def test_a_host_that_is_exempt_is_reached_without_a_proxy(
 @pytest.mark.parametrize(
     "changes", [{"proxy": "nonsense://user:sk-planted-key-4711@x"}, {"verify": "/no/such/bundle.pem"}]
 )
-def test_settings_that_cannot_be_used(changes: dict[str, Any]) -> None:
-    """A proxy or CA bundle that can't be used is told without what it says, before anything is sent."""
+def test_unusable_settings(changes: dict[str, Any]) -> None:
+    """An unusable proxy or CA bundle is reported before anything is sent, without showing its value."""
     with pytest.raises(errors.ConfigurationError, match=r"(verify|proxy) .* Nothing was sent") as caught:
         EvoLinkClient(Settings(api_key="sk-planted-key-4711", **changes))
     assert "planted" not in repr(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "is_straight"),
+    ("changes", "is_direct"),
     [
         ({}, False),
         ({"base_url": "http://127.0.0.1:9"}, True),
@@ -184,24 +183,24 @@ def test_settings_that_cannot_be_used(changes: dict[str, Any]) -> None:
         ({"base_url": "https://gateway.example.com"}, True),
     ],
 )
-def test_what_needs_a_proxy_is_left_to_httpx(
-    monkeypatch: pytest.MonkeyPatch, no_proxies: None, changes: dict[str, Any], is_straight: bool
+def test_aiohttp_is_only_used_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, no_proxies: None, changes: dict[str, Any], is_direct: bool
 ) -> None:
-    """A proxy is in the way of aiohttp, unless the API is on this machine or named in NO_PROXY."""
+    """A proxy rules out aiohttp, unless the API is on this machine or listed in NO_PROXY."""
     assert is_reachable_without_proxy(Settings()) is True
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
     monkeypatch.setenv("NO_PROXY", "gateway.example.com")
 
-    assert is_reachable_without_proxy(Settings(**changes)) is is_straight
+    assert is_reachable_without_proxy(Settings(**changes)) is is_direct
 
 
-@CARRIERS
+@TRANSPORTS
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirects_are_not_followed(status: int, carrier: Any) -> None:
-    """A redirect, even to the same host, is an answer that is none: the key goes nowhere else."""
+async def test_redirects_are_not_followed(status: int, transport_class: Any) -> None:
+    """A redirect, even to the same host, is an invalid response, and the API key is sent nowhere else."""
     with serving(always({})) as elsewhere, serving(always({}, status, Location=f"{elsewhere.url}/v1/x")) as server:
         settings = settings_for(server)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             with pytest.raises(errors.InvalidResponseError, match=str(status)):
                 await client.credits()
 
@@ -210,8 +209,8 @@ async def test_redirects_are_not_followed(status: int, carrier: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_submission_is_not_sent_elsewhere(status: int) -> None:
-    """A redirect of a paid request is no acceptance, and nobody else gets the key or the order."""
+async def test_a_redirected_submission_is_not_sent_again(status: int) -> None:
+    """A redirected paid request is not accepted, and neither it nor the API key goes elsewhere."""
     with serving(always({})) as elsewhere, serving(always({}, status, Location=f"{elsewhere.url}/v1/x")) as server:
         async with EvoLinkClient(settings_for(server)) as client:
             with pytest.raises(errors.InvalidResponseError, match=str(status)):
@@ -221,12 +220,12 @@ async def test_a_submission_is_not_sent_elsewhere(status: int) -> None:
     assert elsewhere.connections == 0
 
 
-@CARRIERS
-async def test_a_redirect_loop_is_not_followed(carrier: Any) -> None:
-    """A redirect to itself is asked once."""
+@TRANSPORTS
+async def test_a_redirect_loop_is_not_followed(transport_class: Any) -> None:
+    """A request that is redirected to itself is sent once."""
     with serving(always({}, 302, Location="/v1/credits")) as server:
         settings = settings_for(server)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             with pytest.raises(errors.InvalidResponseError):
                 await client.credits()
     assert len(server.requests) == 1
@@ -245,24 +244,24 @@ ECHOES: dict[str, bytes] = {
 }
 
 
-@CARRIERS
+@TRANSPORTS
 @pytest.mark.parametrize("echo", ECHOES)
-async def test_the_key_is_in_no_text(echo: str, carrier: Any) -> None:
-    """A server that echoes the key does not get it into an error, a value or a representation."""
+async def test_the_api_key_is_in_no_text(echo: str, transport_class: Any) -> None:
+    """A server's echo of the API key is in no error, value or repr."""
 
     async def answer(request: ReceivedRequest, write: Write) -> None:
         await write(ECHOES[echo])
 
-    told: list[object] = []
+    outputs: list[object] = []
     with serving(answer, hangs_up=True) as server:
         settings = settings_for(server, timeout=1, submit_timeout=1)
-        async with EvoLinkClient(settings, transport=carrier(settings)) as client:
-            told += [client, settings]
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+            outputs += [client, settings]
             for call in CALLS.values():
                 try:
-                    told.append(await call(client))
+                    outputs.append(await call(client))
                 except errors.EvoLinkError as error:
-                    told += [error, error.__dict__, "".join(traceback.format_exception(error))]
+                    outputs += [error, error.__dict__, "".join(traceback.format_exception(error))]
 
-    assert len(told) >= 5
-    assert all("planted" not in f"{one} {one!r}" for one in told)
+    assert len(outputs) >= 5
+    assert all("planted" not in f"{output} {output!r}" for output in outputs)

@@ -94,7 +94,7 @@ def test_strays_at_the_trigger_and_at_the_worker(
     ("status", "words"),
     [
         (401, "A retry fails until the connection holds a valid API key"),
-        (403, "A retry is denied until the key may use this"),
+        (403, "A retry is denied until the API key"),
         (404, "A retry finds nothing either"),
     ],
 )

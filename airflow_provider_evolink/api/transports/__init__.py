@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TODO."""
+"""How a request reaches EvoLink: httpx for everything that costs money, aiohttp for the many small polls."""

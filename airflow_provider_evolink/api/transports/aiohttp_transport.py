@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Carries reads with aiohttp, at half the CPU that they cost through httpx's requests and responses alone.
+"""Send reads with aiohttp, at half the CPU time that httpx's request and response objects alone cost.
 
-For reads only: aiohttp sends one again by itself when a kept connection turns out to be closed, and does not tell in
-every case whether a request has left, which is what one that costs money has to know.
+For reads only: aiohttp resends a request on its own if a pooled connection turns out to be closed, and does not always
+report whether a request has left this machine, which must be known of a request that costs money.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from airflow_provider_evolink.api.transports.base import (
 )
 from airflow_provider_evolink.api.transports.tls import tls_context
 
-_DNS_SECONDS = 60
+_DNS_CACHE_SECONDS = 60
 _NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
 
 
 class AiohttpTransport:
-    """Carries reads, many at a time, and not through a proxy; its connections belong to the loop of its first call."""
+    """Send reads, many at a time, without a proxy; its connections belong to the event loop of its first request."""
 
     max_concurrency = MAX_POLL_CONNECTIONS
 
@@ -41,17 +40,17 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: ApiRequest) -> ApiResponse:
-        """Send a read once and return the whole answer; anything else is refused."""
+        """Send a read once and return the response; reject anything else."""
         if request.is_paid or request.files is not None:
-            raise NotTransmittedError("This carrier is for reads only.")
+            raise NotTransmittedError("This transport is for reads only.")
         try:
-            response = await self._opened().request(
+            response = await self._open_session().request(
                 request.method,
                 request.url,
                 headers=request.headers,
                 data=request.content,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=request.seconds),
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=request.read_timeout),
             )
         except _NEVER_LEFT as error:
             raise NotTransmittedError from error
@@ -64,18 +63,18 @@ class AiohttpTransport:
         return ApiResponse(response.status, response.headers, body)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     ssl=self._tls,
                     limit=self.max_concurrency,
                     keepalive_timeout=KEEP_ALIVE_SECONDS,
-                    ttl_dns_cache=_DNS_SECONDS,
+                    ttl_dns_cache=_DNS_CACHE_SECONDS,
                 ),
                 headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -86,9 +85,8 @@ class AiohttpTransport:
 
 
 def is_reachable_without_proxy(settings: Settings) -> bool:
-    """
-    Whether requests go straight to the account's host.
+    """Return whether requests go straight to the account's host.
 
-    :raises ConfigurationError: they go through a proxy that can't be used.
+    :raises ConfigurationError: they go through an unsupported proxy.
     """
     return proxy_for(settings.base_url, settings.proxy, getproxies()) is None

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries calls with httpx, which tells a request that never left from one whose answer was lost: the way for money."""
+"""Send requests with httpx, which distinguishes a request that never left from one whose response was lost.
+
+That makes it the transport for everything that costs money.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from airflow_provider_evolink.api.transports.base import (
 )
 from airflow_provider_evolink.api.transports.tls import tls_context
 
-# httpcore's pool slows with every connection, and with every request that queues for one.
+# httpcore's pool slows down with every connection, and with every request that waits for one.
 MAX_CONNECTIONS = 8
 _NEVER_LEFT = (
     httpx.ConnectError,
@@ -36,10 +39,9 @@ _NEVER_LEFT = (
 
 
 class HttpxTransport:
-    """
-    Carries every kind of call, through a proxy where there is one.
+    """Send requests of every kind, through a proxy if there is one.
 
-    :param transport: replaces the network, for tests.
+    :param network: replaces the network, for tests.
     :raises ConfigurationError: the settings can't be used.
     """
 
@@ -49,9 +51,9 @@ class HttpxTransport:
         self._http = _client(settings, network)
 
     async def send(self, request: ApiRequest) -> ApiResponse:
-        """Send a call once and return the whole answer."""
+        """Send a request once and return the response."""
         try:
-            response = await self._http.send(self._request(request), stream=True)
+            response = await self._http.send(self._build(request), stream=True)
         except _NEVER_LEFT as error:
             raise NotTransmittedError from error
         try:
@@ -62,33 +64,33 @@ class HttpxTransport:
         return ApiResponse(response.status_code, response.headers, body)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close all connections."""
         await self._http.aclose()
 
-    def _request(self, request: ApiRequest) -> httpx.Request:
+    def _build(self, request: ApiRequest) -> httpx.Request:
         return self._http.build_request(
             request.method,
             request.url,
             content=request.content,
             files=request.files,
             headers=dict(request.headers),
-            timeout=httpx.Timeout(request.seconds, connect=CONNECT_SECONDS, pool=request.seconds),
+            timeout=httpx.Timeout(request.read_timeout, connect=CONNECT_SECONDS, pool=request.read_timeout),
         )
 
 
-def _client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
-    is_plain = settings.base_url.startswith("http://")
+def _client(settings: Settings, network: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    is_plain_http = settings.base_url.startswith("http://")
     try:
-        _check_name(settings.base_url)
+        _check_host(settings.base_url)
         return httpx.AsyncClient(
             headers=default_headers(settings),
-            verify=False if is_plain else tls_context(settings.verify),
-            **_through(settings),
-            # httpx's own reading of the environment differs from that of the landing.
+            verify=False if is_plain_http else tls_context(settings.verify),
+            **_proxy_options(settings),
+            # httpx reads the environment's proxies differently from the landing.
             trust_env=False,
-            transport=transport,
+            transport=network,
             follow_redirects=False,
-            # Answers set no cookies: they would pile up in a triggerer, and go out again with every question.
+            # Cookies are dropped: they would pile up in a triggerer and be sent with every request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             limits=httpx.Limits(
                 max_connections=MAX_CONNECTIONS,
@@ -102,19 +104,19 @@ def _client(settings: Settings, transport: httpx.AsyncBaseTransport | None) -> h
         ) from None
 
 
-def _through(settings: Settings) -> dict[str, Any]:
-    """Return httpx's settings for the proxy before the account's hosts, which may stand before one of them only."""
+def _proxy_options(settings: Settings) -> dict[str, Any]:
+    """Return httpx's options for the proxy of the account's hosts, which may apply to one of them only."""
     environment = getproxies()
-    hosts = {url: proxy_for(url, settings.proxy, environment) for url in (settings.base_url, settings.files_url)}
-    proxy = next(filter(None, hosts.values()), None)
+    proxies = {url: proxy_for(url, settings.proxy, environment) for url in (settings.base_url, settings.files_url)}
+    proxy = next(filter(None, proxies.values()), None)
     if proxy is None:
         return {}
     tls = tls_context(settings.verify) if proxy.lower().startswith("https:") else None
-    direct = {url: None for url, through in hosts.items() if through is None}
+    direct = {url: None for url, host_proxy in proxies.items() if host_proxy is None}
     return {"proxy": httpx.Proxy(proxy, ssl_context=tls), "mounts": direct}
 
 
-def _check_name(url: str) -> None:
-    """A broken international name would fail at every request, when httpx decodes it."""
+def _check_host(url: str) -> None:
+    """Reject a broken internationalized name now: httpx would fail to decode it at every request."""
     if not httpx.URL(url).host:
         raise ValueError("no host")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An event loop that ends when its work does, whatever its threads are still waiting for."""
+"""An event loop that closes without waiting for name lookups that hang."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class PromptEventLoop(asyncio.SelectorEventLoop):
-    """
-    Looks names up in daemon threads, and waits for no thread when it is closed.
+class DaemonResolverEventLoop(asyncio.SelectorEventLoop):
+    """Resolve names in daemon threads, and wait for no thread on close.
 
-    A resolver that gets no answer holds its thread for a minute and more. With the default executor that thread would
-    hold up the end of the loop, and the end of the process, long after the request was given up.
+    A resolver that gets no response blocks its thread for a minute or more. In the default executor that thread would
+    delay the end of the loop, and of the process, long after the request has timed out.
     """
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
-        """Look a name up."""
+        """Resolve a name."""
         return await asyncio.wrap_future(_in_daemon_thread(lambda: socket.getaddrinfo(host, port, **hints)), loop=self)
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio calls it so
-        """Leave threads alone; ``close()`` lets go of their executor without waiting for them."""
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's name
+        """Do nothing: ``close()`` drops the executor without waiting for its threads."""
 
 
 def _in_daemon_thread(call: Callable[[], T]) -> Future[T]:

@@ -1,4 +1,4 @@
-"""The loop behind the synchronous face ends with its work."""
+"""The event loop of `run` ends with its operation."""
 
 from __future__ import annotations
 
@@ -17,71 +17,71 @@ from airflow_provider_evolink.api.settings import Settings
 
 
 class HangingResolver:
-    """A name look-up that gets no answer until it is let go."""
+    """A name lookup that hangs until it is released."""
 
     def __init__(self) -> None:
-        self.is_over = threading.Event()
+        self.is_released = threading.Event()
         self.threads: list[threading.Thread] = []
 
     def __call__(self, *_: Any, **__: Any) -> Any:
-        """Look up a name, for a minute at the most."""
+        """Hang for a minute at most, then fail."""
         self.threads.append(threading.current_thread())
-        self.is_over.wait(60)
-        raise socket.gaierror(socket.EAI_AGAIN, "let go")
+        self.is_released.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "released")
 
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[HangingResolver]:
-    """The machine's resolver, which hangs."""
-    one = HangingResolver()
-    monkeypatch.setattr(socket, "getaddrinfo", one)
-    yield one
-    one.is_over.set()
-    for thread in one.threads:
+    """Replace the machine's resolver with one that hangs."""
+    hanging = HangingResolver()
+    monkeypatch.setattr(socket, "getaddrinfo", hanging)
+    yield hanging
+    hanging.is_released.set()
+    for thread in hanging.threads:
         thread.join()
 
 
 @pytest.mark.parametrize("is_nested", [False, True])
-def test_a_look_up_that_hangs_holds_nothing_up(
+def test_a_hanging_lookup_delays_nothing(
     resolver: HangingResolver, monkeypatch: pytest.MonkeyPatch, is_nested: bool
 ) -> None:
-    """A request is given up after the connect limit, while the resolver's threads are still at it."""
+    """A request times out after the connect timeout, while the resolver's threads still hang."""
     monkeypatch.setattr("airflow_provider_evolink.api.transports.httpx_transport.CONNECT_SECONDS", 0.2)
     settings = Settings(base_url="https://api.nowhere.example", api_key="sk-planted-key-4711")
 
-    async def ask() -> Any:
+    async def read_credits() -> Any:
         async with EvoLinkClient(settings) as client:
             return await client.credits()
 
-    async def ask_within_a_loop() -> Any:
-        return run(ask)
+    async def read_credits_within_a_loop() -> Any:
+        return run(read_credits)
 
     with pytest.raises(NotSentError, match="ConnectTimeout"):
-        asyncio.run(ask_within_a_loop()) if is_nested else run(ask)
+        asyncio.run(read_credits_within_a_loop()) if is_nested else run(read_credits)
 
-    assert not resolver.is_over.is_set()
+    assert not resolver.is_released.is_set()
     assert resolver.threads
-    # Neither the loop nor the end of the process waits for them.
+    # Neither the loop nor the exit of the process waits for them.
     assert all(thread.is_alive() and thread.daemon for thread in resolver.threads)
 
 
-def test_names_are_still_looked_up() -> None:
-    """What the resolver answers, and how it fails, comes through."""
+def test_names_are_resolved() -> None:
+    """The results and the failures of the resolver are passed on."""
 
-    async def both() -> tuple[Any, BaseException]:
+    async def resolve_both() -> tuple[Any, BaseException]:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
         [failure] = await asyncio.gather(loop.getaddrinfo("a" * 70 + ".example", 80), return_exceptions=True)
         assert isinstance(failure, BaseException)
         return found, failure
 
-    found, failure = run(both)
+    found, failure = run(resolve_both)
     assert found[0][4] == ("127.0.0.1", 80)
     assert isinstance(failure, OSError | UnicodeError)
 
 
-def test_threads_of_the_operation_itself_are_waited_for_by_it() -> None:
-    """What an operation gives to a thread and awaits is done when it returns."""
+def test_an_operation_waits_for_its_own_threads() -> None:
+    """A thread that the operation awaits has finished when it returns."""
 
     async def work() -> str:
         return await asyncio.to_thread(json.dumps, {"a": 1})
