@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generates ``airflow_provider_evolink/api/catalog.json`` from facts collected from EvoLink's own pages.
+"""Write ``airflow_provider_evolink/api/catalog.json`` from facts that were collected from EvoLink's own pages.
 
 Usage: ``python scripts/make_catalog.py models.json``. The same facts give the same bytes.
 
-The catalog holds what can be checked before paying: types, ranges, and the rules between parameters. Rules whose
-violation EvoLink only ignores become advice. Limits in tokens, and step widths, can't be checked exactly and are
-omitted.
+The catalog keeps what can be checked before paying: types, ranges, and rules between parameters. Rules that EvoLink
+does not enforce (it ignores or truncates what breaks them) become advice. Limits in tokens, and step widths, can't be
+checked exactly and are left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Facts = dict[str, Any]
 CATALOG = Path(__file__).parents[1] / "airflow_provider_evolink" / "api" / "catalog.json"
 COPIED = ("type", "default", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
 PAGES = "en/api-manual/"
-# Conditions that the facts express as text.
+# Conditions that the facts give as text.
 CONDITIONS: dict[str, Facts] = {
     "no image": {"image_urls": {"max": 0}},
     "2 or more images": {"image_urls": {"min": 2}},
@@ -32,7 +32,7 @@ CONDITIONS: dict[str, Facts] = {
 # Notes in the facts that can be checked.
 _FIRST_LAST = {"rule": "count_if", "params": ["image_urls"], "if": {"generation_type": "FIRST&LAST"}}
 _REFERENCE = {"rule": "count_if", "params": ["image_urls"], "if": {"generation_type": "REFERENCE"}, "max": 3}
-_ONE_PICTURE = {"rule": "count_if", "params": ["image_urls"], "if": {"background": "transparent"}, "min": 1, "max": 1}
+_ONE_IMAGE = {"rule": "count_if", "params": ["image_urls"], "if": {"background": "transparent"}, "min": 1, "max": 1}
 NOTES: dict[str, list[Facts]] = {
     "512p only with exactly 1 image": [
         {"rule": "count_if", "params": ["image_urls"], "if": {"quality": "512p"}, "min": 1, "max": 1}
@@ -44,8 +44,8 @@ NOTES: dict[str, list[Facts]] = {
         {"rule": "values_if", "params": [name], "if": {"generation_type": "REFERENCE"}, "values": [value]}
         for name, value in (("duration", 8), ("aspect_ratio", "16:9"))
     ],
-    "background transparent: exactly 1 PNG input with a transparent pixel": [_ONE_PICTURE],
-    "background transparent: exactly 1 image with an alpha channel": [_ONE_PICTURE],
+    "background transparent: exactly 1 PNG input with a transparent pixel": [_ONE_IMAGE],
+    "background transparent: exactly 1 image with an alpha channel": [_ONE_IMAGE],
     "reference images + images made <= 15": [{"rule": "max_total", "params": ["image_urls", "n"], "max": 15}],
     "with shot_type intelligence the prompt is required": [
         {"rule": "required_if", "params": ["prompt"], "if": {"model_params.shot_type": "intelligence"}}
@@ -66,7 +66,7 @@ NOTES: dict[str, list[Facts]] = {
         }
     ],
 }
-NEEDED = "is not in required, yet the model needs"
+REQUIRED_ANYWAY = "is not in required, yet the model needs"
 
 
 def catalog_of(models: Facts) -> Facts:
@@ -75,17 +75,17 @@ def catalog_of(models: Facts) -> Facts:
 
 
 def entry_of(facts: Facts) -> Facts:
-    """Return the catalog's entry of a model."""
+    """Return a model's entry in the catalog."""
     if "overview" in facts["page"] or "overview" in facts["source"]["path"]:
-        raise ValueError(f"{facts['page']} is an overview of several models: its rules are not those of any")
-    about = facts.get("estimated_seconds", {}).get("about")
+        raise ValueError(f"{facts['page']} is an overview of several models: its rules may apply to none of them")
+    estimate = facts.get("estimated_seconds", {}).get("about")
     entry = {
         "endpoint": facts["endpoint"],
         "page": facts["page"].removeprefix(PAGES),
         "schema": schema_of(facts),
         "rules": rules_of(facts),
         "link_hours": facts.get("link_life_hours") or facts.get("result_link_hours"),
-        "estimated_seconds": facts.get("estimated_time_example_s") or about,
+        "estimated_seconds": facts.get("estimated_time_example_s") or estimate,
         "aliases": facts.get("aliases"),
         "replaced_by": facts.get("replaced_by") if facts.get("retired") else None,
         "served_as": facts.get("redirects_to"),
@@ -95,7 +95,7 @@ def entry_of(facts: Facts) -> Facts:
 
 
 def makes_no_file(facts: Facts) -> bool:
-    """Return whether a generation may, as documented, complete without any file."""
+    """Return whether a generation is documented to complete without a file, at least sometimes."""
     count = facts.get("result", {}).get("count", "")
     return "no files" in count or "no results" in count
 
@@ -103,8 +103,8 @@ def makes_no_file(facts: Facts) -> bool:
 def schema_of(facts: Facts) -> Facts:
     """Return the JSON schema of a model's parameters."""
     notes = [rule["text"] for rule in facts.get("constraints", ()) if rule["rule"] == "note"]
-    needed = {note.split()[0] for note in notes if NEEDED in note}
-    required = sorted({*facts["required"], *needed})
+    also = {note.split()[0] for note in notes if REQUIRED_ANYWAY in note}
+    required = sorted({*facts["required"], *also})
     properties = {
         name: parameter_of(rules, facts.get("upload_forms", {}), name, is_required=name in required)
         for name, rules in facts["parameters"].items()
@@ -119,7 +119,7 @@ def schema_of(facts: Facts) -> Facts:
 
 
 def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = False) -> Facts:
-    """Return the schema of one parameter, limited to the keywords that the provider checks and can report."""
+    """Return the schema of one parameter, in the few keywords that the provider checks and can describe."""
     branches = rules.get("oneOf") or rules.get("anyOf") or rules.get("one_of")
     if branches:
         inherited = {"type": rules["type"]} if "type" in rules else {}
@@ -127,7 +127,7 @@ def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = F
         return {"oneOf": [parameter_of({**inherited, **branch}, forms, path) for branch in branches], **default}
     schema = {key: rules[key] for key in COPIED if key in rules}
     if isinstance(schema.get("type"), list):
-        schema["type"] = next(kind for kind in schema["type"] if kind != "null")
+        schema["type"] = next(name for name in schema["type"] if name != "null")
     if "enum" in rules:
         schema["enum"] = [value for value in rules["enum"] if value is not None]
     if "pixels" in rules:
@@ -155,7 +155,7 @@ def nested(schema: Facts, rules: Facts, forms: Facts, path: str) -> None:
 
 
 def not_empty(schema: Facts) -> None:
-    """Require a non-blank value."""
+    """Rule out blank values of a required parameter."""
     if schema["type"] == "array":
         schema.setdefault("minItems", 1)
     elif schema["type"] == "string" and not {"format", "enum", "pattern", "pixels"} & set(schema):
@@ -165,7 +165,7 @@ def not_empty(schema: Facts) -> None:
 
 
 def format_of(rules: Facts, forms: Any) -> str | None:
-    """Return the media format of a text, one of those that the provider checks."""
+    """Return the format of a text that holds or links to media, as the provider checks it; None for other text."""
     if rules.get("type") != "string":
         return None
     if "base64" in forms:
@@ -176,7 +176,7 @@ def format_of(rules: Facts, forms: Any) -> str | None:
 
 
 def pixels_of(rules: Facts) -> Facts:
-    """Return the limits of a size in pixels, such as 1024x768."""
+    """Return the limits of a size in pixels, such as ``1024x768``."""
     low, high = rules.get("side", (None, None))
     if "side_above" in rules:
         low = rules["side_above"] + 1
@@ -187,7 +187,7 @@ def pixels_of(rules: Facts) -> Facts:
 
 def rules_of(facts: Facts) -> list[Facts]:
     """Return the rules between a model's parameters."""
-    rules = [found for rule in facts.get("constraints", ()) for found in from_constraint(rule)]
+    rules = [rule for constraint in facts.get("constraints", ()) for rule in from_constraint(constraint)]
     if facts.get("unsupported"):
         rules.append({"rule": "unsupported", "params": sorted(facts["unsupported"])})
     for name, limits in facts["parameters"].items():
@@ -198,7 +198,7 @@ def rules_of(facts: Facts) -> list[Facts]:
 
 
 def from_constraint(rule: Facts) -> list[Facts]:
-    """Return the checkable rules of one constraint."""
+    """Return the rules of one constraint that can be checked."""
     if rule["rule"] == "note":
         return NOTES.get(rule["text"], [])
     plain = {key: value for key, value in rule.items() if key not in ("param", "else", "error", "note")}
@@ -209,10 +209,10 @@ def from_constraint(rule: Facts) -> list[Facts]:
     otherwise = rule.get("else", "")
     if not otherwise:
         return [plain]
-    # "no effect (duration: parameter error)": all but duration are merely ignored.
-    refused = [name for name in plain.get("params", ()) if f"{name}: parameter error" in otherwise]
-    ignored = [name for name in plain["params"] if name not in refused]
-    halves = [{**plain, "params": ignored, "is_advice": True}, {**plain, "params": refused}]
+    # "no effect (duration: parameter error)": EvoLink rejects duration and ignores the rest.
+    rejected = [name for name in plain.get("params", ()) if f"{name}: parameter error" in otherwise]
+    ignored = [name for name in plain["params"] if name not in rejected]
+    halves = [{**plain, "params": ignored, "is_advice": True}, {**plain, "params": rejected}]
     return [half for half in halves if half["params"]]
 
 
@@ -226,7 +226,7 @@ def from_limit(name: str, limit: Facts | None) -> list[Facts]:
 
 
 def from_mode(mode: Facts, always: list[str]) -> list[Facts]:
-    """Return the rules of one of several ways to use a model; its first requirement identifies the mode."""
+    """Return the rules of one of a model's modes, which its first required parameter selects."""
     leader, *others = [name for name in mode["required"] if name not in always]
     needs = [{"rule": "needs", "params": [leader], "with": others}] if others else []
     alone = [name for name in mode["not_allowed"] if name not in ("audio_url", "voice_prompt")]

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which addresses may be reached: tells the public internet from what is private, however it is spelled."""
+"""Tell public addresses from private ones, in every spelling.
+
+Guards against server-side request forgery (SSRF), for links that EvoLink will follow as for those that it returns, and
+against DNS rebinding: a host is resolved once, and the connection goes to the addresses that were checked.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-_CARRYING_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
-# Set aside by IANA, but global to the `ipaddress` of some Python this package runs on.
+_EMBEDDING_IPV4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+# Reserved by IANA, but global according to `ipaddress` in some supported versions of Python.
 _ALSO_RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
 
 _MAX_HOST = 255
@@ -33,11 +37,10 @@ _PRIVATE_NAME = re.compile(
 
 
 def literal_address(host: str) -> Address | None:
-    """
-    Read a host that is an IP address, in any spelling that resolvers still take.
+    """Parse a host that is an IP address, in any spelling that resolvers still accept.
 
-    :param host: a host as it stands in a URL: dotted, decimal, hexadecimal, octal or short (``127.1``) IPv4,
-        in digits of any script; IPv6 with or without brackets; one trailing dot is dropped.
+    :param host: the host of a URL: dotted, decimal, hexadecimal, octal or short (``127.1``) IPv4, in digits of any
+        script; IPv6 with or without brackets; one trailing dot is dropped.
     :return: the address, or None for a name. Never raises.
     """
     bare = host.removeprefix("[").removesuffix("]")
@@ -50,26 +53,25 @@ def literal_address(host: str) -> Address | None:
 
 
 def is_public(address: str | Address) -> bool:
-    """
-    Tell whether an address belongs to the public internet.
+    """Return whether an address belongs to the public internet.
 
-    An IPv6 address that carries an IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is as public as that.
+    An IPv6 address that embeds an IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is public if that one is.
 
-    :param address: an address, or its text in any spelling; text that is no address is not public.
+    :param address: an address, or its text in any spelling; text that is not an address is not public.
     """
     ip = literal_address(address) if isinstance(address, str) else address
     if ip is None or any(ip in network for network in _ALSO_RESERVED):
         return False
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast
-    carried = _carried(ip)
-    if carried:
-        return all(map(is_public, carried))
+    embedded = _embedded(ip)
+    if embedded:
+        return all(map(is_public, embedded))
     return ip in _GLOBAL_UNICAST and ip.is_global
 
 
 def is_this_machine(host: str) -> bool:
-    """Tell whether a host, as it stands in a URL, is this machine by its very text; it is not resolved."""
+    """Return whether the host of a URL is, by its text alone, this machine; it is not resolved."""
     return host.lower().removesuffix(".") == "localhost" or _is_loopback(host)
 
 
@@ -81,37 +83,37 @@ def check_public_url(
     max_length: int | None = None,
     allow_loopback: bool = False,
 ) -> None:
-    """
-    Refuse a URL that EvoLink could not or must not follow; judged by its text, never resolved or fetched.
+    """Reject a URL that EvoLink could not or must not follow; judged by its text, never resolved or fetched.
 
     :param url: the URL; an error shows it without its user name, password, query and fragment.
-    :param parameter: the parameter's name in an error.
+    :param parameter: name of the parameter in an error.
     :param schemes: the schemes allowed, in lower case.
     :param max_length: in characters.
-    :param allow_loopback: let http and https URLs of this machine pass, as an API on this machine can follow them.
-    :raises InvalidInputError: not such a URL, too long, with a password in it, or its host is private.
+    :param allow_loopback: accept http and https URLs of this machine, which an API on this machine can follow.
+    :raises InvalidInputError: not such a URL, too long, contains a password, or has a private host.
     """
     problem = url_problem(url, schemes=schemes, max_length=max_length)
     if problem is not None and not (allow_loopback and _leads_to_loopback(url, max_length)):
-        raise InvalidInputError(parameter, without_secrets(url), problem)
+        length = f" of at most {max_length} characters" if max_length is not None else ""
+        allowed = f"a public {' or '.join(schemes)} URL{length}, but {problem}"
+        raise InvalidInputError(parameter, without_secrets(url), allowed)
 
 
 def url_problem(url: object, *, schemes: Sequence[str] = ("https",), max_length: int | None = None) -> str | None:
-    """
-    Say what is wrong with a URL that should lead to the public internet.
+    """Return what is wrong with a URL that should lead to the public internet; None if nothing is.
 
-    :return: what would be allowed, in words; None if the URL is fine. See :func:`check_public_url`.
+    See :func:`check_public_url` for the parameters.
+
+    :return: a clause, such as "its host or port is malformed".
     """
-    wanted = f"it must be a public {' or '.join(schemes)} URL"
     if not isinstance(url, str):
-        return wanted
+        return "it is not text"
     if max_length is not None and len(url) > max_length:
-        return f"{wanted} of at most {max_length} characters, but it has {len(url)}"
+        return f"it has {len(url)} characters"
     try:
-        problem = _host_problem(_host_of(url, schemes))
+        return _host_problem(_host_of(url, schemes))
     except ValueError as error:
-        problem = str(error)
-    return f"{wanted}, but {problem}" if problem else None
+        return str(error)
 
 
 def vetted_addresses(
@@ -121,47 +123,46 @@ def vetted_addresses(
     allow_loopback: bool,
     resolve: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo,
 ) -> list[str]:
-    """
-    Resolve a host once and return what to connect to, so that DNS can't change between check and use.
+    """Resolve a host once and return the addresses to connect to, so that DNS can't change between check and use.
 
     :param host: a name, or an address in any spelling (which is not resolved).
-    :param port: the port that will be connected to.
-    :param allow_loopback: let this machine pass, as the emulator needs.
+    :param port: the port to connect to.
+    :param allow_loopback: accept this machine, as the emulator needs.
     :param resolve: has the signature of :func:`socket.getaddrinfo`.
-    :return: the addresses in the resolver's order, each once.
-    :raises ResultRefusedError: any one of the addresses is not public, or the host is no host. Lasting.
-    :raises OSError: the resolver failed. A retry may pass.
+    :return: the addresses in the resolver's order, without duplicates.
+    :raises ResultRefusedError: any of the addresses is not public, or the host is malformed. A retry is refused again.
+    :raises OSError: the resolver failed. A retry may succeed.
     """
     literal = literal_address(host)
     try:
-        found = [str(literal)] if literal else [i[4][0] for i in resolve(host, port, type=socket.SOCK_STREAM)]
+        found = [str(literal)] if literal else [info[4][0] for info in resolve(host, port, type=socket.SOCK_STREAM)]
     except ValueError:
         found = []
     if not found:
-        raise ResultRefusedError(f"The host {host[:_MAX_HOST]!r} has no address that could be connected to.")
+        raise ResultRefusedError(f"The host {host[:_MAX_HOST]!r} has no address to connect to.")
     for address in found:
         if not (is_public(address) or (allow_loopback and _is_loopback(address))):
             raise ResultRefusedError(
-                f"The host {host[:_MAX_HOST]!r} leads to {address}, which is not a public address."
+                f"The host {host[:_MAX_HOST]!r} resolves to {address}, which is not a public address."
             )
     return list(dict.fromkeys(found))
 
 
 def _ascii(host: str) -> str:
-    """Spell a host as resolvers see it: full-width digits, soft hyphens and capitals are gone."""
+    """Normalize a host as resolvers do: full-width digits, soft hyphens and capitals are gone."""
     if len(host) > _MAX_HOST:
-        raise ValueError("no host is that long")
+        raise ValueError("a host is never that long")
     return host.encode("idna").decode("ascii").lower().removesuffix(".")
 
 
-def _carried(ip: IPv6Address) -> tuple[IPv4Address, ...]:
-    """Return the IPv4 addresses that an IPv6 address stands for."""
+def _embedded(ip: IPv6Address) -> tuple[IPv4Address, ...]:
+    """Return the IPv4 addresses that an IPv6 address embeds."""
     if ip.teredo:
         return ip.teredo
     mapped = ip.ipv4_mapped or ip.sixtofour
     if mapped:
         return (mapped,)
-    if any(ip in network for network in _CARRYING_IPV4):
+    if any(ip in network for network in _EMBEDDING_IPV4):
         return (IPv4Address(int(ip) & 0xFFFFFFFF),)
     return ()
 
@@ -184,9 +185,9 @@ def _is_loopback(address: str) -> bool:
 
 
 def _host_of(url: str, schemes: Sequence[str]) -> str:
-    """Take a URL's host; a ValueError says what is wrong where programs could read different hosts."""
+    """Return a URL's host; a ValueError says what is wrong where programs could read different hosts."""
     if _UNPRINTABLE.search(url):
-        raise ValueError("it holds a space, control character or backslash")
+        raise ValueError("it contains a space, control character or backslash")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -195,7 +196,7 @@ def _host_of(url: str, schemes: Sequence[str]) -> str:
     if parts.scheme not in schemes:
         raise ValueError(f"it does not begin with {'// or '.join(f'{scheme}:' for scheme in schemes)}//")
     if "@" in parts.netloc:
-        raise ValueError("it holds a user name or password")
+        raise ValueError("it contains a user name or password")
     if port == 0 or not _NETLOC.fullmatch(parts.netloc):
         raise ValueError("its host or port is malformed")
     return parts.hostname or ""
@@ -207,9 +208,9 @@ def _host_problem(host: str) -> str | None:
         return _name_problem(host)
     if not is_public(address):
         return f"{address} is a private, loopback, link-local or reserved address"
-    # Programs disagree about such spellings (010.8.8.8 is 8.8.8.8 to some and 10.8.8.8 to others).
+    # Programs disagree about such spellings: 010.8.8.8 is 8.8.8.8 to some and 10.8.8.8 to others.
     if isinstance(address, IPv4Address) and str(address) != host:
-        return f"the address should be spelled {address}"
+        return f"its host is an unusual spelling of {address}"
     return None
 
 
@@ -222,12 +223,12 @@ def _name_problem(host: str) -> str | None:
     if not all(map(_LABEL.fullmatch, labels)) or _NUMBER.fullmatch(labels[-1]):
         return "its host is not a valid name"
     if _PRIVATE_NAME.fullmatch(name):
-        return f"the name {name} is known in a private network only"
+        return f"{name} is a name in private networks only"
     return None
 
 
 def without_secrets(url: object) -> object:
-    """Drop what may hold a secret (a password, a signature in the query) and what is too long to read."""
+    """Remove what may be secret (a password, a signature in the query) and what is too long to read."""
     if not isinstance(url, str):
         return url
     return re.split(r"[?#]", re.sub(r"(?s)//.*@", "//", url[:2048]), maxsplit=1)[0]

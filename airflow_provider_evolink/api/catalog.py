@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The models that EvoLink documents: where they are asked, what they take, how long their links live.
+"""The models that EvoLink documents: their endpoints and parameters, and how long their result links live.
 
-The facts are data (``catalog.json``, one model a line), read on first use. Models come and go faster than
-releases of this package, so a model that is not listed is still usable.
+The facts are data (``catalog.json``, one model per line), read on first use. Models come and go faster than
+releases of this package, so a model that is not listed is usable, too.
 """
 
 from __future__ import annotations
@@ -32,28 +31,27 @@ _MEDIA_WORDS = {
     **dict.fromkeys(("image", "photo"), "image"),
     **dict.fromkeys(("audio", "voice", "tts", "music", "song", "speech"), "audio"),
 }
-_MEDIA_TYPES = "it must be 'video', 'image' or 'audio'"
-_LONGEST_NAME = 80
+_MEDIA_TYPES = "'video', 'image' or 'audio'"
+_MAX_NAME = 80
 _SHORTEST_LINK_LIFE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class Model:
-    """
-    One documented model.
+    """One documented model.
 
     :param name: its id, as sent.
     :param endpoint: the path that generations are posted to.
     :param schema: JSON schema of its parameters, without ``model`` and ``callback_url``. Three formats are our
         own: ``http-url`` (a public http or https URL), ``url-or-data-url``, and ``image`` (either, or bare base64);
-        so is the keyword ``pixels`` (the limits of a text such as ``1024x768``).
-    :param rules: rules between the parameters, as :mod:`constraints` reads them.
-    :param link_life: how long a result link lives (documented; 24 h where the documents are silent).
-    :param estimated_seconds: the documents' example of EvoLink's estimate; None where there is none.
+        so is the keyword ``pixels`` (limits of a text such as ``1024x768``).
+    :param rules: rules between the parameters, as read by :mod:`~airflow_provider_evolink.api.constraints`.
+    :param link_life: how long a result link lives (documented; 24 h where the documentation does not say).
+    :param estimated_seconds: EvoLink's estimate in the documentation's example; None where there is none.
     :param documentation: the URL of its page.
     :param aliases: older names that EvoLink maps to it.
-    :param replaced_by: the model that took its place, if EvoLink has withdrawn it.
-    :param served_as: the model that EvoLink makes and bills in its place, if any.
+    :param replaced_by: the model that replaces it, if EvoLink has withdrawn it.
+    :param served_as: the model that EvoLink runs and bills instead, if any.
     :param makes_files: whether every completed generation has files.
     """
 
@@ -71,7 +69,7 @@ class Model:
 
 
 def find(name: str) -> Model | None:
-    """Return a documented model, by its id or an older name of it; None if it is not in the catalogue."""
+    """Return a documented model by its id or an older name; None if it is not in the catalog."""
     return _models().get(name) or _models().get(_aliases().get(name, ""))
 
 
@@ -81,18 +79,17 @@ def names() -> tuple[str, ...]:
 
 
 def link_life(name: str) -> timedelta:
-    """Return how long a model's result links live; 24 h, the shortest documented, where that is not known."""
+    """Return how long a model's result links live; if unknown, 24 h, the shortest documented life."""
     model = find(name)
     return model.link_life if model else _SHORTEST_LINK_LIFE
 
 
 def makes_files(model: str) -> bool:
-    """
-    Return whether a completed generation of a model must have files.
+    """Return whether a completed generation of a model must have files.
 
-    :param model: model id; an unknown one is taken to make files.
-    :return: False for models that are documented to complete without any: their result is an id in ``result_data``
-        (``kling-custom-element``, ``suno-persona``, ``voice-enrollment``, which makes one in design mode only).
+    :param model: model id; an unknown model is assumed to make files.
+    :return: False for models that are documented to complete without files: their result is an id in ``result_data``
+        (``kling-custom-element``, ``suno-persona``, and ``voice-enrollment``, which makes a file in design mode only).
     """
     known = find(model)
     return known.makes_files if known else True
@@ -101,57 +98,52 @@ def makes_files(model: str) -> bool:
 def closest(name: str) -> str | None:
     """Return the documented model id that a name is most likely a misspelling of, if any."""
     known = {known_name.lower(): known_name for known_name in (*names(), *_aliases())}
-    near = difflib.get_close_matches(name[:_LONGEST_NAME].lower(), known, n=1, cutoff=0.75)
+    near = difflib.get_close_matches(name[:_MAX_NAME].lower(), known, n=1, cutoff=0.75)
     return known[near[0]] if near else None
 
 
 def endpoint_for(name: str, media_type: str | None = None) -> str:
-    """
-    Return the path that a model's generations are posted to.
+    """Return the path that a model's generations are posted to.
 
     :param name: model id.
-    :param media_type: ``video``, ``image`` or ``audio``; decides for a model that is not in the catalogue.
-        Without it such a model is judged by its name, then by its documented relatives.
-    :raises InvalidInputError: no such media type, or the name tells nothing.
+    :param media_type: ``video``, ``image`` or ``audio``; used only for a model that is not in the catalog.
+        Without it such a model's endpoint is inferred from its name, then from its documented relatives.
+    :raises InvalidInputError: no such media type, or it can't be inferred.
     """
     model = find(name)
     if media_type not in (None, *_ENDPOINTS):
         raise (
-            _unplaceable(name, media_type)
-            if model is None
-            else InvalidInputError("media_type", media_type, _MEDIA_TYPES)
+            _ambiguous(name, media_type) if model is None else InvalidInputError("media_type", media_type, _MEDIA_TYPES)
         )
     if model:
         return model.endpoint
-    if media_type is None:
-        media_type = _media_type_of(name)
-    return _ENDPOINTS[media_type]
+    return _ENDPOINTS[media_type or _inferred_media_type(name)]
 
 
-def _media_type_of(name: str) -> str:
+def _inferred_media_type(name: str) -> str:
     words = _words(name)
-    # What stands behind a "to" is what comes out: "image-to-video" makes videos.
-    spoken = words[len(words) - words[::-1].index("to") :] if "to" in words else words
-    told = {_MEDIA_WORDS[word] for word in spoken if word in _MEDIA_WORDS} or _relatives(words)
-    if len(told) != 1:
-        raise _unplaceable(name)
-    return told.pop()
+    # What follows "to" is what a model makes: "image-to-video" makes videos.
+    output = words[len(words) - words[::-1].index("to") :] if "to" in words else words
+    candidates = {_MEDIA_WORDS[word] for word in output if word in _MEDIA_WORDS} or _media_types_of_relatives(words)
+    if len(candidates) != 1:
+        raise _ambiguous(name)
+    return candidates.pop()
 
 
-def _unplaceable(name: str, media_type: str | None = None) -> InvalidInputError:
-    unknown = f"the model {name[:_LONGEST_NAME]!r} is not in the catalogue"
-    if meant := closest(name):
-        problem = f"did you mean {meant!r}? If not, {unknown}, and for media_type {_MEDIA_TYPES}"
-        return InvalidInputError("model", name, problem)
-    return InvalidInputError("media_type", media_type, f"{unknown}, so {_MEDIA_TYPES}")
+def _ambiguous(name: str, media_type: str | None = None) -> InvalidInputError:
+    if close := closest(name):
+        allowed = f"in the catalog (did you mean {close!r}?), or accompanied by a `media_type` of {_MEDIA_TYPES}"
+        return InvalidInputError("model", name, allowed)
+    allowed = f"{_MEDIA_TYPES}, since the model {name[:_MAX_NAME]!r} is not in the catalog"
+    return InvalidInputError("media_type", media_type, allowed)
 
 
-def _relatives(words: tuple[str, ...]) -> set[str]:
+def _media_types_of_relatives(words: tuple[str, ...]) -> set[str]:
     """Return what the documented models make that share the longest beginning of the name."""
     for length in range(len(words), 0, -1):
-        kin = {endpoint for known, endpoint in _families() if known[:length] == words[:length]}
-        if kin:
-            return {media_type for media_type, endpoint in _ENDPOINTS.items() if endpoint in kin}
+        endpoints = {endpoint for known, endpoint in _families() if known[:length] == words[:length]}
+        if endpoints:
+            return {media_type for media_type, endpoint in _ENDPOINTS.items() if endpoint in endpoints}
     return set()
 
 

@@ -27,7 +27,7 @@ from airflow_provider_evolink.api.errors import (
     ServerError,
 )
 from airflow_provider_evolink.api.event_loop import DaemonResolverEventLoop
-from airflow_provider_evolink.api.generation import EXAMPLE_ID, MAX_BATCH, Credits, Generation, Submission
+from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.base import ApiRequest, RequestSender, Transport
@@ -202,7 +202,7 @@ def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def _check_id(generation_id: str) -> None:
     if not generation.is_generation_id(generation_id):
-        raise InvalidInputError("generation_id", generation_id, f"an id such as {EXAMPLE_ID}")
+        raise InvalidInputError("generation_id", generation_id, f"an id such as {generation.EXAMPLE_ID}")
 
 
 def _encode(value: object) -> bytes:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Turns what DAGs hand over into what a model's parameters are.
+"""Coerce what DAGs pass into the types that a model's parameters have.
 
-A template renders numbers as text, or with ``render_template_as_native_obj`` text as numbers; a mapped task hands over
-lazy sequences. What has the right type already is left alone.
+A template renders numbers as text or, with ``render_template_as_native_obj``, text as numbers; a mapped task passes
+lazy sequences. Values that already have the right type are left alone.
 """
 
 from __future__ import annotations
@@ -14,64 +13,63 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.json_values import MAX_DEPTH, MAX_INTEGER_BITS
+from airflow_provider_evolink.api.json_values import MAX_DEPTH, MAX_INTEGER_BITS, SHALLOW
 from airflow_provider_evolink.api.schema import Schema, fits, in_words
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 _NATIVE = "render_template_as_native_obj=True"
-MADE_TEXT = f"; if a template made this text, its DAG needs {_NATIVE}"
+# Hints that follow what is allowed in an error.
+MADE_TEXT = f"; if a template rendered this text, its DAG needs {_NATIVE}"
 A_RECORD = "; this is the record of a generation, whose links are in its 'results'"
-_UNMADE_TEXT = f"; if a template made this, its DAG's {_NATIVE} has turned text into it"
+_UNMADE_TEXT = f"; if a template rendered this, its DAG's {_NATIVE} has converted it from text"
 
 
 def plain(value: Any, path: str, depth: int = 1) -> Any:
-    """
-    Make lists of all sequences but text, and dictionaries of all mappings, at every depth.
+    """Turn all sequences but text into lists and all mappings into dictionaries, at every depth.
 
     :param value: anything; lazy sequences are read.
-    :param path: its name in an error.
-    :param depth: how deep inside the parameters it stands.
-    :raises InvalidInputError: it is nested more than 32 deep, or holds itself.
+    :param path: name of the value in an error.
+    :param depth: nesting depth of the value within the parameters.
+    :raises InvalidInputError: it is nested more than 32 levels deep, or contains itself.
     """
     if isinstance(value, str | bytes | bytearray) or not isinstance(value, Mapping | Sequence):
         return value
     if depth > MAX_DEPTH:
-        raise InvalidInputError(path, type(value), f"it is nested more than {MAX_DEPTH} deep")
+        raise InvalidInputError(path, type(value), SHALLOW)
     if isinstance(value, Mapping):
         return {name: plain(inner, f"{path}.{name}", depth + 1) for name, inner in value.items()}
     return [plain(inner, f"{path}[{index}]", depth + 1) for index, inner in enumerate(value)]
 
 
 def fit(value: Any, schema: Schema, path: str = "") -> Any:
-    """
-    Turn a value into what its schema asks for, where there is only one way to do so.
+    """Coerce a value to its schema's type, where there is only one way to do so.
 
     Digits become numbers, ``true`` and ``false`` become booleans, and numbers and booleans become text, each only where
-    the parameter is that. Ranges are not judged.
+    the parameter has that type. Ranges are not checked.
 
     :param value: JSON.
-    :param schema: of the value; what it leaves open is left alone.
-    :param path: its name in an error.
-    :raises InvalidInputError: text, where text can't be meant, or a list or object in place of text; the error says
-        how a template may have made it.
+    :param schema: schema of the value; what it leaves open is left alone.
+    :param path: name of the value in an error.
+    :raises InvalidInputError: text that can't be coerced, or a list or object where text belongs; the error says how
+        a template may have produced it.
     """
     if "oneOf" in schema:
         return _fit_one_of(value, schema, path)
-    return _FITS.get(schema.get("type", ""), _as_it_is)(value, schema, path)
+    return _FITS.get(schema.get("type", ""), _unchanged)(value, schema, path)
 
 
 def _fit_one_of(value: Any, schema: Schema, path: str) -> Any:
     branches: Sequence[Schema] = schema["oneOf"]
     if any(fits(value, branch) for branch in branches):
         return value
-    tried = [(_attempt(value, branch, path), branch) for branch in branches]
-    fitting = [made for made, branch in tried if fits(made, branch)]
-    # A number out of range is refused as the number that is meant.
-    numbers = [made for made, _ in tried if isinstance(value, str) and not isinstance(made, str)]
+    coerced = [(_fit_or_keep(value, branch, path), branch) for branch in branches]
+    fitting = [candidate for candidate, branch in coerced if fits(candidate, branch)]
+    # A number that is out of range is rejected as a number, not as the text it came as.
+    numbers = [candidate for candidate, _ in coerced if isinstance(value, str) and not isinstance(candidate, str)]
     if isinstance(value, str) and not fitting and not numbers and len(_types(branches)) > 1:
-        raise InvalidInputError(path, value, f"it must be {in_words(schema)}{MADE_TEXT}")
+        raise InvalidInputError(path, value, f"{in_words(schema)}{MADE_TEXT}")
     return [*fitting, *numbers, value][0]
 
 
@@ -79,25 +77,25 @@ def _types(branches: Sequence[Schema]) -> set[str]:
     return {branch["type"] for branch in branches}
 
 
-def _attempt(value: Any, schema: Schema, path: str) -> Any:
+def _fit_or_keep(value: Any, schema: Schema, path: str) -> Any:
     try:
         return fit(value, schema, path)
     except InvalidInputError:
         return value
 
 
-def _as_it_is(value: Any, _schema: Schema, _path: str) -> Any:
+def _unchanged(value: Any, _schema: Schema, _path: str) -> Any:
     return value
 
 
 def _text(value: Any, schema: Schema, path: str) -> Any:
     if isinstance(value, list | dict) and "enum" not in schema:
-        raise InvalidInputError(path, value, f"it must be {in_words(schema)}{_likely_cause(value)}")
+        raise InvalidInputError(path, value, f"{in_words(schema)}{_likely_cause(value)}")
     return str(value) if _is_printable(value) else value
 
 
 def _is_printable(value: object) -> bool:
-    """A cell that is missing in a table comes as NaN, and "nan" is nothing to pay for."""
+    """Return whether to send a value as text: a missing cell of a table is NaN, and nobody wants to pay for "nan"."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and value.bit_length() <= MAX_INTEGER_BITS
@@ -120,8 +118,8 @@ def _number(value: Any, schema: Schema, path: str) -> Any:
 
 
 def _boolean(value: Any, schema: Schema, path: str) -> Any:
-    meant = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
-    return _unless_text(value, schema, path) if meant is None else meant
+    boolean = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
+    return _unless_text(value, schema, path) if boolean is None else boolean
 
 
 def _list(value: Any, schema: Schema, path: str) -> Any:
@@ -141,7 +139,7 @@ def _object(value: Any, schema: Schema, path: str) -> Any:
 
 def _unless_text(value: Any, schema: Schema, path: str) -> Any:
     if isinstance(value, str):
-        raise InvalidInputError(path, value, f"it must be {in_words(schema)}{MADE_TEXT}")
+        raise InvalidInputError(path, value, f"{in_words(schema)}{MADE_TEXT}")
     return value
 
 

@@ -1,44 +1,44 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What can go wrong, by what the caller must do about it.
+"""Everything that can go wrong, grouped by what you have to do about it.
 
 ::
 
     EvoLinkError
-    ├── InvalidInputError          mend the input; nothing was sent
-    │   ├── UnreadableInputError        it is not there, or not readable
-    │   └── LandingInputError           with it nothing can be landed
-    ├── ConfigurationError         mend the connection; nothing was sent
+    ├── InvalidInputError          fix the input; nothing was sent
+    │   ├── UnreadableInputError        the input file is missing or can't be read
+    │   └── LandingInputError           fix the landing's input; the generation stays paid for
+    ├── ConfigurationError         fix the Airflow connection; nothing was sent
+    │   └── ConnectionNotFoundError     create it, or make it visible to this process
     ├── ApiError                   EvoLink answered with an error
-    │   ├── BadRequestError        400, 404, 405, 413, 415, 422: mend the request
-    │   ├── AuthenticationError    401: mend the API key
-    │   ├── InsufficientCreditsError  402: top up, or raise the key's limit
+    │   ├── BadRequestError        400, 404, 405, 413, 415, 422: fix the request
+    │   ├── AuthenticationError    401: fix the API key
+    │   ├── InsufficientCreditsError  402: top up, or raise the API key's limit
     │   ├── AccessDeniedError      403: ask for access to the model
     │   ├── GenerationNotFoundError   404 for a generation: wrong account, or too old
-    │   ├── IdempotencyConflictError  409: the key was used for another request
-    │   ├── RateLimitedError       429: wait, then try again
-    │   └── ServerError            408, 425, 5xx: try again later
-    ├── NotSentError               the request never left; try again
-    ├── ConnectionLostError        the answer was lost; what happened is not known
-    ├── InvalidResponseError       an answer that is none (HTML, broken JSON, wrong types)
-    ├── SubmissionUnknownError     a paid request was sent and its answer lost
-    │   └── SubmissionAbandonedError    and it may not be sent again
-    ├── StaleRequestError          the request changed after it had been paid
-    ├── GenerationLostError        EvoLink has dropped a generation that was paid for
+    │   ├── IdempotencyConflictError  409: the idempotency key belongs to another request
+    │   ├── RateLimitedError       429: wait, then retry
+    │   └── ServerError            408, 425, 5xx: retry later
+    ├── NotSentError               the request never left this machine; retry
+    ├── ConnectionLostError        the response was lost; the outcome is unknown
+    ├── InvalidResponseError       the response breaks the API's contract (HTML, broken JSON, wrong types)
+    ├── SubmissionUnknownError     a paid request was sent and its response lost
+    │   └── SubmissionAbandonedError    and it must not be sent again until a person has decided
+    ├── StaleRequestError          the request changed after it had been paid for
+    ├── GenerationLostError        EvoLink no longer knows a generation that was paid for
     ├── GenerationFailedError      EvoLink could not make it; a new submission may succeed
     │   ├── PermanentGenerationFailedError  the same request would fail again
     │   └── GenerationCancelledError    it was cancelled at EvoLink
-    ├── GenerationTimeoutError     not finished in time; it goes on at EvoLink
-    ├── PollingFailedError         EvoLink could not be asked for too long; it goes on
-    ├── ResultMissingError         completed and charged, and no link to what was made
-    └── LandingError               the result is there, but could not be saved
-        ├── ResultExpiredError     its link has died
-        ├── ResultCorruptError     the bytes are not the media that was promised
+    ├── GenerationTimeoutError     not finished in time; still running at EvoLink
+    ├── PollingFailedError         EvoLink was unreachable for too long; still running there
+    ├── ResultMissingError         completed and charged, but without a link to the result
+    └── LandingError               the result exists but could not be saved
+        ├── ResultExpiredError     its link has expired
+        ├── ResultCorruptError     the bytes are not the media type they should be
         ├── ResultRefusedError     the link is not safe to follow
-        ├── FileConflictError      another file lies under the result's name
-        └── StorageRefusedError    the storage refuses the connection, or has no such bucket
+        ├── FileConflictError      another file already has the result's name
+        └── StorageRefusedError    the storage denies access, or has no such bucket
 
-``permanent`` tells whether another try of the same request is pointless.
+An error is ``permanent`` if retrying the same request is pointless.
 """
 
 from __future__ import annotations
@@ -46,26 +46,25 @@ from __future__ import annotations
 import reprlib
 from typing import ClassVar
 
-NOTHING_LANDED = "This try has fetched nothing and paid for nothing."
+NOTHING_LANDED = "This attempt downloaded nothing and cost nothing."
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
 
 def shorten(value: object) -> str:
-    """Print a value for an error, shortened, however large or deep it is."""
+    """Return the repr of a value for an error, shortened however large or deeply nested the value is."""
     try:
         return _SHORT.repr(value)
-    except ValueError:  # an integer of more than 4,300 digits, which Python refuses to print
-        return f"a {type(value).__name__}"
+    except ValueError:  # Python refuses to print an integer of more than 4,300 digits.
+        return f"<{type(value).__name__} too large to print>"
 
 
 class EvoLinkError(Exception):
-    """
-    The root of every failure this package raises.
+    """Base class of every error this package raises.
 
-    :param message: what happened, what it cost and what a retry will do.
+    :param message: what happened, what it cost and what a retry does.
     :param generation_id: the generation concerned, if there is one.
-    :param retry_after: seconds after which the server asked to be tried again, if it did.
+    :param retry_after: seconds the server asked to wait before a retry, if it did.
     """
 
     permanent: ClassVar[bool] = False
@@ -79,14 +78,14 @@ class EvoLinkError(Exception):
 
 
 class InvalidInputError(EvoLinkError):
-    """
-    A value that EvoLink would refuse; nothing was sent and nothing charged.
+    """A value that EvoLink would reject. Nothing was sent, nothing was charged; a retry fails until it is fixed.
 
-    :param parameter: the parameter's name, dotted when nested.
-    :param value: the value given; shortened in the text.
-    :param allowed: what may be given instead, in words.
+    The message reads "`parameter`=value is invalid: must be allowed. Nothing was sent, nothing was charged."
+    Its first sentence alone is ``refusal``, for a task that has already sent something.
 
-    ``refusal`` is the text without its end, for a task that has sent something before.
+    :param parameter: name of the parameter; dotted if it is nested.
+    :param value: the value given; shortened in the message.
+    :param allowed: what is allowed, worded to complete "must be ...": values, range and unit.
     """
 
     permanent = True
@@ -100,36 +99,36 @@ class InvalidInputError(EvoLinkError):
 
 
 class UnreadableInputError(InvalidInputError):
-    """A file that can't be read, so that it can't be sent; nothing was charged by this try."""
+    """An input file that is missing or can't be read. Nothing was sent; a retry fails until the file is there."""
 
 
 class LandingInputError(InvalidInputError):
-    """A value with which nothing can be landed. What is made stays made and paid for; this try did neither."""
+    """A value that makes landing impossible. The generation stays paid for; a retry fails until the value is fixed."""
 
     consequence = NOTHING_LANDED
 
 
 class ConfigurationError(EvoLinkError):
-    """A connection that can't be used as it is; nothing was sent."""
+    """An Airflow connection that can't be used. Nothing was sent; a retry fails until the connection is fixed."""
 
     permanent = True
 
 
 class ConnectionNotFoundError(ConfigurationError):
-    """A connection that is not there, or not for the process that looked; nothing was sent."""
+    """An Airflow connection that does not exist, or not for the process that looked it up. Nothing was sent."""
 
 
 class ApiError(EvoLinkError):
-    """
-    An error that EvoLink answered with.
+    """An error response from EvoLink; the subclass says what a retry does.
 
-    :param message: the whole text.
+    :param message: the complete message.
     :param status: HTTP status.
     :param code: EvoLink's error code, such as ``insufficient_quota``.
     :param error_type: EvoLink's error type, such as ``rate_limit_error``.
     :param detail: EvoLink's own message.
-    :param request_id: what EvoLink's support asks for.
-    :param retry_after: seconds to wait, if the server said so.
+    :param request_id: the id that EvoLink's support asks for.
+    :param retry_after: seconds to wait before a retry, if the server gave them.
+    :param generation_id: the generation concerned, if there is one.
     """
 
     def __init__(
@@ -153,47 +152,53 @@ class ApiError(EvoLinkError):
 
 
 class BadRequestError(ApiError):
-    """400 and its like: EvoLink refuses the request as it is. A retry is refused again."""
+    """400, 404, 405, 413, 415 or 422: EvoLink rejects the request as it is. A retry is rejected again."""
 
     permanent = True
 
 
 class AuthenticationError(ApiError):
-    """401: the API key is missing, wrong or expired. A retry fails until the connection is mended."""
+    """401: the API key is missing, wrong or expired. A retry fails until the Airflow connection is fixed."""
 
     permanent = True
 
 
 class InsufficientCreditsError(ApiError):
-    """402: the account or the key has too few credits. A retry fails until it is topped up."""
+    """402: the account or the API key has too few credits. A retry fails until you top up or raise the limit."""
 
     permanent = True
 
 
 class AccessDeniedError(ApiError):
-    """403: the key may not use this model or endpoint. A retry is denied again."""
+    """403: the API key may not use this model or endpoint. A retry is denied again."""
 
     permanent = True
 
 
 class GenerationNotFoundError(ApiError):
-    """404 for a generation: another account's, mistyped, or so old that EvoLink has dropped it."""
+    """404 for a generation: it belongs to another account, is mistyped, or so old that EvoLink has dropped it.
+
+    A retry finds the same.
+    """
 
     permanent = True
 
 
 class IdempotencyConflictError(ApiError):
-    """409: this idempotency key was used for another request (undocumented; from EvoLink's clients)."""
+    """409: the idempotency key was used for another request (undocumented; known from EvoLink's clients).
+
+    A retry is rejected again.
+    """
 
     permanent = True
 
 
 class RateLimitedError(ApiError):
-    """429: too many requests; nothing was done. A retry after ``retry_after`` seconds may pass."""
+    """429: too many requests; EvoLink did nothing. A retry may succeed after ``retry_after`` seconds."""
 
 
 class ServerError(ApiError):
-    """5xx, 408 or 425: EvoLink's side failed. A retry later may pass."""
+    """408, 425 or 5xx: EvoLink failed. A later retry may succeed."""
 
 
 class NotSentError(EvoLinkError):
@@ -201,38 +206,37 @@ class NotSentError(EvoLinkError):
 
 
 class ConnectionLostError(EvoLinkError):
-    """The connection broke before the answer came; what EvoLink did is not known."""
+    """The connection broke before the response arrived; what EvoLink did is unknown."""
 
 
 class InvalidResponseError(EvoLinkError):
-    """EvoLink (or something between) answered with what its documents rule out."""
+    """EvoLink, or something in between, sent a response that its documentation rules out."""
 
 
 class SubmissionUnknownError(EvoLinkError):
-    """A paid request was sent and its answer lost. A retry sends the same again under the same key."""
+    """A paid request was sent and its response lost. A retry resends it under the same idempotency key."""
 
 
 class SubmissionAbandonedError(SubmissionUnknownError):
-    """A paid request was sent, its answer lost, and it may not be sent again before a person has decided."""
+    """A paid request was sent and its response lost; it must not be sent again until a person has decided."""
 
     permanent = True
 
 
 class StaleRequestError(EvoLinkError):
-    """The request changed after an earlier try had already paid for another one."""
+    """The request changed after an earlier attempt paid for another. A retry fails until the request is restored."""
 
     permanent = True
 
 
 class GenerationLostError(EvoLinkError):
-    """EvoLink does not know a generation any more that an earlier try has paid for. A retry finds the same."""
+    """EvoLink no longer knows a generation that an earlier attempt paid for. A retry finds the same."""
 
     permanent = True
 
 
 class GenerationFailedError(EvoLinkError):
-    """
-    EvoLink could not make the generation.
+    """EvoLink could not make the generation. A retry submits it again, as a new one.
 
     :param code: EvoLink's task error code, such as ``content_policy_violation``.
     :param detail: EvoLink's own message.
@@ -255,33 +259,33 @@ class GenerationCancelledError(GenerationFailedError):
 
 
 class GenerationTimeoutError(EvoLinkError):
-    """The generation was not finished in time; it goes on at EvoLink. A retry looks once more."""
+    """The generation did not finish in time; it keeps running at EvoLink. A retry checks on it once more."""
 
 
 class PollingFailedError(EvoLinkError):
-    """EvoLink could not be asked for too long; the generation goes on. A retry asks again."""
+    """EvoLink was unreachable for too long; the generation keeps running there. A retry resumes polling."""
 
 
 class ResultMissingError(EvoLinkError):
-    """
-    EvoLink completed a generation whose answer has no link to a result.
+    """EvoLink completed a generation, but its response has no link to a result.
 
-    It stays paid for. A retry reads it again, since a later answer may have the links, and submits nothing.
+    The generation stays paid for. A retry submits nothing; it reads the generation again, since a later response
+    may have the links.
     """
 
 
 class LandingError(EvoLinkError):
-    """A result could not be saved. A retry saves it again and never generates it again."""
+    """A result could not be saved. A retry saves it again and never pays for another generation."""
 
 
 class ResultExpiredError(LandingError):
-    """The result's link has died. A retry can't bring it back."""
+    """The link to the result has expired. A retry can't bring it back."""
 
     permanent = True
 
 
 class ResultCorruptError(LandingError):
-    """What came is not the media that was promised. A retry fetches it again."""
+    """The downloaded bytes are not the media type they should be. A retry downloads them again."""
 
 
 class ResultRefusedError(LandingError):
@@ -291,12 +295,12 @@ class ResultRefusedError(LandingError):
 
 
 class FileConflictError(LandingError):
-    """Another file lies under the result's name. A retry finds the same until it is moved or may be replaced."""
+    """Another file already has the result's name. A retry fails until it is moved or may be replaced."""
 
     permanent = True
 
 
 class StorageRefusedError(LandingError):
-    """The storage has no such bucket or folder, or refuses the connection. A retry is refused again."""
+    """The storage has no such bucket or folder, or denies access. A retry fails until that is fixed."""
 
     permanent = True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which values JSON can carry: checked by name and place before a request is encoded. Pure."""
+"""Check that values can be encoded as JSON, so that an error can name the parameter. Pure."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 
-# How deep values may be nested, and how large an integer may be: what every JSON reader takes.
+# How deeply values may be nested, and how large an integer may be: what every JSON parser accepts.
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 64
 
+SHALLOW = f"nested at most {MAX_DEPTH} levels deep"
+
 
 def check_json(parameters: Mapping[str, Any]) -> None:
-    """
-    Refuse what JSON can't carry, before it is encoded.
+    """Reject what JSON can't represent, before it is encoded.
 
-    :param parameters: by name.
-    :raises InvalidInputError: names the parameter, and the place inside it.
+    :param parameters: values by name.
+    :raises InvalidInputError: names the parameter, down to the place inside it.
     """
     for name, value in parameters.items():
-        problem = _not_json({name: None})
-        if problem is not None:
-            raise InvalidInputError("parameters", type(name), problem)
+        allowed = _allowed_instead({name: None})
+        if allowed is not None:
+            raise InvalidInputError("parameters", type(name), allowed)
         _check_value(value, name, depth=1)
 
 
 def _check_value(value: object, path: str, depth: int) -> None:
-    problem = f"it is nested more than {MAX_DEPTH} deep" if depth > MAX_DEPTH else _not_json(value)
-    if problem is not None:
-        # Python refuses to print an integer of more than 4,300 digits, and so whatever may hold one.
+    allowed = SHALLOW if depth > MAX_DEPTH else _allowed_instead(value)
+    if allowed is not None:
+        # Python refuses to print an integer of more than 4,300 digits, and so anything that may contain one.
         printable = not isinstance(value, int | dict | list | tuple | set | frozenset)
-        raise InvalidInputError(path, value if printable else type(value), problem)
+        raise InvalidInputError(path, value if printable else type(value), allowed)
     for inner_path, inner in _children(value, path):
         _check_value(inner, inner_path, depth + 1)
 
 
-def _not_json(value: object) -> str | None:
+def _allowed_instead(value: object) -> str | None:
+    """Return what must be given instead of this value; None if JSON can represent it, its children aside."""
     if value is None or isinstance(value, bool | list | tuple):
         return None
     if isinstance(value, int):
-        return None if value.bit_length() <= MAX_INTEGER_BITS else f"it has more than {MAX_INTEGER_BITS} bits"
+        return None if value.bit_length() <= MAX_INTEGER_BITS else f"an integer of at most {MAX_INTEGER_BITS} bits"
     if isinstance(value, float):
-        return None if math.isfinite(value) else "it must be finite"
+        return None if math.isfinite(value) else "a finite number"
     if isinstance(value, str):
-        return None if _is_unicode(value) else "it must be valid Unicode"
+        return None if _is_unicode(value) else "valid Unicode text"
     if isinstance(value, dict):
-        return None if all(isinstance(key, str) and _is_unicode(key) for key in value) else "its names must be text"
-    return "it must be a JSON value: text, a number, true, false, null, a list or an object"
+        has_names = all(isinstance(name, str) and _is_unicode(name) for name in value)
+        return None if has_names else "an object whose names are valid Unicode text"
+    return "a JSON value: text, a number, true, false, null, a list or an object"
 
 
 def _children(value: object, path: str) -> Iterator[tuple[str, object]]:

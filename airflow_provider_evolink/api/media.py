@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Input images: from what a user may hand over to one of the three forms that EvoLink takes."""
+"""Input images: turn whatever a user may pass into one of the three forms that EvoLink accepts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 ImageKind = Literal["png", "jpeg", "webp"]
 
-# As base64, a third longer, an image of this size leaves over 1 MiB of a 64 MiB request for the rest.
+# As base64, which is a third longer, an image of this size leaves over 1 MiB of a 64 MiB request for the rest.
 MAX_IMAGE_BYTES = 47 * 1024 * 1024
 
 _HEAD_OF_BASE64 = re.compile(r"([A-Za-z0-9+/]{4}){0,256}")
-# Linux takes no longer path.
+# The longest path that Linux accepts.
 _MAX_PATH = 4096
 
-_WANTED = "it must be a png, jpeg or webp image"
-_TOO_LARGE = f"it must have at most {MAX_IMAGE_BYTES // 2**20} MiB to fit into a request; a link to it may be given"
+_ALLOWED = "a png, jpeg or webp image"
+_SMALLER = f"an image of at most {MAX_IMAGE_BYTES // 2**20} MiB to fit into a request; pass a larger one as a link"
 
 _HEADERS: tuple[tuple[ImageKind, bytes], ...] = (
     ("png", rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}"),
@@ -43,45 +43,43 @@ _OTHER_KINDS = (
     (rb".{4}ftyp|\x1aE\xdf\xa3", "a video"),
     (rb"%PDF-", "a PDF document"),
     (rb"PK\x03\x04", "a ZIP archive"),
-    (rb"\x89PNG|\xff\xd8|RIFF.{4}WEBP", "an image that is cut off or damaged"),
+    (rb"\x89PNG|\xff\xd8|RIFF.{4}WEBP", "a truncated or damaged image"),
     (rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "an SVG drawing"),
     (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "an HTML page"),
-    (rb"(\xef\xbb\xbf)?\s*<", "an XML or HTML text"),
-    (rb"\s*[\[{]", "a JSON text"),
+    (rb"(\xef\xbb\xbf)?\s*<", "XML or HTML text"),
+    (rb"\s*[\[{]", "JSON text"),
     (rb"[\t\n\r\x20-\x7e]+$", "plain text"),
 )
 
 
 def sniff_image(data: bytes) -> ImageKind | None:
-    """
-    Tell an image's kind by its first bytes.
+    """Recognize an image's kind by its first bytes.
 
-    :return: ``png``, ``jpeg`` or ``webp`` (the documented kinds); None for everything else, and for a header
-        that is cut off.
+    :return: ``png``, ``jpeg`` or ``webp`` (the documented kinds); None for anything else, and for a truncated header.
     """
     return next((kind for kind, header in _HEADERS if re.match(header, data, re.DOTALL)), None)
 
 
 def looks_like(data: bytes) -> str:
-    """Name in words what bytes look like that are no image for EvoLink."""
+    """Describe what bytes look like that are no image EvoLink accepts."""
     head = data[:512]
-    for pattern, name in _OTHER_KINDS:
+    for pattern, description in _OTHER_KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
-            return name
+            return description
     return "unknown data"
 
 
 def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback: bool = False) -> str:
-    """
-    Turn an image into what goes into ``image_urls``.
+    """Turn an image into an entry of ``image_urls``.
 
     :param image: a public http or https URL, a data URL, bare base64, a path or a storage URI.
     :param read: returns the bytes behind a path or URI, and is called for these only. It need not read more
         than ``MAX_IMAGE_BYTES + 1`` of them.
-    :param allow_loopback: let links to this machine pass, as an API on this machine can follow them.
-    :return: the URL as it is; bare base64 without whitespace; else a data URL of the type the bytes show.
-    :raises InvalidInputError: no such file, or not a png, jpeg or webp, or too large for a request.
-    :raises ConnectionError, TimeoutError: from ``read``: the storage can't be asked now. A retry may pass.
+    :param allow_loopback: accept links to this machine, which an API on this machine can follow.
+    :return: a URL unchanged; bare base64 without whitespace; otherwise a data URL whose type is that of the bytes.
+    :raises InvalidInputError: not a png, jpeg or webp image, or too large for a request.
+    :raises UnreadableInputError: the path or URI can't be read.
+    :raises ConnectionError, TimeoutError: from ``read``: the storage is unreachable. A retry may succeed.
     """
     reference = inline_image(image, "image", allow_loopback=allow_loopback)
     if reference is not None:
@@ -91,28 +89,27 @@ def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback:
 
 
 def is_link(text: str) -> bool:
-    """Tell whether a text is meant as an http or https URL."""
+    """Return whether a text is meant as an http or https URL."""
     return text.strip()[:8].lower().startswith(("http://", "https://"))
 
 
 def inline_image(image: object, parameter: str, *, allow_loopback: bool = False) -> str | None:
-    """
-    Check an image that needs no reading.
+    """Check an image that does not have to be read from anywhere.
 
     :param image: a URL, data URL or bare base64.
-    :param parameter: the parameter's name in an error.
+    :param parameter: name of the parameter in an error.
     :param allow_loopback: see :func:`image_reference`.
     :return: the image as it is sent (see :func:`image_reference`); None if it can only be a path or URI.
-    :raises InvalidInputError: one of these forms, but not fit to be sent.
+    :raises InvalidInputError: it has one of these forms, but can't be sent.
     """
     if not isinstance(image, str) or not image.strip():
-        raise InvalidInputError(parameter, image, _WANTED)
+        raise InvalidInputError(parameter, image, _ALLOWED)
     text = image.strip()
     if is_link(text):
         check_public_url(text, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
         return text
     if len(text) > 2 * MAX_IMAGE_BYTES:
-        raise InvalidInputError(parameter, image, _TOO_LARGE)
+        raise InvalidInputError(parameter, image, _SMALLER)
     if text[:5].lower() == "data:":
         return _data_url(text, parameter)
     return _bare_base64(text, parameter)
@@ -123,19 +120,21 @@ def _data_url(text: str, parameter: str) -> str:
     payload = _without_whitespace(payload)
     data = _decode(payload) if header.lower().endswith(";base64") else None
     if data is None:
-        raise InvalidInputError(parameter, text, f"{_WANTED}, as data:image/...;base64,... in valid base64")
+        raise InvalidInputError(parameter, text, f"{_ALLOWED} as data:image/...;base64,... in valid base64")
     return f"data:image/{_checked(data, text, parameter)};base64,{payload}"
 
 
 def _bare_base64(text: str, parameter: str) -> str | None:
-    # The magic bytes decide: a path may be valid base64 ("images/cat1"), a JPEG begins like a path ("/9j/").
+    # The magic bytes decide: a path may be valid base64 ("images/cat1"), and a JPEG begins like a path ("/9j/").
     payload = _without_whitespace(text)
-    begins = sniff_image(_decode(_HEAD_OF_BASE64.match(payload)[0]) or b"")  # type: ignore[index]
-    if not begins and len(text) <= _MAX_PATH and len(text.splitlines()) == 1:
+    kind = sniff_image(_decode(_HEAD_OF_BASE64.match(payload)[0]) or b"")  # type: ignore[index]
+    if kind is None and len(text) <= _MAX_PATH and len(text.splitlines()) == 1:
         return None
     data = _decode(payload)
     if data is None:
-        raise InvalidInputError(parameter, text, f"{_WANTED}; this is no path, and as base64 it is cut off or damaged")
+        raise InvalidInputError(
+            parameter, text, f"{_ALLOWED}; this is no path, and as base64 it is truncated or damaged"
+        )
     _checked(data, text, parameter)
     return payload
 
@@ -147,16 +146,17 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
         raise
     except (OSError, ValueError, ImportError) as error:
         data = _decode(_without_whitespace(image))
-        also = f", and as base64 it is {looks_like(data)}" if data else ""
-        raise UnreadableInputError("image", image, f"{_WANTED}; as a path it can't be read ({error}){also}") from None
+        as_base64 = f", and as base64 it is {looks_like(data)}" if data else ""
+        allowed = f"{_ALLOWED}; as a path it can't be read ({error}){as_base64}"
+        raise UnreadableInputError("image", image, allowed) from None
 
 
 def _checked(data: bytes, image: str, parameter: str) -> ImageKind:
     kind = sniff_image(data)
     if kind is None:
-        raise InvalidInputError(parameter, image, f"{_WANTED}; this is {looks_like(data)}")
+        raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {looks_like(data)}")
     if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidInputError(parameter, image, _TOO_LARGE)
+        raise InvalidInputError(parameter, image, _SMALLER)
     return kind
 
 
@@ -167,7 +167,7 @@ def _without_whitespace(text: str) -> str:
 
 
 def _decode(payload: str) -> bytes | None:
-    """Decode strict base64; None if it is none."""
+    """Decode base64 strictly; None if the text is something else."""
     try:
         return binascii.a2b_base64(payload, strict_mode=True)
     except ValueError:

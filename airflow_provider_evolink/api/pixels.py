@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sizes in pixels, such as ``1024x768``, against the limits that a model has for them."""
+"""Check sizes in pixels, such as ``1024x768``, against a model's limits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ _SIZE = re.compile(r"([0-9]{1,6})[x\u00d7]([0-9]{1,6})")
 
 
 def has_pixels(size: str, limits: Mapping[str, Any]) -> bool:
-    """
-    Tell whether a size is within a model's limits.
+    """Return whether a size is within a model's limits.
 
-    :param size: ``<width>x<height>``, with an x or a multiplication sign.
-    :param limits: ``side`` and ``area`` (least and most, either may be None), ``ratio`` (of the longer side to the
-        shorter one, at most) and ``step`` (which both sides are multiples of); each may be missing.
+    :param size: ``<width>x<height>`` in pixels, with an x or a multiplication sign.
+    :param limits: ``side`` and ``area`` (minimum and maximum in pixels, either may be None), ``ratio`` (maximum of the
+        longer side to the shorter one) and ``step`` (both sides are multiples of it); each may be missing.
     """
     match = _SIZE.fullmatch(size)
     if match is None:
@@ -33,16 +32,16 @@ def has_pixels(size: str, limits: Mapping[str, Any]) -> bool:
 
 
 def pixels_in_words(limits: Mapping[str, Any]) -> str:
-    """Say what sizes are within a model's limits."""
+    """Describe the sizes within a model's limits, as in "a size such as '1024x1024' with ..."."""
     parts = []
     if "side" in limits:
-        parts.append(f"sides {_range(limits['side'])} pixels")
+        parts.append(f"sides of {_range(limits['side'])} pixels")
     if "area" in limits:
-        parts.append(f"{_range(limits['area'])} pixels in all")
+        parts.append(f"{_range(limits['area'])} pixels in total")
     if "step" in limits:
         parts.append(f"sides that are multiples of {limits['step']}")
     if "ratio" in limits:
-        parts.append(f"a ratio of at most {limits['ratio']}:1")
+        parts.append(f"an aspect ratio of at most {limits['ratio']}:1")
     return f"a size such as '1024x1024' with {', '.join(parts)}"
 
 
@@ -53,4 +52,4 @@ def _within(number: int, limits: list[int | None] | None) -> bool:
 
 def _range(limits: list[int | None]) -> str:
     low, high = limits
-    return f"of at least {low}" if high is None else f"from {low} to {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"

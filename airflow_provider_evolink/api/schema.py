@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks parameters against a model's JSON schema, and says in words what is allowed."""
+"""Check parameters against a model's JSON schema, and put into words what it allows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,27 +19,26 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]
 
 LINKS_ONLY = (
-    "it must be a public http or https URL: this model takes links; "
-    "upload it first (EvoLinkHook.upload) and give the link that returns"
+    "a public http or https URL: this model takes links only, "
+    "so upload the file first (EvoLinkHook.upload) and pass the link that it returns"
 )
 
 
 def check_schema(parameters: Mapping[str, Any], schema: Schema, *, allow_loopback: bool = False) -> None:
-    """
-    Refuse the first parameter that its schema rules out.
+    """Reject the first parameter that its schema rules out.
 
     :param parameters: JSON values; tuples count as lists.
-    :param schema: an object's schema; its formats are those of the catalogue's models.
-    :param allow_loopback: let links to this machine pass, as an API on this machine can follow them.
-    :raises InvalidInputError: names the parameter (``model_params.seed``, ``image_urls[0]``) and its range.
+    :param schema: an object's schema; its formats are those of the catalog's models.
+    :param allow_loopback: accept links to this machine, which an API on this machine can follow.
+    :raises InvalidInputError: names the parameter (``model_params.seed``, ``image_urls[0]``) and what it allows.
     """
     error = next(_validator(schema, allow_loopback).iter_errors(parameters), None)
     if error is not None:
-        _refuse(error, allow_loopback)
+        _reject(error, allow_loopback)
 
 
 def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]:
-    """Yield the dotted names of everything in ``value`` that its schema does not list."""
+    """Yield the dotted names of whatever a value contains that its schema does not list."""
     if isinstance(value, dict) and "properties" in schema:
         for name, inner in value.items():
             here = f"{path}.{name}" if path else name
@@ -51,17 +50,16 @@ def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]
 
 
 def fits(value: Any, schema: Schema) -> bool:
-    """Tell whether a value fits its schema, its links apart."""
+    """Return whether a value fits its schema; links are not checked."""
     return _validator_class()(schema).is_valid(value)
 
 
 def in_words(schema: Schema) -> str:
-    """Say what a schema allows, as in "an integer from 3 to 10, or 'auto'"."""
+    """Describe what a schema allows, worded to complete "must be ...": "an integer from 3 to 10, or 'auto'"."""
     if "oneOf" in schema:
         return ", or ".join(map(in_words, schema["oneOf"]))
     if "enum" in schema:
-        *others, last = map(repr, schema["enum"])
-        return f"{', '.join(others)} or {last}" if others else last
+        return listed(list(map(repr, schema["enum"])), "or")
     if "pixels" in schema:
         return pixels_in_words(schema["pixels"])
     if "format" in schema:
@@ -69,38 +67,50 @@ def in_words(schema: Schema) -> str:
     return _TYPES[schema["type"]](schema)
 
 
+def listed(texts: Sequence[str], conjunction: str) -> str:
+    """Join texts to a list in English: "a, b or c"."""
+    *others, last = texts
+    return f"{', '.join(others)} {conjunction} {last}" if others else last
+
+
 def _number(schema: Schema) -> str:
     noun = "an integer" if schema["type"] == "integer" else "a number"
-    return noun + _range(schema.get("minimum"), schema.get("maximum"))
+    return noun + _range(schema.get("minimum"), schema.get("maximum"), between=" from ")
 
 
 def _text(schema: Schema) -> str:
     pattern = schema.get("pattern")
-    noun = {None: "text", r"\S": "text that is not blank"}.get(pattern, f"text of the form {pattern}")
-    return noun + _length(schema.get("minLength"), schema.get("maxLength"))
+    noun = "non-blank text" if pattern == r"\S" else "text"
+    form = "" if pattern in (None, r"\S") else f" matching {pattern}"
+    return noun + _count(schema.get("minLength"), schema.get("maxLength"), "character") + form
 
 
 def _list(schema: Schema) -> str:
-    each = f", each entry {in_words(schema['items'])}" if "items" in schema else ""
-    return "a list" + _length(schema.get("minItems"), schema.get("maxItems")) + each
+    most = schema.get("maxItems")
+    count = _count(schema.get("minItems"), most, "item")
+    if "items" not in schema:
+        return f"a list{count}"
+    each = in_words(schema["items"])
+    return f"a list{count}: {each}" if most == 1 else f"a list{count or ' of items'}, each {each}"
 
 
 def _object(schema: Schema) -> str:
-    names = schema.get("required", ())
-    return f"an object with {', '.join(names)}" if names else "an object"
+    names = [f"`{name}`" for name in schema.get("required", ())]
+    return f"an object with {listed(names, 'and')}" if names else "an object"
 
 
-def _range(low: float | None, high: float | None) -> str:
+def _range(low: float | None, high: float | None, between: str = " of ") -> str:
     if low is None:
         return "" if high is None else f" of at most {high}"
     if high is None:
         return f" of at least {low}"
-    return f" of exactly {low}" if low == high else f" from {low} to {high}"
+    return f" of exactly {low}" if low == high else f"{between}{low} to {high}"
 
 
-def _length(low: int | None, high: int | None) -> str:
-    limits = _range(low, high)
-    return f" with a length{limits}" if limits else ""
+def _count(low: int | None, high: int | None, unit: str) -> str:
+    limits = _range(low or None, high)
+    is_plural = (low if high is None else high) != 1
+    return f"{limits} {unit}{'s' if is_plural else ''}" if limits else ""
 
 
 def _check_http_url(value: object, parameter: str, allow_loopback: bool) -> None:
@@ -111,15 +121,13 @@ def _check_http_url(value: object, parameter: str, allow_loopback: bool) -> None
 
 def _check_url_or_data_url(value: object, parameter: str, allow_loopback: bool) -> None:
     if isinstance(value, str) and not is_link(value) and value.strip()[:5].lower() != "data:":
-        raise InvalidInputError(parameter, without_secrets(value), f"it must be {_FORMATS['url-or-data-url'][1]}")
+        raise InvalidInputError(parameter, without_secrets(value), _FORMATS["url-or-data-url"][1])
     _check_image(value, parameter, allow_loopback)
 
 
 def _check_image(value: object, parameter: str, allow_loopback: bool) -> None:
     if inline_image(value, parameter, allow_loopback=allow_loopback) is None:
-        raise InvalidInputError(
-            parameter, value, f"it must be {_FORMATS['image'][1]}; upload a file first (EvoLinkHook.upload)"
-        )
+        raise InvalidInputError(parameter, value, f"{_FORMATS['image'][1]}; upload a file first (EvoLinkHook.upload)")
 
 
 _TYPES: dict[str, Callable[[Schema], str]] = {
@@ -140,24 +148,24 @@ _FORMATS: dict[str, tuple[Callable[[object, str, bool], None], str]] = {
 }
 
 
-def _refuse(error: ValidationError, allow_loopback: bool) -> None:
+def _reject(error: ValidationError, allow_loopback: bool) -> None:
     parameter = _dotted(error.absolute_path)
     schema = cast("Schema", error.schema)
     if error.validator == "format":
         _FORMATS[schema["format"]][0](error.instance, parameter, allow_loopback)
     if error.validator == "additionalProperties":
-        _refuse_unknown(cast("Schema", error.instance), schema, error.absolute_path)
+        _reject_unknown(cast("Schema", error.instance), schema, error.absolute_path)
     if error.validator == "required":
         name = next(name for name in schema["required"] if name not in cast("Schema", error.instance))
-        wanted = in_words(schema["properties"][name])
-        raise InvalidInputError(_dotted([*error.absolute_path, name]), None, f"it is required, and must be {wanted}")
-    raise InvalidInputError(parameter, error.instance, f"it must be {in_words(schema)}")
+        allowed = in_words(schema["properties"][name])
+        raise InvalidInputError(_dotted([*error.absolute_path, name]), None, f"given, as {allowed}")
+    raise InvalidInputError(parameter, error.instance, in_words(schema))
 
 
-def _refuse_unknown(given: Schema, schema: Schema, path: Iterable[str | int]) -> None:
+def _reject_unknown(given: Schema, schema: Schema, path: Iterable[str | int]) -> None:
     name = next(name for name in given if name not in schema["properties"])
-    known = ", ".join(schema["properties"])
-    raise InvalidInputError(_dotted([*path, name]), given[name], f"this model takes no such parameter, only {known}")
+    known = ", ".join(f"`{known}`" for known in schema["properties"])
+    raise InvalidInputError(_dotted([*path, name]), given[name], f"left out: this model takes only {known}")
 
 
 def _dotted(path: Iterable[str | int]) -> str:
@@ -189,7 +197,7 @@ def _validator_class() -> type[Validator]:
     base = jsonschema.Draft202012Validator
     types = base.TYPE_CHECKER.redefine_many(
         {
-            # To JSON schema 3.0 is an integer; to EvoLink's server it need not be.
+            # JSON Schema takes 3.0 for an integer; EvoLink's server may not.
             "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
             "array": lambda _, value: isinstance(value, list | tuple),
         }

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import PokeReturnValue
 
 from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.generation import NOT_FOUND_GRACE, Generation, is_generation_id, submission_time
+from airflow_provider_evolink.api.generation import (
+    EXAMPLE_ID,
+    NOT_FOUND_GRACE,
+    Generation,
+    is_generation_id,
+    submission_time,
+)
 from airflow_provider_evolink.compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -168,7 +174,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         given = self.generation_id
         value = given.get("generation_id") if isinstance(given, Mapping) else given
         if not isinstance(value, str) or not is_generation_id(value):
-            raise InvalidInputError("generation_id", given, "an id such as task-unified-1757169743-7cvnl5zw")
+            raise InvalidInputError("generation_id", given, f"an id such as {EXAMPLE_ID}")
         return value
 
     @contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The documented models, and where models are posted that are not documented yet."""
+"""The documented models, and the endpoints of models that are not documented yet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXT = files("airflow_provider_evolink.api").joinpath("catalog.json").read_text(
 
 
 def test_every_documented_model_is_there() -> None:
-    """The 163 models of the documents have their endpoint."""
+    """All 163 documented models have their endpoint."""
     endpoints = Counter(catalog.endpoint_for(name) for name in catalog.names())
     assert endpoints == {VIDEO: 92, IMAGE: 56, AUDIO: 15}
 
@@ -43,7 +43,7 @@ def test_no_rules_come_from_an_overview() -> None:
 
 
 def test_the_same_facts_make_the_same_rules() -> None:
-    """What the documents state in several ways becomes a rule that the product checks, or advice, or is left out."""
+    """What the documentation puts in several ways becomes a rule that is checked, or advice, or is left out."""
     facts = {
         "endpoint": VIDEO,
         "page": "en/api-manual/video-series/x/x",
@@ -109,13 +109,13 @@ def test_the_same_facts_make_the_same_rules() -> None:
     ],
 )
 def test_which_models_make_files(name: str, expected: bool) -> None:
-    """Only models that are documented to complete without a file need not make one."""
+    """Every model must make files, except for the three that are documented to complete without."""
     assert catalog.makes_files(name) is expected
     assert sum(not catalog.makes_files(known) for known in catalog.names()) == 3
 
 
 def test_the_data_reads_well_in_a_diff() -> None:
-    """The file has one model a line, sorted, in compact JSON."""
+    """The file has one model per line, sorted, in compact JSON."""
     first, *lines, last = TEXT.splitlines()
     models = json.loads(TEXT)
     assert (first, last) == ("{", "}")
@@ -125,13 +125,13 @@ def test_the_data_reads_well_in_a_diff() -> None:
 
 
 def test_the_data_has_no_rules_that_nothing_checks() -> None:
-    """No step widths, which float arithmetic gets wrong, and no formats but our own."""
+    """There are no step widths, which float arithmetic gets wrong, and no formats but our own."""
     assert "multipleOf" not in TEXT
     assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {"http-url", "url-or-data-url", "image"}
 
 
-def test_a_model_tells_what_is_documented() -> None:
-    """A model carries its endpoint, its links' life, its estimate and its page."""
+def test_a_model_has_what_is_documented() -> None:
+    """A model has its endpoint, its links' life, its estimate and its page."""
     model = catalog.find("gemini-omni-flash-image-to-video")
     assert model is not None
     assert (model.name, model.endpoint) == ("gemini-omni-flash-image-to-video", VIDEO)
@@ -144,7 +144,7 @@ def test_a_model_tells_what_is_documented() -> None:
 
 
 def test_an_unknown_model_is_not_found() -> None:
-    """Names are exact: no case folding, no guessing."""
+    """Names are matched exactly, without case folding or guessing."""
     assert catalog.find("Gemini-Omni-Flash-Image-To-Video") is None
     assert catalog.find("") is None
 
@@ -160,7 +160,7 @@ def test_an_unknown_model_is_not_found() -> None:
     ],
 )
 def test_link_life(name: str, hours: int) -> None:
-    """Links live as long as documented, and 24 hours where nothing is said."""
+    """Links live as long as documented, and 24 hours where nothing is documented."""
     assert catalog.link_life(name) == timedelta(hours=hours)
 
 
@@ -185,50 +185,50 @@ def test_link_life(name: str, hours: int) -> None:
         ("qwen-audio-4-tts-flash", AUDIO),
     ],
 )
-def test_the_endpoint_of_a_new_model_is_judged_by_its_name(name: str, endpoint: str) -> None:
-    """A model that is newer than the catalogue goes where its name or its relatives say."""
+def test_the_endpoint_of_a_new_model_is_inferred_from_its_name(name: str, endpoint: str) -> None:
+    """A model that is newer than the catalog is posted where its name or its relatives suggest."""
     assert catalog.find(name) is None
     assert catalog.endpoint_for(name) == endpoint
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"),
+    ("name", "intended"),
     [
         ("gemini-omni-flash-image2video", "gemini-omni-flash-image-to-video"),
         ("Gemini-Omni-Flash-Image2Video", "gemini-omni-flash-image-to-video"),
     ],
 )
 @pytest.mark.parametrize("media_type", [None, "film"])
-def test_a_misspelt_model_is_recognized_first(name: str, meant: str, media_type: str | None) -> None:
-    """Where the endpoint can't be told, what the name may be a misspelling of comes before any other question."""
-    with pytest.raises(InvalidInputError) as refused:
+def test_a_misspelled_model_is_recognized_first(name: str, intended: str, media_type: str | None) -> None:
+    """Where the endpoint is unknown, the error suggests a documented name before it asks for a media type."""
+    with pytest.raises(InvalidInputError) as raised:
         catalog.endpoint_for(name, media_type)
-    assert refused.value.parameter == "model"
-    assert refused.value.allowed.startswith(f"did you mean {meant!r}?")
+    assert raised.value.parameter == "model"
+    assert f"did you mean {intended!r}?" in raised.value.allowed
     assert catalog.endpoint_for(name, "video") == VIDEO
 
 
 @pytest.mark.parametrize("name", ["entirely-new", "wan-4", "image-video", "qwen-5", "123", "", "text-to"])
-def test_a_name_that_tells_nothing_needs_a_media_type(name: str) -> None:
-    """Where the name could be anything the caller is asked, and not guessed for."""
-    with pytest.raises(InvalidInputError, match="media_type") as refused:
+def test_an_ambiguous_name_needs_a_media_type(name: str) -> None:
+    """Where the name could be anything, the media type has to be given and is not guessed."""
+    with pytest.raises(InvalidInputError, match="media_type") as raised:
         catalog.endpoint_for(name)
-    assert refused.value.parameter == "media_type"
+    assert raised.value.parameter == "media_type"
     assert catalog.endpoint_for(name, "video") == VIDEO
     assert catalog.endpoint_for(name, "image") == IMAGE
     assert catalog.endpoint_for(name, "audio") == AUDIO
 
 
-def test_the_documents_outrank_the_callers_media_type() -> None:
-    """A known model goes to its documented endpoint, but a media type that does not exist is refused."""
+def test_the_documentation_outranks_the_given_media_type() -> None:
+    """A known model goes to its documented endpoint, but a media type that does not exist is rejected."""
     assert catalog.endpoint_for("suno-v5-beta", "video") == AUDIO
     with pytest.raises(InvalidInputError, match="'video', 'image' or 'audio'"):
         catalog.endpoint_for("suno-v5-beta", "music")
 
 
 @pytest.mark.parametrize("name", catalog.names())
-def test_guessing_never_contradicts_the_documents(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a documented model were missing it would be found by its name, or asked about, but not sent elsewhere."""
+def test_inference_never_contradicts_the_documentation(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A documented model that were missing would be posted to the same endpoint, or its media type asked for."""
     documented = catalog.endpoint_for(name)
     others = {other: catalog.find(other) for other in catalog.names() if other != name}
     monkeypatch.setattr(catalog, "_models", lambda: others)
@@ -244,7 +244,7 @@ def test_guessing_never_contradicts_the_documents(name: str, monkeypatch: pytest
 
 
 def test_importing_reads_nothing() -> None:
-    """Importing the inputs reads no catalogue and brings no heavy library, since DAG parsing would pay for it."""
+    """Importing reads no catalog and loads no heavy library, since every DAG parse would pay for it."""
     code = (
         "import sys; from airflow_provider_evolink.api import catalog, media, request; "
         "assert catalog._models.cache_info().currsize == 0; "
@@ -255,18 +255,18 @@ def test_importing_reads_nothing() -> None:
 
 
 @given(hostile.texts | st.text() | st.lists(st.sampled_from(["to", "video", "suno", "i2v", "-", "2"])).map("-".join))
-def test_any_name_leads_to_an_endpoint_or_is_asked_about(name: str) -> None:
-    """Whatever a model is called, it goes to one of the three endpoints, or its media type is asked for."""
+def test_any_name_has_an_endpoint_or_needs_a_media_type(name: str) -> None:
+    """Whatever a model is called, it goes to one of the three endpoints or its media type is asked for."""
     try:
         assert catalog.endpoint_for(name) in {VIDEO, IMAGE, AUDIO}
-    except InvalidInputError as refused:
-        assert refused.parameter in {"media_type", "model"}
-        assert len(str(refused)) < 400
+    except InvalidInputError as error:
+        assert error.parameter in {"media_type", "model"}
+        assert len(str(error)) < 400
     assert catalog.link_life(name).total_seconds() >= 24 * 3600
 
 
 def test_models_without_files() -> None:
-    """The models whose documents show a result without a file are known; every other one makes files."""
+    """The models that are documented to complete without a file are known; every other model makes files."""
     for name in ("kling-custom-element", "suno-persona", "voice-enrollment"):
         assert not catalog.makes_files(name)
     for name in ("gemini-omni-flash-image-to-video", "suno-v5-beta", "a-model-of-tomorrow"):

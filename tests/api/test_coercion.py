@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what templates and mapped tasks hand over to what a model's parameters are."""
+"""What templates and mapped tasks pass is coerced to the types of a model's parameters."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIDEO = {"prompt": "a cat", "duration": 5}
 
 
 class Lazy(Sequence[Any]):
-    """A sequence that makes its entries when they are asked for, as Airflow's of a mapped task does."""
+    """A sequence that computes its items on access, like Airflow's for a mapped task."""
 
     def __init__(self, *entries: Any) -> None:
         self.entries = entries
@@ -41,7 +41,7 @@ class Lazy(Sequence[Any]):
 
 
 class Proxy(Mapping[str, Any]):
-    """A mapping that is no dictionary."""
+    """A mapping that is not a dictionary."""
 
     def __init__(self, **entries: Any) -> None:
         self.entries = entries
@@ -57,28 +57,28 @@ class Proxy(Mapping[str, Any]):
 
 
 def sent(model: str, **parameters: Any) -> dict[str, Any]:
-    """Return what is sent of these parameters."""
+    """Return the parameters as they are sent."""
     body: dict[str, Any] = json.loads(prepare(model, parameters).body)
     assert body.pop("model") == model
     return body
 
 
 def refusal(model: str, **parameters: Any) -> InvalidInputError:
-    """Return the error that refuses these parameters."""
-    with pytest.raises(InvalidInputError) as refused:
+    """Return the error that rejects these parameters."""
+    with pytest.raises(InvalidInputError) as raised:
         prepare(model, parameters)
-    return refused.value
+    return raised.value
 
 
 @pytest.mark.parametrize("links", [Lazy(LINK), (LINK,), deque([LINK]), UserList([LINK])])
 @pytest.mark.parametrize("model", ["gemini-omni-flash-image-to-video", "a-video-model-nobody-knows"])
 def test_sequences_become_lists(model: str, links: Any) -> None:
-    """Any sequence but text is a list, for a model that is not known, too."""
+    """Any sequence but text becomes a list, for an unknown model, too."""
     assert sent(model, prompt="x", image_urls=links)["image_urls"] == [LINK]
 
 
 def test_nested_sequences_and_mappings_become_plain() -> None:
-    """At every depth of a parameter, sequences become lists and mappings dictionaries."""
+    """Sequences become lists and mappings become dictionaries at every depth of a parameter."""
     references = Proxy(frontal_image=LINK, refer_images=Lazy(MappingProxyType({"image_url": LINK})))
     element = {"element_name": "me", "element_description": "x", "reference_type": "image_refer"}
     body = sent("kling-custom-element", model_params=UserDict(element, element_image_list=references))
@@ -89,11 +89,11 @@ def test_nested_sequences_and_mappings_become_plain() -> None:
     assert plain(b"bytes", "x") == b"bytes"
 
 
-def test_a_sequence_that_holds_itself_is_refused() -> None:
-    """Endless values end in a refusal."""
+def test_a_sequence_that_contains_itself_is_rejected() -> None:
+    """An endless value ends in an error."""
     endless = UserList[Any]()
     endless.extend([endless, endless])
-    assert "32 deep" in str(refusal(T2V, **VIDEO, seed=endless))
+    assert "32 levels" in str(refusal(T2V, **VIDEO, seed=endless))
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_sequence_that_holds_itself_is_refused() -> None:
         ),
     ],
 )
-def test_scalars_become_what_the_parameter_is(model: str, parameters: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Digits become numbers, true and false booleans, scalars text, nested ones and in unions, too."""
+def test_scalars_are_coerced_to_the_type(model: str, parameters: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Digits become numbers, true and false become booleans, and scalars become text, also nested and in unions."""
     body = sent(model, **parameters)
 
     assert {name: body[name] for name in expected} == expected
@@ -134,41 +134,41 @@ def test_scalars_become_what_the_parameter_is(model: str, parameters: dict[str, 
 
 
 def test_a_number_as_text_is_the_same_request() -> None:
-    """What is sent does not depend on how a template rendered it, so a retry knows its request again."""
+    """The bytes sent do not depend on how a template rendered a value, so a retry recognizes its request."""
     assert prepare(T2V, {**VIDEO, "duration": "5"}).body == prepare(T2V, {**VIDEO, "duration": 5}).body
     assert prepare(T2V, {**VIDEO, "prompt": "7"}).body == prepare(T2V, {**VIDEO, "prompt": 7}).body
 
 
 @pytest.mark.parametrize("duration", ["99", "2", 99, "-5", "10000000000000000000"])
-def test_out_of_range_stays_refused(duration: Any) -> None:
-    """A number that came as text is refused like any other, as the number that it is."""
+def test_out_of_range_stays_rejected(duration: Any) -> None:
+    """A number that came as text is rejected as the number it is."""
     error = refusal(T2V, prompt="x", duration=duration)
 
-    assert str(error).startswith(f"duration={int(duration)} is refused: it must be an integer from 3 to 10, or 'auto'.")
+    assert error.refusal == f"`duration`={int(duration)} is invalid: must be an integer from 3 to 10, or 'auto'."
 
 
-def test_what_is_none_is_left_out() -> None:
-    """A parameter that is None is not sent, so that the model's default holds, known or not."""
+def test_none_is_left_out() -> None:
+    """A parameter that is None is not sent, so the model's default applies, whether the model is known or not."""
     assert "duration" not in sent(T2V, prompt="x", duration=None)
     assert sent("a-video-model-nobody-knows", prompt="x", seed=None) == {"prompt": "x"}
 
 
 @pytest.mark.parametrize("missing", [float("nan"), float("inf")])
 @pytest.mark.parametrize("place", ["prompt", "image_urls"])
-def test_a_missing_cell_is_no_text(place: str, missing: float) -> None:
-    """What a table holds where nothing was written is refused: nobody means to pay for a video of "nan"."""
+def test_a_missing_cell_is_not_text(place: str, missing: float) -> None:
+    """The NaN of an empty table cell is rejected: nobody wants to pay for a video of "nan"."""
     given = {"prompt": "x", "image_urls": [LINK]} | {place: missing if place == "prompt" else [missing]}
 
-    assert "it must be finite" in str(refusal("gemini-omni-flash-image-to-video", **given))
+    assert "a finite number" in str(refusal("gemini-omni-flash-image-to-video", **given))
 
 
 @pytest.mark.parametrize("value", ["5.0", "5 s", "", "None", "five", "0x5", "1_0", "\u0665", "5" * 50])
-def test_text_that_is_no_number_is_refused(value: str) -> None:
-    """Text where a number is meant names the template setting that keeps numbers what they are."""
+def test_text_that_is_not_a_number_is_rejected(value: str) -> None:
+    """For text in place of a number, the error names the DAG setting that keeps numbers as numbers."""
     error = refusal(T2V, prompt="x", duration=value)
 
     assert error.parameter == "duration"
-    assert error.allowed.startswith("it must be an integer from 3 to 10, or 'auto'; if a template made this text")
+    assert error.allowed.startswith("an integer from 3 to 10, or 'auto'; ")
     assert "render_template_as_native_obj=True" in error.allowed
 
 
@@ -185,8 +185,8 @@ def test_text_that_is_no_number_is_refused(value: str) -> None:
         ("kling-o3-text-to-video", {"prompt": "x", "model_params": {"multi_shot": "on"}}, "model_params.multi_shot"),
     ],
 )
-def test_refusals_name_what_a_template_may_have_done(model: str, parameters: dict[str, Any], parameter: str) -> None:
-    """Where a template may have changed the type, the refusal says so."""
+def test_errors_name_what_a_template_may_have_done(model: str, parameters: dict[str, Any], parameter: str) -> None:
+    """Where a template may have changed the type, the error names the DAG setting."""
     error = refusal(model, **parameters)
 
     assert error.parameter == parameter
@@ -194,36 +194,36 @@ def test_refusals_name_what_a_template_may_have_done(model: str, parameters: dic
 
 
 def test_a_record_in_place_of_its_link_is_recognized() -> None:
-    """Who hands over what a generation returned is told where the links in it are."""
+    """For a whole generation record in place of a link, the error says where its links are."""
     error = refusal("wan2.7-video-edit", video_urls=Lazy({"generation_id": "task-unified-1", "results": [LINK]}))
 
     assert error.parameter == "video_urls[0]"
     assert "links are in its 'results'" in error.allowed
 
 
-def test_what_no_type_is_documented_for_is_left_alone() -> None:
-    """Undocumented parameters, and those of models nobody knows, are sent as they are."""
+def test_undocumented_parameters_are_left_alone() -> None:
+    """Undocumented parameters, and all parameters of unknown models, are sent unchanged."""
     assert sent(T2V, **VIDEO, mood="7")["mood"] == "7"
     assert sent("a-video-model-nobody-knows", seconds="7", flag="true") == {"seconds": "7", "flag": "true"}
 
 
-def test_an_integer_too_large_for_json_is_refused() -> None:
-    """What Python can't even print is refused by name, not by a crash."""
+def test_an_integer_too_large_for_json_is_rejected() -> None:
+    """An integer that Python refuses to print is rejected by name instead of crashing."""
     assert "64 bits" in str(refusal(T2V, prompt=10**5000))
 
 
 @settings(max_examples=300)
 @given(st.data())
-def test_whatever_fits_is_left_alone_and_the_rest_never_crashes(data: st.DataObject) -> None:
-    """A value that fits its schema is not changed; any other is, or is refused, or left to be refused."""
+def test_what_fits_is_left_alone_and_the_rest_never_crashes(data: st.DataObject) -> None:
+    """A value that fits its schema is unchanged; any other is coerced, rejected, or left to be rejected later."""
     model = catalog.find(data.draw(st.sampled_from(catalog.names())))
     assert model is not None
     name, schema = data.draw(st.sampled_from(sorted(model.schema["properties"].items())))
     value = data.draw(hostile.gone_wrong(schema.get("default", "5")))
     try:
         fitted = fit(value, schema, name)
-    except InvalidInputError as refused:
-        assert refused.parameter.startswith(name)
+    except InvalidInputError as error:
+        assert error.parameter.startswith(name)
         assert not fits(value, schema)
     else:
         if fits(value, schema):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules between parameters, as EvoLink's pages state them."""
+"""Rules between parameters hold as EvoLink's pages state them."""
 
 from __future__ import annotations
 
@@ -20,37 +20,42 @@ ELEMENT = {"element_name": "me", "element_description": "a face"}
 
 
 def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
-    """Return the error that refuses these parameters."""
-    with pytest.raises(InvalidInputError) as refused:
+    """Return the error that rejects these parameters."""
+    with pytest.raises(InvalidInputError) as raised:
         request.check(model, parameters)
-    return refused.value
+    return raised.value
 
 
 @pytest.mark.parametrize(
-    ("model", "parameters", "parameter", "reason"),
+    ("model", "parameters", "parameter", "allowed"),
     [
-        ("suno-v5-beta", {}, "prompt", "required when custom_mode is false"),
-        ("suno-v5-beta", {"prompt": " "}, "prompt", "required when custom_mode is false"),
-        ("suno-v5-beta", {"prompt": "x" * 3001}, "prompt", "at most 3000 characters when custom_mode is false"),
-        ("suno-v5-beta", {"custom_mode": True, "prompt": "la"}, "style", "required when custom_mode is true"),
-        ("suno-v5-beta", {**SONG, "prompt": ""}, "prompt", "custom_mode is true and instrumental is false"),
-        ("suno-v5-beta", {**SONG, "duration": 60}, "duration", "does not take it"),
-        ("suno-v4-beta", {**SONG, "persona_id": "p"}, "persona_id", "does not take it"),
-        ("suno-v6-beta", {"prompt": "x", "duration": 60}, "duration", "only when custom_mode is true"),
-        ("suno-persona", {"model_params": {**PERSONA, "vocal_start": 1}}, "model_params.vocal_end", "together with"),
+        ("suno-v5-beta", {}, "prompt", "given when `custom_mode` is false"),
+        ("suno-v5-beta", {"prompt": " "}, "prompt", "given when `custom_mode` is false"),
+        ("suno-v5-beta", {"prompt": "x" * 3001}, "prompt", "at most 3000 characters when `custom_mode` is false"),
+        ("suno-v5-beta", {"custom_mode": True, "prompt": "la"}, "style", "given when `custom_mode` is true"),
+        ("suno-v5-beta", {**SONG, "prompt": ""}, "prompt", "`custom_mode` is true and `instrumental` is false"),
+        ("suno-v5-beta", {**SONG, "duration": 60}, "duration", "left out"),
+        ("suno-v4-beta", {**SONG, "persona_id": "p"}, "persona_id", "left out"),
+        ("suno-v6-beta", {"prompt": "x", "duration": 60}, "duration", "left out unless `custom_mode` is true"),
+        (
+            "suno-persona",
+            {"model_params": {**PERSONA, "vocal_start": 1}},
+            "model_params.vocal_end",
+            "given together with `",
+        ),
         (
             "suno-persona",
             {"model_params": {**PERSONA, "vocal_start": 1, "vocal_end": 9}},
             "model_params.vocal_end",
-            "from 10 to 30 above model_params.vocal_start",
+            "10 to 30 more than `model_params.vocal_start`",
         ),
-        ("wan3.0-image-to-video", {"prompt": "x"}, "image_start", "required"),
-        ("wan3.0-reference-video", {}, "prompt", "one of prompt, image_urls"),
+        ("wan3.0-image-to-video", {"prompt": "x"}, "image_start", "given"),
+        ("wan3.0-reference-video", {}, "prompt", "given unless `image_urls`, `video_urls`"),
         (
             "wan3.0-reference-video",
             {"model_params": {"file_url": LINK, "link_url": LINK}},
             "model_params.link_url",
-            "together with model_params.file_url",
+            "left out when `model_params.file_url` is given",
         ),
         ("seedance-2.5-text-to-video", {"prompt": "x", "duration": 99}, "duration", "from 4 to 30, or -1"),
         ("seedance-2.5-text-to-video", {"prompt": "x", "duration": 0}, "duration", "from 4 to 30, or -1"),
@@ -58,42 +63,57 @@ def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
             "seedance-2.5-text-to-video",
             {"prompt": "x", "draft": True, "quality": "720p"},
             "quality",
-            "'480p' when draft",
+            "'480p' when `draft` is true",
         ),
-        ("seedance-2.0-image-to-video", {"prompt": "x"}, "image_urls", "required"),
+        ("seedance-2.0-image-to-video", {"prompt": "x"}, "image_urls", "given"),
         ("seedance-2.0-fast-text-to-video", {"prompt": "x", "quality": "1080p"}, "quality", "'480p' or '720p'"),
         (
             "seedance-2.0-text-to-video",
             {"prompt": "x", "content_filter": False, "model_params": {"web_search": True}},
             "model_params.web_search",
-            "can't go together",
+            "anything but true when `content_filter` is false",
         ),
-        ("seedance-2.0-reference-to-video", {"prompt": "x", "audio_urls": [SOUND]}, "image_urls", "one of"),
-        ("minimax-h3-image-to-video", {"prompt": "x", "image_start": LINK, "foo": 1}, "foo", "no such parameter"),
-        ("minimax-h3-image-to-video", {"prompt": "x"}, "image_start", "one of image_start or image_end"),
-        ("minimax-h3-text-to-video", {"prompt": "x", "image_urls": [LINK]}, "image_urls", "no such parameter"),
+        (
+            "seedance-2.0-reference-to-video",
+            {"prompt": "x", "audio_urls": [SOUND]},
+            "image_urls",
+            "given unless `video_urls` is",
+        ),
+        (
+            "minimax-h3-image-to-video",
+            {"prompt": "x", "image_start": LINK, "foo": 1},
+            "foo",
+            "left out: this model",
+        ),
+        ("minimax-h3-image-to-video", {"prompt": "x"}, "image_start", "given unless `image_end` is given"),
+        (
+            "minimax-h3-text-to-video",
+            {"prompt": "x", "image_urls": [LINK]},
+            "image_urls",
+            "left out: this model",
+        ),
         (
             "minimax-h3-reference-to-video",
             {"prompt": "x", "image_urls": [LINK] * 9, "video_urls": [FILM] * 3, "audio_urls": [SOUND]},
             "audio_urls",
-            "add up to at most 12, not 13",
+            "add up to at most 12; they add up to 13",
         ),
-        ("MiniMax-Hailuo-02", {"duration": 6}, "prompt", "image_urls is not given"),
-        ("MiniMax-Hailuo-02", {"prompt": "x", "quality": "1080p", "duration": 10}, "duration", "6 when quality"),
-        ("MiniMax-Hailuo-02", {"prompt": "x", "quality": "512p"}, "image_urls", "exactly 1 entry"),
-        ("gemini-omni-flash-reference-to-video", {"prompt": "x"}, "image_urls", "required"),
-        ("kling-v3-image-to-video", {"prompt": "x", "image_end": LINK}, "image_start", "required"),
+        ("MiniMax-Hailuo-02", {"duration": 6}, "prompt", "`image_urls` is not given"),
+        ("MiniMax-Hailuo-02", {"prompt": "x", "quality": "1080p", "duration": 10}, "duration", "6 when `quality`"),
+        ("MiniMax-Hailuo-02", {"prompt": "x", "quality": "512p"}, "image_urls", "exactly 1 item"),
+        ("gemini-omni-flash-reference-to-video", {"prompt": "x"}, "image_urls", "given"),
+        ("kling-v3-image-to-video", {"prompt": "x", "image_end": LINK}, "image_start", "given"),
         (
             "kling-custom-element",
             {"model_params": {**ELEMENT, "reference_type": "image_refer"}},
             "model_params.element_image_list",
-            "required when model_params.reference_type is 'image_refer'",
+            "given when `model_params.reference_type` is 'image_refer'",
         ),
         (
             "kling-o3-text-to-video",
             {"prompt": "x", "model_params": {"multi_shot": True}},
             "model_params.shot_type",
-            "required when model_params.multi_shot is true",
+            "given when `model_params.multi_shot` is true",
         ),
         (
             "kling-o3-text-to-video",
@@ -106,7 +126,7 @@ def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
                 },
             },
             "model_params.multi_prompt",
-            "add up to duration, which is 5",
+            "add up to `duration`, which is 5",
         ),
         (
             "kling-o3-reference-to-video",
@@ -117,41 +137,56 @@ def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
                 "model_params": {"element_list": [{"element_id": "1"}] * 2},
             },
             "model_params.element_list",
-            "add up to at most 4 when video_url is given, not 5",
+            "add up to at most 4 when `video_url` is given; they add up to 5",
         ),
-        ("veo3.1-pro-beta", {"prompt": "x", "generation_type": "FIRST&LAST"}, "image_urls", "from 1 to 2 entries"),
-        ("doubao-seedream-4.0", {"prompt": "x", "image_urls": [LINK] * 14, "n": 2}, "n", "at most 15, not 16"),
-        ("doubao-seedream-4.0", {"prompt": "x", "size": "64x64"}, "size", "from 921600 to 16777216 pixels"),
+        ("veo3.1-pro-beta", {"prompt": "x", "generation_type": "FIRST&LAST"}, "image_urls", "1 to 2 items"),
+        (
+            "doubao-seedream-4.0",
+            {"prompt": "x", "image_urls": [LINK] * 14, "n": 2},
+            "n",
+            "at most 15; they add up to 16",
+        ),
+        ("doubao-seedream-4.0", {"prompt": "x", "size": "64x64"}, "size", "921600 to 16777216 pixels"),
         ("gpt-image-2", {"prompt": "x", "size": "1000x1000"}, "size", "multiples of 16"),
         ("gpt-image-2", {"prompt": "x", "size": "3200x800"}, "size", "at most 3:1"),
-        ("voice-enrollment", {"preferred_name": "anna"}, "audio_url", "one of audio_url or voice_prompt"),
-        ("voice-enrollment", {**DESIGN, "audio_url": SOUND}, "voice_prompt", "together with audio_url"),
+        ("voice-enrollment", {"preferred_name": "anna"}, "audio_url", "given unless `voice_prompt` is given"),
+        ("voice-enrollment", {**DESIGN, "audio_url": SOUND}, "voice_prompt", "left out when `audio_url` is given"),
         (
             "voice-enrollment",
             {"preferred_name": "anna", "audio_url": SOUND, "preview_text": DESIGN["preview_text"]},
             "preview_text",
-            "audio_url is not given",
+            "left out when `audio_url` is given",
         ),
-        ("voice-enrollment", {k: DESIGN[k] for k in ("preferred_name", "voice_prompt")}, "voice_prompt", "needs"),
-        ("qwen-audio-3.1-tts-flash", {"voice": "x"}, "prompt", "one of prompt or input"),
-        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "input": "b"}, "input", "the same as prompt"),
-        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "instruction": "慢" * 51}, "instruction", "counts 2"),
-        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "seed": 1}, "seed", "no such parameter"),
-        ("wan2.7-image-to-video", {"video_urls": [FILM], "audio_urls": [SOUND]}, "audio_urls", "together with video"),
+        (
+            "voice-enrollment",
+            {k: DESIGN[k] for k in ("preferred_name", "voice_prompt")},
+            "voice_prompt",
+            "accompanied by",
+        ),
+        ("qwen-audio-3.1-tts-flash", {"voice": "x"}, "prompt", "given unless `input` is given"),
+        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "input": "b"}, "input", "equal to `prompt`"),
+        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "instruction": "慢" * 51}, "instruction", "counts as 2"),
+        ("qwen-audio-3.1-tts-flash", {"prompt": "a", "seed": 1}, "seed", "left out: this model"),
+        (
+            "wan2.7-image-to-video",
+            {"video_urls": [FILM], "audio_urls": [SOUND]},
+            "audio_urls",
+            "left out when `video_urls`",
+        ),
         (
             "wan2.7-image-to-video",
             {"generation_mode": "first_frame"},
             "image_start",
-            "generation_mode is 'first_frame'",
+            "`generation_mode` is 'first_frame'",
         ),
     ],
 )
-def test_documented_rules_are_enforced(model: str, parameters: dict[str, Any], parameter: str, reason: str) -> None:
-    """What a model's own page rules out is refused before it is paid for, by name and with the rule."""
+def test_documented_rules_are_enforced(model: str, parameters: dict[str, Any], parameter: str, allowed: str) -> None:
+    """What a model's own page rules out is rejected before it is paid for, with the parameter and the rule."""
     error = refusal(model, parameters)
 
     assert error.parameter == parameter
-    assert reason in error.allowed
+    assert allowed in error.allowed
 
 
 @pytest.mark.parametrize(
@@ -193,7 +228,7 @@ def test_documented_rules_are_enforced(model: str, parameters: dict[str, Any], p
     ],
 )
 def test_what_the_rules_allow_passes(model: str, parameters: dict[str, Any]) -> None:
-    """What lies just inside the documented rules passes without a warning."""
+    """Requests just within the documented rules pass without a warning."""
     assert request.check(model, parameters) == []
 
 
@@ -206,38 +241,38 @@ def test_what_the_rules_allow_passes(model: str, parameters: dict[str, Any]) -> 
         ("happyhorse-1.1-text-to-video", {"prompt": "雨" * 2501}, "prompt"),
     ],
 )
-def test_what_has_no_effect_is_warned_of(model: str, parameters: dict[str, Any], parameter: str) -> None:
-    """What EvoLink ignores or cuts without an error is sent with one warning."""
+def test_what_has_no_effect_draws_a_warning(model: str, parameters: dict[str, Any], parameter: str) -> None:
+    """What EvoLink ignores or truncates without an error is sent with one warning that names it."""
     (warning,) = request.check(model, parameters)
 
-    assert warning.startswith(f"{parameter}: ")
+    assert warning.startswith(f"`{parameter}` should be ")
 
 
 @pytest.mark.parametrize(
     ("old", "new"), [("qwen3-tts-vd", "qwen-audio-3.1-tts-flash"), ("nano-banana-beta", "nano-banana-2-lite-beta")]
 )
-def test_models_that_are_gone_are_warned_of(old: str, new: str) -> None:
-    """A model that EvoLink has withdrawn, or makes another in place of, is sent with a warning that names the other."""
+def test_replaced_models_draw_a_warning(old: str, new: str) -> None:
+    """A model that EvoLink has withdrawn or redirects is sent with a warning that names the other model."""
     parameters = {"prompt": "a cat", "text": "a", "voice": "b"} if old == "qwen3-tts-vd" else {"prompt": "a cat"}
 
     assert new in request.check(old, parameters)[0]
 
 
 def test_older_names_have_the_same_rules() -> None:
-    """A name that EvoLink maps to another model is checked like that model."""
+    """An older name that EvoLink maps to a model is checked like that model."""
     assert catalog.find("suno-v5") == catalog.find("suno-v5-beta")
     assert refusal("suno-v5", {}).parameter == "prompt"
 
 
 def test_advice_names_every_parameter_once() -> None:
-    """Each parameter without effect has a warning of its own."""
+    """Each parameter without effect draws its own warning."""
     warnings = request.check("suno-v5-beta", {"prompt": "x", "style": "a", "title": "b"})
 
-    assert [warning.partition(":")[0] for warning in warnings] == ["style", "title"]
+    assert [warning.partition(" ")[0] for warning in warnings] == ["`style`", "`title`"]
 
 
 def test_defaults_count_in_conditions() -> None:
-    """What is left out has its documented default where a rule asks for it, at every depth."""
+    """A condition sees the documented default of a parameter that is left out, at every depth."""
     schema = {"properties": {"a": {"default": 1}, "b": {"properties": {"c": {"default": False}}}}}
     given = Given({"d": ["x", "y"]}, schema)
 
@@ -246,20 +281,20 @@ def test_defaults_count_in_conditions() -> None:
     assert not given.meets({"d": {"max": 1}})
 
 
-def test_a_chinese_character_may_count_twice() -> None:
-    """Weights are those of EvoLink's pages: only Chinese characters count more."""
+def test_a_chinese_character_can_count_twice() -> None:
+    """Only Chinese characters count more, as on EvoLink's pages."""
     assert weight("雨 rain ダ", 2) == 2 + 1 + 4 + 1 + 1
 
 
 def names_of(rule: Mapping[str, Any]) -> Iterator[str]:
-    """List the parameters that a rule speaks of."""
+    """Yield the parameters that a rule names."""
     for part in ("params", "with", "if", "values"):
         names = rule.get(part, ())
         yield from names if part != "values" or isinstance(names, dict) else ()
 
 
-def test_every_rule_speaks_of_parameters_that_there_are() -> None:
-    """No rule is without effect because it names a parameter that its model does not have."""
+def test_every_rule_names_existing_parameters() -> None:
+    """No rule is ineffective because it names a parameter that its model does not have."""
     for name in catalog.names():
         model = catalog.find(name)
         assert model is not None
@@ -270,13 +305,13 @@ def test_every_rule_speaks_of_parameters_that_there_are() -> None:
                     schema = schema["properties"][part]
 
 
-def test_every_rule_of_the_catalogue_can_be_checked() -> None:
-    """No model has a rule that the product does not know, whatever is sent."""
+def test_every_rule_of_the_catalog_can_be_checked() -> None:
+    """No model has a rule that the provider can't check."""
     for name in catalog.names():
         model = catalog.find(name)
         assert model is not None
         for rule in model.rules:
             try:
                 assert isinstance(check_rules({}, [rule], model.schema), list)
-            except InvalidInputError as refused:
-                assert refused.parameter.partition(".")[0] in model.schema["properties"]
+            except InvalidInputError as error:
+                assert error.parameter.partition(".")[0] in model.schema["properties"]

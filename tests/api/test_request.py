@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is refused, let through and warned of before a request is sent."""
+"""Before a request is sent it is accepted, accepted with warnings, or rejected."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ GOOD: dict[str, Any] = {"prompt": "A slow pan.", "image_urls": ["https://example
 
 
 def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
-    """Return the error that refuses these parameters."""
-    with pytest.raises(InvalidInputError) as refused:
+    """Return the error that rejects these parameters."""
+    with pytest.raises(InvalidInputError) as raised:
         request.check(model, parameters)
-    return refused.value
+    return raised.value
 
 
 OMNI, FACTOR = "gemini-omni-1.1-flash-", "model_params.upscale_factor"
@@ -36,7 +36,7 @@ VOICE = {"voice_prompt": "low", "preview_text": "hi", "preferred_name": "not a n
 
 
 @pytest.mark.parametrize(
-    ("model", "parameters", "refused"),
+    ("model", "parameters", "rejected"),
     [
         ("topaz-video-upscale", {"video_urls": [FILM], "model_params": {"upscale_factor": "4"}}, None),
         ("topaz-video-upscale", {"video_urls": [FILM], "model_params": {"upscale_factor": 4}}, FACTOR),
@@ -74,57 +74,57 @@ VOICE = {"voice_prompt": "low", "preview_text": "hi", "preferred_name": "not a n
         ("wan2.7-reference-video", {"prompt": "x", "model_params": BINDINGS}, "model_params.voice_bindings.me"),
     ],
 )
-def test_limits_as_the_documents_print_them(model: str, parameters: dict[str, Any], refused: str | None) -> None:
-    """Limits copied by hand from EvoLink's pages hold, whatever the catalogue says."""
-    if refused is None:
+def test_limits_as_the_documentation_prints_them(model: str, parameters: dict[str, Any], rejected: str | None) -> None:
+    """Limits copied by hand from EvoLink's pages hold, whatever the catalog says."""
+    if rejected is None:
         assert request.check(model, parameters) == []
     else:
-        assert refusal(model, parameters).parameter == refused
+        assert refusal(model, parameters).parameter == rejected
 
 
-# --- what is not documented -------------------------------------------------------------------------------------
+# --- undocumented models and parameters --------------------------------------------------------------------------
 
 
 def test_an_unknown_model_passes_with_one_warning() -> None:
-    """A model that is newer than the catalogue is let through with one warning that names it."""
+    """A model that is newer than the catalog passes with one warning that names it."""
     (warning,) = request.check("gemini-omni-flash-image-to-vidoe", {"anything": [1, {"x": None}]})
-    assert "'gemini-omni-flash-image-to-vidoe' is not in the catalogue" in warning
+    assert "'gemini-omni-flash-image-to-vidoe' is not in the catalog" in warning
     assert warning.startswith("Did you mean 'gemini-omni-flash-image-to-video'? ")
     assert "mean" not in request.check("zzz", {})[0]
 
 
 def test_unknown_parameters_pass_with_one_warning_each() -> None:
-    """A parameter that is newer than the catalogue is let through with one warning that names it and its page."""
+    """A parameter that is newer than the catalog passes with one warning that names it and the model's page."""
     first, second = request.check(I2V, {**GOOD, "aspekt_ratio": "16:9", "model_params": {"seed": 1}})
-    assert first.startswith("Did you mean 'aspect_ratio'? aspekt_ratio is not documented for gemini-omni-flash-image")
+    assert first.startswith("Did you mean 'aspect_ratio'? `aspekt_ratio` is not documented for gemini-omni-flash-image")
     assert "https://docs.evolink.ai/en/api-manual/" in first
-    assert second.startswith("model_params is not documented")
+    assert second.startswith("`model_params` is not documented")
 
 
 def test_unknown_nested_parameters_are_named_by_their_path() -> None:
-    """An undocumented part of a documented object is warned of too."""
+    """An undocumented part of a documented object draws a warning, too."""
     (warning,) = request.check(
         "topaz-video-upscale", {"video_urls": ["https://a.com/v.mp4"], "model_params": {"loudness": 60}}
     )
-    assert warning.startswith("model_params.loudness is not documented for topaz-video-upscale")
+    assert warning.startswith("`model_params.loudness` is not documented for topaz-video-upscale")
 
 
 @pytest.mark.parametrize("model", ["no-such-model", I2V])
 def test_callbacks_and_json_are_checked_for_unknown_models_too(model: str) -> None:
-    """What would not reach EvoLink whole is refused for any model."""
+    """A wrong callback URL and a value that is not JSON are rejected for any model."""
     assert refusal(model, {**GOOD, "callback_url": "http://example.com/"}).parameter == "callback_url"
     assert refusal(model, {**GOOD, "callback_url": None}).parameter == "callback_url"
     assert refusal(model, {**GOOD, "x": {"y": [1, {2}]}}).parameter == "x.y[1]"
 
 
 @pytest.mark.parametrize("model", [None, "", "  ", 5])
-def test_a_model_is_needed(model: Any) -> None:
-    """A blank model is refused."""
+def test_a_model_is_required(model: Any) -> None:
+    """A blank model is rejected."""
     assert refusal(model, GOOD).parameter == "model"
 
 
 def test_the_parameters_cannot_name_another_model() -> None:
-    """The same model may stand in the parameters, another one may not."""
+    """The parameters may repeat the model, but not name another."""
     assert request.check(I2V, {**GOOD, "model": I2V}) == []
     assert refusal(I2V, {**GOOD, "model": "suno-v5-beta"}).parameter == "parameters.model"
     assert refusal(I2V, {**GOOD, "model": 10**5000}).parameter == "model"
@@ -155,8 +155,8 @@ def test_the_parameters_cannot_name_another_model() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"a": (v,)}])
-def test_what_is_not_json_is_refused_by_name(value: object, wrap: Any) -> None:
-    """A value that JSON can't carry is refused with its parameter's name, by a check and by a request."""
+def test_what_is_not_json_is_rejected_by_name(value: object, wrap: Any) -> None:
+    """A value that JSON can't represent is rejected with its parameter's name, when checking and when preparing."""
     parameters = {**GOOD, "seed": wrap(value)}
     error = refusal(I2V, parameters)
     assert error.parameter in {"seed", "seed[0]", "seed.a[0]"}
@@ -166,23 +166,23 @@ def test_what_is_not_json_is_refused_by_name(value: object, wrap: Any) -> None:
 
 
 def test_names_are_text() -> None:
-    """A parameter whose name is no text is refused."""
+    """A parameter whose name is not text is rejected."""
     assert refusal(I2V, {**GOOD, 5: 1}).parameter == "parameters"  # type: ignore[dict-item]
-    with pytest.raises(InvalidInputError, match="names must be text"):
+    with pytest.raises(InvalidInputError, match="object whose names are valid Unicode text"):
         request.prepare("zzz", {"\ud800": 1}, media_type="video")
 
 
 def test_integers_are_bounded() -> None:
-    """An integer that no JSON reader takes is refused, though Python can't even print it."""
+    """An integer that no JSON parser accepts is rejected, even if Python can't print it."""
     assert "64 bits" in str(refusal(I2V, {**GOOD, "seed": 10**5000}))
     assert request.check("zzz", {"seed": 2**64 - 1})
 
 
-def test_a_value_that_holds_itself_is_refused() -> None:
-    """Endless and absurdly deep values end in a refusal, not in a crash."""
+def test_a_value_that_contains_itself_is_rejected() -> None:
+    """An endless value ends in an error, not in a crash."""
     endless: list[object] = []
     endless.append(endless)
-    assert "32 deep" in str(refusal(I2V, {**GOOD, "seed": endless}))
+    assert "32 levels" in str(refusal(I2V, {**GOOD, "seed": endless}))
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -197,7 +197,7 @@ json_values = st.recursive(
 @settings(max_examples=150, database=None, deadline=2000)
 @given(st.dictionaries(st.sampled_from(["prompt", "seed", "model_params", "n"]), json_values))
 def test_any_json_is_judged_without_a_crash(parameters: dict[str, Any]) -> None:
-    """Any JSON is encoded to what decodes to the same, and refused or let through by every model's check."""
+    """Any JSON survives a round trip, and is accepted or rejected by every model's check."""
     assert json.loads(request.encode_body(parameters)) == parameters
     request.check("zzz", parameters)
     for model in (I2V, "suno-v5-beta", "mj-v7-inpaint", "kling-custom-element", "zzz"):
@@ -209,20 +209,20 @@ def test_any_json_is_judged_without_a_crash(parameters: dict[str, Any]) -> None:
 
 
 def test_a_body_is_compact_utf8_and_the_same_every_time() -> None:
-    """The same values make the same bytes, in whatever order they were given."""
+    """The same values give the same bytes, in whatever order they come."""
     body = request.encode_body({"prompt": "雨の街 🌧", "model": "m", "n": 1, "b": (1.5, None, True)})
     assert body == '{"b":[1.5,null,true],"model":"m","n":1,"prompt":"雨の街 🌧"}'.encode()
     assert body == request.encode_body({"b": [1.5, None, True], "n": 1, "model": "m", "prompt": "雨の街 🌧"})
 
 
 def test_a_body_of_64_mb_passes_and_a_byte_more_does_not() -> None:
-    """The documented limit counts bytes of the whole body; the refusal says how large it is and what helps."""
+    """The documented limit counts bytes of the whole body; the error says how large it is and what helps."""
     frame = len('{"prompt":""}')
     largest = "x" * (64 * 1024 * 1024 - frame)
     assert len(request.encode_body({"prompt": largest})) == 64 * 1024 * 1024
-    with pytest.raises(InvalidInputError, match=r"64\.0 MB.*at most 64 MB.*uploaded file or a link") as refused:
+    with pytest.raises(InvalidInputError, match=r"64\.0 MB.*at most 64 MB.*uploaded file or a link") as raised:
         request.encode_body({"prompt": largest + "x"})
-    assert len(str(refused.value)) < 300
+    assert len(str(raised.value)) < 300
     with pytest.raises(InvalidInputError, match=r"128\.0 MB"):
         request.encode_body({"prompt": "é" * (64 * 1024 * 1024)})
 
@@ -238,8 +238,8 @@ def test_an_error_never_prints_an_image() -> None:
     assert len(str(refusal(I2V, {**GOOD, "duration": image}))) < 400
 
 
-def test_an_error_about_a_link_tells_why_and_no_secrets() -> None:
-    """A refused link in a list is named with its place and the reason, without what it may hold of secrets."""
+def test_an_error_about_a_link_says_why_and_shows_no_secrets() -> None:
+    """A rejected link in a list is shown with the reason, but without anything that may be secret."""
     error = refusal(I2V, {**GOOD, "image_urls": ["https://10.0.0.1/a.png?signature=SECRET"]})
     assert "10.0.0.1 is a private, loopback, link-local or reserved address" in error.allowed
     assert "SECRET" not in str(error)
@@ -249,15 +249,16 @@ def test_an_error_about_a_link_tells_why_and_no_secrets() -> None:
 
 
 @pytest.mark.parametrize("link", ["s3://me:SECRET@bucket/a.mp4", "ftp://me:SECRET@example.com/a", "a.mp4?key=SECRET"])
-def test_an_error_about_no_link_shows_no_secrets(link: str) -> None:
-    """What is no link is shown without what it may hold of secrets, too, and with the way to upload a file."""
+def test_an_error_about_what_is_not_a_link_shows_no_secrets(link: str) -> None:
+    """A value that is not a link is shown without anything that may be secret, and with the way to upload a file."""
     error = refusal("topaz-video-upscale", {"video_urls": [link]})
-    assert "this model takes links; upload it first (EvoLinkHook.upload)" in error.allowed
+    assert "takes links only" in error.allowed
+    assert "EvoLinkHook.upload" in error.allowed
     assert "SECRET" not in str(error)
 
 
 def test_an_error_says_what_it_cost() -> None:
-    """A refusal tells parameter, value, what is allowed, and that nothing was charged."""
+    """An error has the parameter, the value, what is allowed, and that nothing was charged."""
     assert str(refusal(I2V, {**GOOD, "duration": 2})) == (
-        "duration=2 is refused: it must be an integer from 3 to 10, or 'auto'. Nothing was sent, nothing was charged."
+        "`duration`=2 is invalid: must be an integer from 3 to 10, or 'auto'. Nothing was sent, nothing was charged."
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checking against a schema, and saying in words what it allows."""
+"""Parameters are checked against a schema, and what it allows is put into words."""
 
 from __future__ import annotations
 
@@ -23,25 +23,31 @@ AUTO_OR_SECONDS = {"oneOf": [{"type": "integer", "minimum": 3, "maximum": 10}, {
         ({"type": "integer", "minimum": -1, "maximum": -1}, "an integer of exactly -1"),
         ({"type": "boolean"}, "true or false"),
         ({"type": "string"}, "text"),
-        ({"type": "string", "maxLength": 80}, "text with a length of at most 80"),
-        ({"type": "string", "pattern": r"\S"}, "text that is not blank"),
-        ({"type": "string", "pattern": "^[0-9]+$"}, "text of the form ^[0-9]+$"),
+        ({"type": "string", "maxLength": 80}, "text of at most 80 characters"),
+        ({"type": "string", "pattern": r"\S"}, "non-blank text"),
+        ({"type": "string", "pattern": r"\S", "minLength": 1, "maxLength": 1}, "non-blank text of exactly 1 character"),
+        ({"type": "string", "pattern": "^[0-9]+$"}, "text matching ^[0-9]+$"),
         ({"type": "string", "format": "http-url"}, "a public http or https URL"),
         ({"type": "string", "enum": ["on"]}, "'on'"),
         ({"type": "string", "enum": ["a", "b", "c"]}, "'a', 'b' or 'c'"),
         ({"type": "integer", "enum": [6, 10]}, "6 or 10"),
         ({"type": "array"}, "a list"),
-        ({"type": "array", "minItems": 1, "maxItems": 1}, "a list with a length of exactly 1"),
+        ({"type": "array", "minItems": 1, "maxItems": 1}, "a list of exactly 1 item"),
         (
             {"type": "array", "maxItems": 4, "items": {"type": "integer"}},
-            "a list with a length of at most 4, each entry an integer",
+            "a list of at most 4 items, each an integer",
         ),
+        (
+            {"type": "array", "minItems": 0, "maxItems": 1, "items": {"type": "integer"}},
+            "a list of at most 1 item: an integer",
+        ),
+        ({"type": "array", "items": {"type": "integer"}}, "a list of items, each an integer"),
         ({"type": "object"}, "an object"),
-        ({"type": "object", "required": ["a", "b"]}, "an object with a, b"),
+        ({"type": "object", "required": ["a", "b"]}, "an object with `a` and `b`"),
     ],
 )
 def test_in_words(schema: dict[str, Any], words: str) -> None:
-    """Every kind of rule is told in plain words."""
+    """Every kind of constraint is put into words that complete "must be"."""
     assert in_words(schema) == words
 
 
@@ -62,36 +68,36 @@ SCHEMA: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("parameters", "parameter", "allowed"),
     [
-        ({}, "duration", "it is required, and must be an integer from 3 to 10, or 'auto'"),
-        ({"duration": 3.0}, "duration", "it must be an integer from 3 to 10, or 'auto'"),
-        ({"duration": 3, "image_urls": "x"}, "image_urls", "it must be a list, each entry a public http or https URL"),
+        ({}, "duration", "given, as an integer from 3 to 10, or 'auto'"),
+        ({"duration": 3.0}, "duration", "an integer from 3 to 10, or 'auto'"),
+        ({"duration": 3, "image_urls": "x"}, "image_urls", "a list of items, each a public http or https URL"),
         (
             {"duration": 3, "image_urls": ["https://a.com/", "x"]},
             "image_urls[1]",
-            "it must be a public http or https URL",
+            "a public http or https URL",
         ),
-        ({"duration": 3, "image_urls": [None]}, "image_urls[0]", "it must be a public http or https URL"),
-        ({"duration": 3, "shots": [{"index": 1}, {}]}, "shots[1].index", "it is required, and must be an integer"),
-        ({"duration": 3, "extra": {"n": 5}}, "extra.n", "it must be an integer of at most 4"),
-        ({"duration": 3, "extra": {"n": True}}, "extra.n", "it must be an integer of at most 4"),
+        ({"duration": 3, "image_urls": [None]}, "image_urls[0]", "a public http or https URL"),
+        ({"duration": 3, "shots": [{"index": 1}, {}]}, "shots[1].index", "given, as an integer"),
+        ({"duration": 3, "extra": {"n": 5}}, "extra.n", "an integer of at most 4"),
+        ({"duration": 3, "extra": {"n": True}}, "extra.n", "an integer of at most 4"),
     ],
 )
 def test_errors_name_the_parameter_and_what_is_allowed(
     parameters: dict[str, Any], parameter: str, allowed: str
 ) -> None:
-    """A refusal names the parameter by its dotted path and says what it takes."""
-    with pytest.raises(InvalidInputError) as refused:
+    """An error names the parameter by its dotted path and says what it allows."""
+    with pytest.raises(InvalidInputError) as raised:
         check_schema(parameters, SCHEMA)
-    assert refused.value.parameter == parameter
-    assert refused.value.allowed.startswith(allowed)
+    assert raised.value.parameter == parameter
+    assert raised.value.allowed.startswith(allowed)
 
 
 def test_tuples_are_lists() -> None:
-    """JSON has no tuples, and makes lists of them."""
+    """Tuples count as lists, which JSON makes of them."""
     check_schema({"duration": "auto", "image_urls": ("https://a.com/",), "shots": ({"index": 1},)}, SCHEMA)
 
 
 def test_undocumented_names_are_found_at_every_depth() -> None:
-    """What a schema does not list is named by its dotted path; what it leaves open is not."""
+    """A name that the schema does not list is reported by its dotted path; one in an open object is not."""
     value = {"duration": 3, "new": 1, "extra": {"n": 1, "m": 2, "any": {"thing": 1}}, "shots": [{"index": 1, "x": 2}]}
     assert list(undocumented(value, SCHEMA)) == ["new", "extra.m", "shots[0].x"]

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Every sentence about inputs in EvoLink's page for gemini-omni-flash-image-to-video, held against the code.
+"""Every sentence about inputs on EvoLink's page for gemini-omni-flash-image-to-video holds.
 
-The quotations are the page's own words.
+Quotations are the page's own words.
 """
 
 from __future__ import annotations
@@ -32,22 +31,22 @@ EXAMPLE: dict[str, Any] = {
 quick = settings(max_examples=100, database=None, deadline=2000)
 
 
-def refused(**changes: Any) -> str:
-    """Return the refusal of the page's example with these changes; None takes a parameter out."""
+def rejected(**changes: Any) -> str:
+    """Return what is allowed instead of the page's example with these changes; ``...`` removes a parameter."""
     parameters = {key: value for key, value in {**EXAMPLE, **changes}.items() if value is not ...}
-    with pytest.raises(InvalidInputError) as error:
+    with pytest.raises(InvalidInputError) as raised:
         check(MODEL, parameters)
-    assert error.value.parameter.split("[")[0] in changes
-    return error.value.allowed
+    assert raised.value.parameter.split("[")[0] in changes
+    return raised.value.allowed
 
 
 def accepted(**changes: Any) -> bool:
-    """Tell whether the page's example with these changes passes without a warning."""
+    """Return whether the page's example with these changes passes without a warning."""
     return check(MODEL, {key: value for key, value in {**EXAMPLE, **changes}.items() if value is not ...}) == []
 
 
 def data(name: str) -> bytes:
-    """Read a picture."""
+    """Read an image."""
     return (DATA / name).read_bytes()
 
 
@@ -57,7 +56,7 @@ def test_endpoint() -> None:
 
 
 def test_example() -> None:
-    """The page's own example passes as it stands."""
+    """The page's own example passes unchanged."""
     assert accepted()
     assert accepted(callback_url="https://your-domain.com/webhooks/video-task-completed")
 
@@ -70,16 +69,16 @@ def test_model_is_fixed() -> None:
 
 
 def test_prompt_is_required() -> None:
-    """Documented: "required: model, prompt", and a blank prompt is none."""
-    assert "required" in refused(prompt=...)
+    """Documented: "required: model, prompt", and a blank prompt does not count."""
+    assert rejected(prompt=...).startswith("given, as ")
     for blank in ("", " ", "\n\t\u3000"):
-        assert "not blank" in refused(prompt=blank)
+        assert "non-blank" in rejected(prompt=blank)
 
 
 @pytest.mark.parametrize("prompt", [5, None, ["a"], {"text": "a"}, True])
 def test_prompt_is_text(prompt: object) -> None:
     """Documented: "prompt: type: string"."""
-    assert "text" in refused(prompt=prompt)
+    assert "text" in rejected(prompt=prompt)
 
 
 @pytest.mark.parametrize("prompt", ["Slow pan. No dialogue, no text on screen", "镜头缓慢推进", "🌧", "x" * 20_000])
@@ -89,19 +88,19 @@ def test_prompt_in_any_language(prompt: str) -> None:
 
 
 def test_no_negative_prompt() -> None:
-    """Documented: "this model does not provide a separate negative prompt parameter": one is warned of."""
+    """Documented: "this model does not provide a separate negative prompt parameter": a warning."""
     (warning,) = check(MODEL, {**EXAMPLE, "negative_prompt": "dialogue"})
-    assert warning.startswith("negative_prompt is not documented")
+    assert warning.startswith("`negative_prompt` is not documented")
 
 
 def test_exactly_one_image() -> None:
     """Documented: "Array of input images; currently only 1 is supported": minItems 1, maxItems 1."""
     image = "https://example.com/portrait.jpg"
     for images in ([], [image, image]):
-        assert "a list with a length of exactly 1" in refused(image_urls=images)
-    assert "a list" in refused(image_urls=image)
-    assert "a list" in refused(image_urls=None)
-    assert "required" in refused(image_urls=...)
+        assert "a list of exactly 1 item" in rejected(image_urls=images)
+    assert "a list" in rejected(image_urls=image)
+    assert "a list" in rejected(image_urls=None)
+    assert rejected(image_urls=...).startswith("given, as ")
 
 
 @pytest.mark.parametrize("url", ["https://example.com/portrait.jpg", "http://example.com/portrait.jpg"])
@@ -125,15 +124,15 @@ def test_other_images() -> None:
     """Documented: "`png`, `jpeg`, `webp` are supported", and nothing else."""
     plain = base64.b64encode(data("frame.gif")).decode()
     for image in (plain, f"data:image/gif;base64,{plain}", f"data:image/png;base64,{plain}"):
-        assert "png, jpeg or webp" in refused(image_urls=[image])
+        assert "png, jpeg or webp" in rejected(image_urls=[image])
     with pytest.raises(InvalidInputError, match="a GIF image"):
         image_reference("frame.gif", data)
 
 
 @pytest.mark.parametrize("image", ["portrait.jpg", "/data/portrait.jpg", "s3://bucket/portrait.jpg", "", None, 5])
 def test_image_in_no_supported_form(image: object) -> None:
-    """A path is none of the three "supported forms" and must be read first."""
-    assert "png, jpeg or webp" in refused(image_urls=[image])
+    """A path is not one of the three "supported forms"; it has to be read first."""
+    assert "png, jpeg or webp" in rejected(image_urls=[image])
 
 
 def test_duration_integers() -> None:
@@ -144,8 +143,8 @@ def test_duration_integers() -> None:
 @quick
 @given(st.integers().filter(lambda number: not 3 <= number <= 10))
 def test_duration_out_of_range(number: int) -> None:
-    """No integer outside of 3 to 10 passes."""
-    refused(duration=number)
+    """No integer outside 3 to 10 passes."""
+    rejected(duration=number)
 
 
 @quick
@@ -156,13 +155,13 @@ def test_duration_out_of_range(number: int) -> None:
 )
 def test_duration_of_another_type(value: object) -> None:
     """Nothing but an integer or ``auto`` is a duration: not 3.0, not True, not "5"."""
-    refused(duration=value)
+    rejected(duration=value)
 
 
 @pytest.mark.parametrize("value", [2, 11, 3.5, 3.0, True, False, "5", "AUTO", "auto ", None, "", [5], {"seconds": 5}])
-def test_duration_refusal_in_words(value: object) -> None:
-    """A refusal says what is allowed."""
-    assert refused(duration=value) == "it must be an integer from 3 to 10, or 'auto'"
+def test_duration_error_says_what_is_allowed(value: object) -> None:
+    """The error names the range and the one word that is allowed."""
+    assert rejected(duration=value) == "an integer from 3 to 10, or 'auto'"
 
 
 def test_duration_auto_and_default() -> None:
@@ -179,14 +178,14 @@ def test_aspect_ratio(ratio: object) -> None:
 
 @pytest.mark.parametrize("ratio", ["1:1", "4:3", "16 : 9", "16/9", "AUTO", "", None, 969, 1.78, ["16:9"]])
 def test_other_aspect_ratios(ratio: object) -> None:
-    """Other ratios are refused, also the 969 that YAML makes of an unquoted 16:9."""
-    assert refused(aspect_ratio=ratio) == "it must be '16:9', '9:16' or 'auto'"
+    """Other ratios are rejected, including 969, which YAML makes of an unquoted 16:9."""
+    assert rejected(aspect_ratio=ratio) == "'16:9', '9:16' or 'auto'"
 
 
 def test_callback_is_https_only() -> None:
     """Documented: "HTTPS protocol only"."""
     for url in ("http://example.com/hook", "ftp://example.com/", "example.com", "", None, 5):
-        assert "https" in refused(callback_url=url)
+        assert "https" in rejected(callback_url=url)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +199,14 @@ def test_callback_is_https_only() -> None:
     ],
 )  # fmt: skip
 def test_callback_to_internal_addresses(host: str) -> None:
-    """Documented: "Callbacks to internal IP addresses are forbidden (127.0.0.1, 10.x.x.x, 172.16-31.x.x, …)"."""
-    refused(callback_url=f"https://{host}/hook")
-    refused(callback_url=f"https://{host}")
+    """Documented: "Callbacks to internal IP addresses are forbidden (127.0.0.1, 10.x.x.x, 172.16-31.x.x, ...)"."""
+    rejected(callback_url=f"https://{host}/hook")
+    rejected(callback_url=f"https://{host}")
 
 
 @pytest.mark.parametrize("host", ["172.15.255.255", "172.32.0.1", "11.0.0.1", "192.167.0.1", "8.8.8.8", "example.com"])
 def test_callback_to_public_addresses(host: str) -> None:
-    """What lies just beside the internal ranges passes."""
+    """Addresses just outside the internal ranges pass."""
     assert accepted(callback_url=f"https://{host}/hook")
 
 
@@ -215,7 +214,7 @@ def test_callback_length() -> None:
     """Documented: "URL length must not exceed `2048` characters"."""
     beginning = "https://example.com/"
     check_callback_url(beginning + "x" * (2048 - len(beginning)))
-    assert "2048 characters" in refused(callback_url=beginning + "x" * (2049 - len(beginning)))
+    assert "2048 characters" in rejected(callback_url=beginning + "x" * (2049 - len(beginning)))
 
 
 def test_links_are_valid_for_24_hours() -> None:

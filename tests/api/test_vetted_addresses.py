@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resolving a host once, and which of its addresses may be connected to."""
+"""A host is resolved once, and only to addresses that may be connected to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_evolink.api.errors import ResultRefusedError
 
 
 def resolver(*addresses: str) -> object:
-    """Stand in for getaddrinfo, answering with these addresses."""
+    """Stand in for getaddrinfo with these addresses."""
 
     def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -21,19 +21,19 @@ def resolver(*addresses: str) -> object:
 
 
 def vetted(host: str, *addresses: str, allow_loopback: bool = False) -> list[str]:
-    """Call the function under test with a resolver that knows these addresses only."""
+    """Call the function under test with a resolver that returns these addresses."""
     return vetted_addresses(host, 443, allow_loopback=allow_loopback, resolve=resolver(*addresses))  # type: ignore[arg-type]
 
 
 def test_vetted_addresses_keep_the_resolvers_order() -> None:
-    """Public addresses come back in the resolver's order, each once."""
+    """Public addresses keep the resolver's order, without duplicates."""
     found = vetted("files.example.com", "93.184.216.34", "2606:4700::1111", "93.184.216.34")
     assert found == ["93.184.216.34", "2606:4700::1111"]
 
 
 @pytest.mark.parametrize("bad", ["10.0.0.1", "127.0.0.1", "::1", "fe80::1%eth0", "::ffff:192.168.0.1", "nonsense"])
 def test_one_private_address_spoils_a_host(bad: str) -> None:
-    """A host with any address that is not public is refused as a whole."""
+    """A host with any address that is not public is refused altogether."""
     with pytest.raises(ResultRefusedError, match="not a public address"):
         vetted("files.example.com", "93.184.216.34", bad)
 
@@ -54,10 +54,10 @@ def test_allowing_loopback_allows_nothing_else(private: str) -> None:
 
 
 def test_literal_hosts_are_not_resolved() -> None:
-    """An address needs no resolver, and an odd spelling of a private one does not pass."""
+    """An address is not resolved, and an odd spelling of a private one does not pass."""
 
     def never(*_: object, **__: object) -> list[tuple[object, ...]]:
-        raise AssertionError("asked the resolver")
+        raise AssertionError("the resolver was called")
 
     assert vetted_addresses("8.8.8.8", 443, allow_loopback=False, resolve=never) == ["8.8.8.8"]
     assert vetted_addresses("[::1]", 443, allow_loopback=True, resolve=never) == ["::1"]
@@ -66,15 +66,15 @@ def test_literal_hosts_are_not_resolved() -> None:
 
 
 def test_a_host_without_addresses_is_refused() -> None:
-    """No addresses, or a host that can't be asked for, is a refusal and not a crash."""
+    """A host without addresses, or that can't be looked up, is refused instead of crashing."""
     with pytest.raises(ResultRefusedError, match="no address"):
         vetted("files.example.com")
     with pytest.raises(ResultRefusedError, match="no address"):
         vetted_addresses("a" * 300 + ".com", 443, allow_loopback=False)
 
 
-def test_a_failing_resolver_is_no_refusal() -> None:
-    """A resolver that fails says so itself, since another try may pass."""
+def test_a_failing_resolver_is_not_a_refusal() -> None:
+    """The resolver's own error passes through, since a retry may succeed."""
 
     def fails(*_: object, **__: object) -> list[tuple[object, ...]]:
         raise socket.gaierror(socket.EAI_AGAIN, "try again")

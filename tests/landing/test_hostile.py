@@ -156,7 +156,7 @@ def test_a_name_that_changes_its_mind(secure_media: MediaServer, authority: Path
     """
     secure_media.serve("/a.mp4", faults=[{"status": 302, "headers": {"Location": "/b.mp4"}}])
     wire = Public(secure_media, authority, [PUBLIC], ["127.0.0.1"])
-    with pytest.raises(ResultRefusedError, match=r"leads to 127\.0\.0\.1"):
+    with pytest.raises(ResultRefusedError, match=r"127\.0\.0\.1"):
         download("https://media.example.com/a.mp4", io.BytesIO(), wire.network())
     assert wire.asked == ["media.example.com"] * 2
     assert wire.dialled == [PUBLIC]

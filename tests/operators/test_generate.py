@@ -98,14 +98,14 @@ def test_a_model_that_is_not_known(
     assert {Path(link).suffix for link in record["results"]} == {ending}
     [warning] = warnings(capsys)
     assert model in warning
-    assert "not in the catalogue" in warning
+    assert "not in the catalog" in warning
 
 
 def test_a_model_whose_kind_is_not_known(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Where neither the name nor ``media_type`` tells the endpoint, the latter is asked for."""
-    with pytest.raises(EvoLinkFailException, match=r"media_type=None is refused.*'video', 'image' or 'audio'"):
+    with pytest.raises(EvoLinkFailException, match=r"`media_type`=None is invalid: .*'video', 'image' or 'audio'"):
         harness.run(operator("future-dream-9", prompt="A lighthouse"))
-    with pytest.raises(EvoLinkFailException, match="media_type='film' is refused"):
+    with pytest.raises(EvoLinkFailException, match="`media_type`='film' is invalid"):
         harness.run(operator("future-dream-9", "film", prompt="A lighthouse"))
     assert emulator.control.state()["requests"]["total"] == 0
 
@@ -125,17 +125,21 @@ def test_a_parameter_that_is_not_known(
 @pytest.mark.parametrize(
     ("model", "parameters", "named"),
     [
-        ("gpt-image-2", {"prompt": "x", "n": 11}, "n=11"),
-        ("gpt-image-2", {"prompt": "x", "quality": "best"}, "quality='best'"),
-        ("gpt-image-2", {"n": 1}, "prompt=None"),
-        ("doubao-seed-audio-1-0", {"prompt": "x", "pitch_rate": 13}, "pitch_rate=13"),
-        ("wan2.7-text-to-video", {"prompt": "x", "negative_prompt": "y" * 501}, "negative_prompt="),
-        ("gemini-omni-flash-reference-to-video", {"prompt": "x", "image_urls": [LINK] * 7}, "image_urls="),
-        ("gemini-omni-flash-reference-to-video", {"prompt": "x", "image_urls": ["http://10.0.0.7/a.png"]}, "image_url"),
-        ("", {"prompt": "x"}, "model=''"),
-        ("gpt-image-2", {"prompt": "x", "n": math.nan}, "n=nan"),
-        ("gpt-image-2", {"prompt": "x", "size": {1, 2}}, "size="),
-        ("gpt-image-2", {"prompt": "x", "model": "z-image-turbo"}, "parameters.model='z-image-turbo'"),
+        ("gpt-image-2", {"prompt": "x", "n": 11}, "`n`=11"),
+        ("gpt-image-2", {"prompt": "x", "quality": "best"}, "`quality`='best'"),
+        ("gpt-image-2", {"n": 1}, "`prompt`=None"),
+        ("doubao-seed-audio-1-0", {"prompt": "x", "pitch_rate": 13}, "`pitch_rate`=13"),
+        ("wan2.7-text-to-video", {"prompt": "x", "negative_prompt": "y" * 501}, "`negative_prompt`="),
+        ("gemini-omni-flash-reference-to-video", {"prompt": "x", "image_urls": [LINK] * 7}, "`image_urls`="),
+        (
+            "gemini-omni-flash-reference-to-video",
+            {"prompt": "x", "image_urls": ["http://10.0.0.7/a.png"]},
+            "`image_urls[0]`=",
+        ),
+        ("", {"prompt": "x"}, "`model`=''"),
+        ("gpt-image-2", {"prompt": "x", "n": math.nan}, "`n`=nan"),
+        ("gpt-image-2", {"prompt": "x", "size": {1, 2}}, "`size`="),
+        ("gpt-image-2", {"prompt": "x", "model": "z-image-turbo"}, "`parameters.model`='z-image-turbo'"),
     ],
 )
 def test_out_of_range(
@@ -155,13 +159,13 @@ def test_parameters_that_are_no_mapping(emulator: EmulatorHandle, harness: TaskH
     """What a template or an upstream task made of the parameters is checked too."""
     task = EvoLinkGenerateOperator(task_id="task", model="gpt-image-2", parameters=parameters)
 
-    with pytest.raises(EvoLinkFailException, match="parameters="):
+    with pytest.raises(EvoLinkFailException, match="`parameters`="):
         harness.run(task)
 
 
 def test_a_request_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """More than the documented 64 MB is refused here, and the text says what helps."""
-    with pytest.raises(EvoLinkFailException, match=r"'64\.0 MB' is refused.*at most 64 MB.*link") as caught:
+    with pytest.raises(EvoLinkFailException, match=r"'64\.0 MB' is invalid: .*at most 64 MB.*link") as caught:
         harness.run(operator("gemini-omni-flash-text-to-video", prompt="x" * 64 * 2**20))
 
     assert len(str(caught.value)) < 500
@@ -176,7 +180,7 @@ def test_a_picture_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarn
         file.truncate(20 * 2**30)
     task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=ObjectStoragePath(huge.as_uri()))
 
-    with pytest.raises(EvoLinkFailException, match=r"image=.*at most 47 MiB"):
+    with pytest.raises(EvoLinkFailException, match=r"`image`=.*at most 47 MiB"):
         harness.run(task)
     assert emulator.control.state()["requests"]["total"] == 0
 

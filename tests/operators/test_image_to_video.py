@@ -135,7 +135,7 @@ def test_bad_input_costs_nothing(
         harness.run(operator(**{argument: value}))
 
     text = str(caught.value)
-    assert text.startswith(argument)
+    assert text.startswith(f"`{argument}`=")
     assert allowed in text
     assert "nothing was charged" in text
     assert emulator.control.state()["requests"]["total"] == 0

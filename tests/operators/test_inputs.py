@@ -95,7 +95,7 @@ def test_links_of_this_machine_are_refused_elsewhere(emulator: EmulatorHandle, m
     for argument in ({"image": f"{emulator.url}/a.png"}, {"callback_url": "http://127.0.0.1:9/called"}):
         with pytest.raises(EvoLinkFailException, match=r"public .*private, loopback|must be a public https URL"):
             TaskHarness().run(picture_task(**argument))
-    with pytest.raises(EvoLinkFailException, match=r"video_urls\[0\].*public"):
+    with pytest.raises(EvoLinkFailException, match=r"`video_urls\[0\]`=.*public"):
         TaskHarness().run(task("wan2.7-video-edit", video_urls=[f"{emulator.url}/a.mp4"]))
 
 
@@ -136,7 +136,7 @@ def test_what_mapped_tasks_hand_over(emulator: EmulatorHandle, harness: TaskHarn
     record = harness.run(task("gemini-omni-flash-reference-to-video", prompt="x", image_urls=links))
     assert record["status"] == "completed"
     assert next_harness.run(picture_task(image=mapped(str(PNG))))["status"] == "completed"
-    with pytest.raises(EvoLinkFailException, match=r"^image=.*one picture.*, not 2"):
+    with pytest.raises(EvoLinkFailException, match=r"^`image`=.*one picture.*, not 2"):
         TaskHarness().run(picture_task(image=links))
 
 
@@ -152,8 +152,9 @@ def test_a_picture_of_ones_own_for_models_that_take_links(
         harness.run(picture_task(model=model, image=image))
 
     text = str(refused.value)
-    assert text.startswith("image=")
-    assert "this model takes links; upload it first (EvoLinkHook.upload)" in text
+    assert text.startswith("`image`=")
+    assert "takes links only" in text
+    assert "EvoLinkHook.upload" in text
     assert "data:" not in text or form == "data URL"
     assert emulator.control.state()["requests"]["total"] == 0
     assert harness.store.held == {}
@@ -168,7 +169,7 @@ def test_models_that_take_links_are_many() -> None:
 @pytest.mark.parametrize("model", ["gemini-omni-flash-text-to-video", "minimax-h3-text-to-video", "suno-v5-beta"])
 def test_a_picture_for_models_that_take_none(emulator: EmulatorHandle, harness: TaskHarness, model: str) -> None:
     """A model that is documented to take no picture is refused as that, in terms of what the user wrote."""
-    with pytest.raises(EvoLinkFailException, match=r"^model=.*this one takes none") as refused:
+    with pytest.raises(EvoLinkFailException, match=r"^`model`=.*takes none") as refused:
         harness.run(picture_task(model=model, image=str(PNG)))
     assert "data:" not in str(refused.value)
     assert emulator.control.state()["requests"]["total"] == 0
@@ -178,7 +179,7 @@ def test_a_file_among_the_parameters_of_a_model_that_takes_links(
     emulator: EmulatorHandle, harness: TaskHarness
 ) -> None:
     """A path among the parameters of any model is refused with the way to upload it."""
-    with pytest.raises(EvoLinkFailException, match=r"^image_urls\[0\]='/tmp/a.png'.*EvoLinkHook\.upload"):
+    with pytest.raises(EvoLinkFailException, match=r"^`image_urls\[0\]`='/tmp/a.png'.*EvoLinkHook\.upload"):
         harness.run(task("seedance-2.0-image-to-video", prompt="x", image_urls=["/tmp/a.png"]))
     assert emulator.control.state()["requests"]["total"] == 0
 
@@ -191,7 +192,7 @@ def test_a_pathlib_path_is_a_picture(emulator: EmulatorHandle, harness: TaskHarn
 def test_parameters_that_a_template_made_text(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Parameters that came as text are refused with the setting that keeps them what they are."""
     whole = EvoLinkGenerateOperator(task_id="any", model="gpt-image-2", parameters="{'prompt': 'x'}")  # type: ignore[arg-type]
-    with pytest.raises(EvoLinkFailException, match=r"^parameters=.*mapping.*render_template_as_native_obj=True"):
+    with pytest.raises(EvoLinkFailException, match=r"^`parameters`=.*mapping.*render_template_as_native_obj=True"):
         harness.run(whole)
 
 
@@ -199,7 +200,7 @@ def test_parameters_that_a_template_made_text(emulator: EmulatorHandle, harness:
 def test_a_misspelt_model(emulator: EmulatorHandle, harness: TaskHarness, media_type: Any) -> None:
     """A model whose name nearly is that of another is asked about before anything else."""
     misspelt = picture_task(model="gemini-omni-flash-image2video", media_type=media_type)
-    with pytest.raises(EvoLinkFailException, match=r"^model=.*did you mean 'gemini-omni-flash-image-to-video'\?"):
+    with pytest.raises(EvoLinkFailException, match=r"^`model`=.*did you mean 'gemini-omni-flash-image-to-video'\?"):
         harness.run(misspelt)
     assert emulator.control.state()["requests"]["total"] == 0
 
@@ -222,6 +223,6 @@ def test_a_model_of_pictures_makes_no_video(emulator: EmulatorHandle, harness: T
         task_id="task", prompt="x", image="https://example.com/a.png", model="gpt-image-2"
     )
 
-    with pytest.raises(EvoLinkFailException, match=r"model='gpt-image-2'.*makes videos"):
+    with pytest.raises(EvoLinkFailException, match=r"`model`='gpt-image-2'.*makes videos"):
         harness.run(task)
     assert emulator.control.state()["requests"]["submit"] == 0

@@ -162,7 +162,7 @@ def test_a_mistake_of_now_does_not_hide_what_was_paid(
     with pytest.raises(WorkerDied):
         harness.run(from_picture(picture))
 
-    with pytest.raises(EvoLinkFailException, match=f"duration=11 .*{made(emulator)[0]['id']}"):
+    with pytest.raises(EvoLinkFailException, match=f"`duration`=11 .*{made(emulator)[0]['id']}"):
         harness.retry(from_picture(picture, duration=11))
     assert len(made(emulator)) == 1
 

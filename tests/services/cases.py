@@ -66,7 +66,7 @@ CASES: Mapping[str, Case] = {
     "bad_callback": Case(facts=("callback_url", "http://10.0.0.7/hook")),
     # Slow enough to be still processing when the sensor looks.
     "sensed": Case("success", settings={"clock": 3.0}),
-    "echoed": Case("success", settings={"keys": (KEY, ODD_KEY)}),
+    "echoed": Case("success", settings={"api_keys": (KEY, ODD_KEY)}),
     "dead_link": Case(facts=(ResultExpiredError.__name__,)),
 }
 
@@ -77,7 +77,7 @@ def evolinks() -> Iterator[dict[str, EmulatorHandle]]:
     with ExitStack() as exits:
         handles = {}
         for name, case in CASES.items():
-            settings = Settings(**{"clock": _PACE, "keys": (KEY,), **case.settings})
+            settings = Settings(**{"clock": _PACE, "api_keys": (KEY,), **case.settings})
             handles[name] = exits.enter_context(running(settings))
             for fault in case.faults:
                 handles[name].control.inject(**fault)
