@@ -88,7 +88,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Allow polls in faster succession than EvoLink does, without the random start, and believe responses sooner."""
     monkeypatch.setattr("airflow_provider_evolink.polling.timing_wheel.SLOT_SECONDS", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.REFUSED_SECONDS", 0.3)
-    monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED", None)
+    monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED_RATE", None)
     monkeypatch.setattr("airflow_provider_evolink.polling.shared_client._NOT_FOUND_SECONDS", 0.1)
     for module in ("polling.policy", "operators.limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Reading a generation that is paid for: a worker asks until it has an answer, or a refusal that can be believed.
+"""Read a generation that is paid for, on a worker, until there is a response or a refusal that can be believed.
 
-Reads are free, and a refusal may come from a gateway, a replica that lags, or a key that is just being replaced. So one
-of them decides nothing: several alike, over minutes, do.
+Reads are free, and a refusal may come from a gateway, a replica that lags, or an API key that is just being replaced.
+So a single one decides nothing: several of the same kind, over minutes, do.
 """
 
 from __future__ import annotations
@@ -19,19 +18,18 @@ from airflow_provider_evolink.api.generation import CONFIRMATION_SECONDS
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
 
-# How many refusals of one kind are believed, if the first and the last lie so far apart.
+# Refusals of the same kind that are believed, if CONFIRMATION_SECONDS lie between the first and the last.
 CONFIRMING_READS = 3
-_FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 30.0
+_FIRST_PAUSE, _MAX_PAUSE = 2.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """
-    EvoLink has refused to tell, each time for the same reason.
+    """EvoLink has refused to report on the generation, each time for the same reason.
 
-    :param error: its last refusal.
-    :param times: how often in a row.
-    :param seconds: from the first of them to the last.
+    :param error: the last refusal.
+    :param times: the number of refusals in a row.
+    :param seconds: from the first refusal to the last.
     """
 
     error: EvoLinkError
@@ -41,11 +39,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """
-    EvoLink could not be asked, or its refusals contradict each other. Asking later may help.
+    """EvoLink could not be reached, or its refusals contradict each other; a later read may succeed.
 
     :param error: the last failure.
-    :param since: of the first failure, in seconds since the epoch.
+    :param since: time of the first failure, in seconds since the epoch.
     """
 
     error: EvoLinkError
@@ -54,13 +51,12 @@ class Unanswered:
 
 @dataclass(frozen=True, slots=True)
 class FailedReads:
-    """
-    What the failed reads of one generation have in common.
+    """What the failed reads of one generation have in common.
 
-    :param since: of the first, in seconds since the epoch.
-    :param reads: how many there were.
+    :param since: time of the first, in seconds since the epoch.
+    :param reads: how many failed.
     :param refusal: the kind of the last refusal.
-    :param refused_since: since when all refusals are of this kind.
+    :param refused_since: since when all refusals are of this kind, in seconds since the epoch.
     :param refusals: how many of them there were.
     """
 
@@ -71,25 +67,24 @@ class FailedReads:
     refusals: int = 0
 
     def add(self, error: EvoLinkError, now: float) -> FailedReads:
-        """Add a failed read. One that fails in passing contradicts no refusal."""
-        known = replace(self, reads=self.reads + 1)
+        """Add a failed read; a temporary failure contradicts no refusal."""
+        updated = replace(self, reads=self.reads + 1)
         if not error.permanent:
-            return known
+            return updated
         if type(error) is self.refusal:
-            return replace(known, refusals=self.refusals + 1)
-        return replace(known, refusal=type(error), refused_since=now, refusals=1)
+            return replace(updated, refusals=self.refusals + 1)
+        return replace(updated, refusal=type(error), refused_since=now, refusals=1)
 
 
 def after_failed_read(
     failures: FailedReads, error: EvoLinkError, *, timeout: float, now: float
 ) -> float | Refused | Unanswered:
-    """
-    Decide what follows a read that failed.
+    """Decide what follows a read that failed.
 
-    :param failures: with this one.
-    :param patience: seconds for which reads may fail in passing. Refusals get at least the time that it takes to
+    :param failures: all failed reads, this one included.
+    :param timeout: seconds for which reads may fail temporarily. Refusals have at least the time that it takes to
         believe them.
-    :return: seconds until the next read, or the end.
+    :return: seconds until the next read, or the outcome.
     """
     seconds = now - failures.refused_since
     if error.permanent and failures.refusals >= CONFIRMING_READS and seconds >= CONFIRMATION_SECONDS:
@@ -97,19 +92,19 @@ def after_failed_read(
     left = failures.since + (max(timeout, CONFIRMATION_SECONDS) if error.permanent else timeout) - now
     if left <= 0:
         return Unanswered(error, failures.since)
-    pause = min(_FIRST_PAUSE * 2.0 ** min(failures.reads - 1, 16), _LONGEST_PAUSE)
+    pause = min(_FIRST_PAUSE * 2.0 ** min(failures.reads - 1, 16), _MAX_PAUSE)
     return min(max(pause, error.retry_after or 0.0), left)
 
 
 def read_until_confirmed(
     read: Callable[[], Generation], *, timeout: float, log: Any
 ) -> Generation | Refused | Unanswered:
-    """
-    Read a generation until EvoLink answers, or its refusal can be believed; blocks this thread meanwhile.
+    """Read a generation until EvoLink reports on it, or its refusal can be believed; blocks the thread.
 
-    :param ask: reads once; free.
-    :param patience: seconds for which reads may fail in passing; with 0 the first such failure ends it.
-    :raises EvoLinkError: the question can't be sent as it is, as with a connection that lacks a key.
+    :param read: reads once; free.
+    :param timeout: seconds for which reads may fail temporarily; with 0 the first such failure is the last.
+    :param log: logger of the task.
+    :raises EvoLinkError: the read can't be sent as it is, as with a connection that lacks an API key.
     """
     failures: FailedReads | None = None
     while True:
@@ -120,16 +115,16 @@ def read_until_confirmed(
                 raise
             now = time.time()
             failures = (failures or FailedReads(now)).add(error, now)
-            decided = after_failed_read(failures, error, timeout=timeout, now=now)
-            if not isinstance(decided, float):
-                return decided
-            log.warning("A read has failed (%s). The next one follows in %.0f s.", describe_error(error), decided)
-        time.sleep(decided)
+            step = after_failed_read(failures, error, timeout=timeout, now=now)
+            if not isinstance(step, float):
+                return step
+            log.warning("Reading the generation failed (%s); retrying in %.0f s.", describe_error(error), step)
+        time.sleep(step)
 
 
 def describe_error(error: EvoLinkError) -> str:
-    """What EvoLink answered, without the advice for somebody who can only try again."""
+    """Return what EvoLink responded, without advice about what to do: the caller retries."""
     if not isinstance(error, ApiError):
         return str(error)
-    named = " ".join(part for part in (f"HTTP {error.status}", error.code) if part)
-    return f"{named}: {error.detail}" if error.detail else named
+    status = " ".join(part for part in (f"HTTP {error.status}", error.code) if part)
+    return f"{status}: {error.detail}" if error.detail else status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trigger's one event, as it goes through Airflow's database. Pure."""
+"""Convert the end of a wait to the trigger's only event, and back; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 
 
 def event_payload(stop: StopPolling, generation_id: str) -> dict[str, str | None]:
-    """The event's payload: small, plain and without a link."""
+    """Return the payload of the event: small, plain JSON, without a link, since Airflow stores it in its database."""
     return {
         "generation_id": generation_id,
         "outcome": stop.outcome.value,
@@ -21,7 +21,7 @@ def event_payload(stop: StopPolling, generation_id: str) -> dict[str, str | None
 
 
 def parse_event(event: Mapping[str, Any] | None) -> StopPolling:
-    """Read a trigger's event; one that says nothing counts as a deadline, which is looked into."""
+    """Parse a trigger's event; one without a known outcome counts as a deadline, so that a worker reads for itself."""
     payload = event if isinstance(event, Mapping) else {}
     try:
         outcome = Outcome(payload.get("outcome", Outcome.DEADLINE))

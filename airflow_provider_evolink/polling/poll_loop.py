@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The asking: one loop for each event loop and account asks about all generations that are waited for there.
+"""Poll all generations that are waited for in one event loop at one account, from a single loop.
 
-The loop sleeps until some are due, takes up to fifty of them into one request, keeps few requests in flight, and slows
-down for everybody when EvoLink says so. What is asked when, and when to stop, is decided in
-:mod:`~airflow_provider_evolink.polling.policy`; how fast, in :mod:`~airflow_provider_evolink.polling.rate_limiter`; whose turn it
-is, in :mod:`~airflow_provider_evolink.polling.due_queue`; how many fit into a request, in
+The loop sleeps until generations are due, reads up to fifty with one request, keeps few requests in flight, and slows
+down for all of them when EvoLink asks for it. That is how a thundering herd is avoided: polls carry jitter, those due
+together share requests, resumed waits are spread, and a 429 pauses all polls. When to poll and when to stop is decided
+in :mod:`~airflow_provider_evolink.polling.policy`, how fast in :mod:`~airflow_provider_evolink.polling.rate_limiter`,
+in which order in :mod:`~airflow_provider_evolink.polling.due_queue`, and how many with one request in
 :mod:`~airflow_provider_evolink.polling.batch_reader`.
 """
 
@@ -19,7 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from airflow_provider_evolink.api.errors import ApiError, EvoLinkError, InvalidResponseError, RateLimitedError
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidResponseError, RateLimitedError
 from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.api.transports.base import MAX_POLL_CONNECTIONS
 from airflow_provider_evolink.polling import policy, rate_limiter
@@ -38,16 +38,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Eight requests for fifty each are plenty; where each generation is read by itself, a crowd needs more of them.
+# Eight requests for fifty generations each are plenty; where each is read on its own, a crowd needs more of them.
 MAX_IN_FLIGHT, MAX_SINGLES_IN_FLIGHT = 8, MAX_POLL_CONNECTIONS
-# Lines about progress in one process; a changed status is told in any case.
+# Progress messages of all waits in one process; a new status is reported in any case.
 LINES_PER_SECOND = 5.0
-_LONGEST_SLEEP = 60.0
-_REBUILD_SECONDS = 10.0
+_MAX_SLEEP = 60.0
+# A loop that crashes again within so many seconds is not restarted.
+_RESTART_INTERVAL = 10.0
 
 
 class SharedHistory:
-    """What does not depend on the account: how long models take, and how much may be logged."""
+    """What all accounts of a connection share: how long models take, and how many lines are logged."""
 
     def __init__(self) -> None:
         self.durations = Durations()
@@ -55,13 +56,12 @@ class SharedHistory:
 
 
 class PollLoop:
-    """
-    Asks about generations of one account.
+    """Poll generations of one account.
 
-    :param account: whose they are.
-    :param memory: shared with other accounts of the connection.
-    :param hand_on: given those about whom a question has failed, and the failure, it takes those that another account
-        is to be asked about, and returns the others.
+    :param shared_client: the account's client.
+    :param history: shared with the other accounts of the connection.
+    :param take_over: called with this loop, the waiters whose poll failed, and the failure; moves those that another
+        account should poll, and returns the others.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class PollLoop:
         self._history = history
         self._take_over = take_over
         self._reader = BatchReader()
-        self._rate_limiter = RateLimiter(assumed=rate_limiter.DOCUMENTED)
+        self._rate_limiter = RateLimiter(assumed_limit=rate_limiter.DOCUMENTED_RATE)
         self._queue: DueQueue[Waiter] = DueQueue()
         self._waiters: set[Waiter] = set()
         self._wake = asyncio.Event()
-        self._loop: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._polls: set[asyncio.Task[None]] = set()
-        # Whether the loop sleeps because enough is under way; where answers change the limit, that can't be told later.
+        # Whether the loop sleeps until a request ends; kept, since responses may change the limit of those in flight.
         self._is_full = False
-        self._rebuilt_at = float("-inf")
+        self._restarted_at = float("-inf")
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody waits here."""
+        """Whether no wait is left."""
         return not self._waiters
 
     def add(self, waiter: Waiter) -> None:
-        """Ask about a generation from now on."""
+        """Poll a generation from now on."""
         delay = policy.first_delay(waiter.watch, self._plan(waiter), now=time.time(), jitter=random.random())
         waiter.poll_loop, waiter.is_known_here, waiter.needs_own_request = self, False, False
         self._waiters.add(waiter)
@@ -98,23 +98,23 @@ class PollLoop:
         self._start()
 
     def discard(self, waiter: Waiter) -> None:
-        """Ask about it no more."""
+        """Stop polling a generation."""
         self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Stop, and close the client."""
+        """Stop the loop, and close the client."""
         self._reset()
         await self.shared_client.close()
 
     def _start(self) -> None:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
-            self._loop.add_done_callback(self._on_loop_done)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
+            self._task.add_done_callback(self._on_run_done)
 
     async def _run(self) -> None:
         while True:
             await self._wait_until_due()
-            await self._wait_for_permission()
+            await self._wait_for_rate_limit()
             if waiters := self._pop_due():
                 poll = asyncio.create_task(self._poll(waiters))
                 self._polls.add(poll)
@@ -127,37 +127,37 @@ class PollLoop:
 
     async def _wait_until_due(self) -> None:
         loop = asyncio.get_running_loop()
-        while (left := self._seconds_left(time.monotonic())) > 0:
+        while (seconds := self._sleep_seconds(time.monotonic())) > 0:
             self._wake.clear()
-            alarm = loop.call_later(left, self._wake.set)
+            alarm = loop.call_later(seconds, self._wake.set)
             try:
                 await self._wake.wait()
             finally:
                 alarm.cancel()
 
-    async def _wait_for_permission(self) -> None:
+    async def _wait_for_rate_limit(self) -> None:
         while True:
             now = time.monotonic()
             self._rate_limiter.note_demand(self._queue.count_due(now) / self._reader.batch_size(now))
-            # An answer that arrives while it sleeps may make the pause longer.
+            # A response that arrives meanwhile may make the pause longer.
             if (pause := self._rate_limiter.reserve(now)) == 0:
                 return
             await asyncio.sleep(pause)
 
-    def _seconds_left(self, now: float) -> float:
-        """Return how long the loop may sleep if nobody wakes it."""
-        most = MAX_IN_FLIGHT if self._reader.batch_size(now) > 1 else MAX_SINGLES_IN_FLIGHT
-        self._is_full = len(self._polls) >= most
-        return _LONGEST_SLEEP if self._is_full else min(self._queue.next_due() - now, _LONGEST_SLEEP)
+    def _sleep_seconds(self, now: float) -> float:
+        """Return how long the loop may sleep unless it is woken."""
+        limit = MAX_IN_FLIGHT if self._reader.batch_size(now) > 1 else MAX_SINGLES_IN_FLIGHT
+        self._is_full = len(self._polls) >= limit
+        return _MAX_SLEEP if self._is_full else min(self._queue.next_due() - now, _MAX_SLEEP)
 
     def _pop_due(self) -> list[Waiter]:
-        """Take those to be asked about with one request; where requests are rationed, none goes half empty."""
+        """Return the waiters to poll with one request; under a rate limit, those due soon fill up a batch."""
         now = time.monotonic()
-        width = self._reader.batch_size(now)
-        ahead = 1.0 / self._rate_limiter.rate if width > 1 and self._rate_limiter.is_limited else 0.0
+        batch_size = self._reader.batch_size(now)
+        ahead = 1.0 / self._rate_limiter.rate if batch_size > 1 and self._rate_limiter.is_limited else 0.0
         return [
             waiter
-            for waiter in self._queue.pop_due(now, width, ahead)
+            for waiter in self._queue.pop_due(now, batch_size, ahead)
             if waiter.poll_loop is self and not waiter.future.done()
         ]
 
@@ -168,10 +168,8 @@ class PollLoop:
         except EvoLinkError as error:
             await self._on_failure(waiters, error)
         except Exception as error:
-            log.exception("A question for %d generations has failed in a way that it should not.", len(ids))
-            await self._on_failure(
-                waiters, InvalidResponseError(f"The question failed ({type(error).__name__}: {error}).")
-            )
+            log.exception("Unexpected error while polling %d generations.", len(ids))
+            await self._on_failure(waiters, InvalidResponseError(f"Unexpected {type(error).__name__}: {error}."))
         else:
             self._rate_limiter.on_response(time.monotonic())
             self._on_response(waiters, found)
@@ -181,14 +179,14 @@ class PollLoop:
         for waiter in waiters:
             generation = found.get(waiter.watch.generation_id)
             if generation is None:
-                self._poll_singly(waiter)
+                self._poll_alone(waiter)
                 continue
             if waiter.needs_own_request:
                 self._reader.distrust_batches(now)
             waiter.polled_at, waiter.needs_own_request, waiter.is_known_here = now, False, True
             self._take_step(waiter, self._next_step(waiter, generation))
 
-    def _poll_singly(self, waiter: Waiter) -> None:
+    def _poll_alone(self, waiter: Waiter) -> None:
         waiter.needs_own_request = True
         self._queue.add_now(waiter)
         self._wake.set()
@@ -196,9 +194,9 @@ class PollLoop:
     def _next_step(self, waiter: Waiter, generation: Generation) -> PollAgain | StopPolling:
         now, plan = time.time(), self._plan(waiter, generation)
         if generation.status == COMPLETED and (model := generation.model or waiter.watch.model):
-            took = policy.observed_duration(waiter.watch, waiter.progress, generation, plan, now=now)
-            if took is not None:
-                self._history.durations.learn(model, took)
+            duration = policy.observed_duration(waiter.watch, waiter.progress, generation, plan, now=now)
+            if duration is not None:
+                self._history.durations.learn(model, duration)
         return policy.after_response(waiter.watch, waiter.progress, generation, plan, now=now, jitter=random.random())
 
     def _plan(self, waiter: Waiter, generation: Generation | None = None) -> Plan:
@@ -209,24 +207,23 @@ class PollLoop:
         return self._history.durations.plan(model, estimate)
 
     async def _on_failure(self, waiters: Sequence[Waiter], error: EvoLinkError) -> None:
-        self._respect_limits(error)
+        self._slow_down(error)
         for waiter in await self._take_over(self, waiters, error):
             waiter.needs_own_request = False
             if not isinstance(error, RateLimitedError):
                 waiter.polled_at = time.monotonic()
-            now, chance = time.time(), random.random()
-            self._take_step(waiter, policy.after_failure(waiter.watch, waiter.progress, error, now=now, jitter=chance))
+            now, jitter = time.time(), random.random()
+            self._take_step(waiter, policy.after_failure(waiter.watch, waiter.progress, error, now=now, jitter=jitter))
 
-    def _respect_limits(self, error: EvoLinkError) -> None:
-        """Let nobody ask for as long as EvoLink says, nor more often than it lets anybody."""
-        now, retry_after = time.monotonic(), error.retry_after if isinstance(error, ApiError) else None
+    def _slow_down(self, error: EvoLinkError) -> None:
+        """Pause all polls for as long as EvoLink asks, and keep to its rate limit."""
+        now = time.monotonic()
         if isinstance(error, RateLimitedError):
-            if self._rate_limiter.on_rate_limited(now, retry_after):
-                log.info(
-                    "EvoLink rations questions; at most %.3g a minute are asked now.", 60 * self._rate_limiter.rate
-                )
-        elif retry_after is not None:
-            self._rate_limiter.pause(now, retry_after)
+            if self._rate_limiter.on_rate_limited(now, error.retry_after):
+                rate = 60 * self._rate_limiter.rate
+                log.info("EvoLink rate limit reached: polling with at most %.3g requests a minute.", rate)
+        elif error.retry_after is not None:
+            self._rate_limiter.pause(now, error.retry_after)
 
     def _take_step(self, waiter: Waiter, step: PollAgain | StopPolling) -> None:
         if waiter.future.done():
@@ -245,28 +242,27 @@ class PollLoop:
         if is_first:
             self._wake.set()
 
-    def _on_loop_done(self, loop: asyncio.Task[None]) -> None:
-        """Build a loop that has failed anew, or, if that has just been done, let workers look for themselves."""
-        if loop.cancelled() or self._loop is not loop:
+    def _on_run_done(self, task: asyncio.Task[None]) -> None:
+        """Restart a loop that has crashed; if it has just been restarted, end all waits, so that workers read."""
+        if task.cancelled() or self._task is not task:
             return
-        log.error("The loop that asks about generations has failed.", exc_info=loop.exception())
+        log.error("The poll loop crashed.", exc_info=task.exception())
         waiters = self._waiters
         self._reset()
         now = time.monotonic()
-        if now - self._rebuilt_at >= _REBUILD_SECONDS:
-            self._rebuilt_at = now
+        if now - self._restarted_at >= _RESTART_INTERVAL:
+            self._restarted_at = now
             for waiter in waiters:
-                self._enqueue(waiter, policy.RESTART_SECONDS * random.random())
+                self._enqueue(waiter, policy.RESTART_SPREAD_SECONDS * random.random())
             self._start()
         else:
             for waiter in waiters:
-                self._take_step(
-                    waiter, StopPolling(Outcome.UNREACHABLE, waiter.progress.status, "the asking itself failed")
-                )
+                status = waiter.progress.status
+                self._take_step(waiter, StopPolling(Outcome.UNREACHABLE, status, "the poll loop crashed"))
 
     def _reset(self) -> None:
-        loop, self._loop = self._loop, None
-        for task in (loop, *self._polls):
+        run, self._task = self._task, None
+        for task in (run, *self._polls):
             if task is not None:
                 task.cancel()
         self._queue = DueQueue()

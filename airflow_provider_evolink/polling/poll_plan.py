@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-At which ages a generation is worth asking about, learned from how long the model's earlier ones took.
+"""Plan the ages at which to poll a generation, learned from how long the model's earlier ones took.
 
-Pure. Each question has a price (``PRICE``, in seconds of delay), and so has each second for which a finished generation
-lies unnoticed. With the durations of a model known, the ages that cost least follow by dynamic programming over the
-chance that it has ended by then. Before anything is known EvoLink's estimate stands in, trusted within half and double.
+Pure. A poll has a cost (:data:`POLL_COST`, in seconds of delay), and so has each second for which a finished generation
+goes unnoticed. Durations are modeled as a log-normal mixture, by a kernel density estimate; the ages of least expected
+cost follow by dynamic programming over its distribution function. A generation that had finished by its first poll is a
+left-censored observation, which expectation-maximization on censored data places where the others make it likely.
+Before anything is known EvoLink's estimate stands in, trusted within half and double.
 
-Nothing learned is trusted for ever: a model that gets faster is noticed because no silence is longer than the fastest
-of its last generations took; one that gets slower, or a queue that stalls, because questions go on beyond the plan,
-each after a twelfth of the age. Nor is anything claimed believed for more than two minutes: no silence is longer, and
-beyond an estimate that was too short the pauses grow as fast as is fit where nothing is known.
+Nothing learned is trusted forever. A model that gets faster is noticed because no gap between polls is much longer than
+its fastest recent generation took; one that gets slower, or a queue that stalls, because polling goes on beyond the
+plan, with gaps of a twelfth of the age. Nor is any claim trusted for more than two minutes: no gap is longer, and
+beyond an estimate that was too short, gaps grow as fast as is best where nothing is known.
 """
 
 from __future__ import annotations
@@ -23,45 +24,49 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise, takewhile
 
+# Seconds between two polls of a generation: at least FLOOR; at most CAP where no plan justifies a longer gap.
 FLOOR = 3.0
 CAP = 30.0
-# No claim may cost more than two minutes of delay: what is left of them is for jitter, slots and the request itself.
-LONGEST_GAP = 117.0
-# One question costs as much as a result that lies unnoticed for so many seconds: a little less than what both weigh
-# alike, since the two minutes make the plans for slow models ask earlier than is cheapest.
-PRICE = 0.7
-REMEMBERED = 50
-_TRUSTED_FROM = 5
-_UNKNOWN_SECONDS, _UNKNOWN_SPREAD = 60.0, 0.8
-# How far off an estimate usually is, as the standard deviation of its logarithm, and how many durations outweigh it.
-_ESTIMATE_SPREAD, _ESTIMATE_OUTWEIGHED = 0.43, 10
-_ESTIMATE_WEIGHT = 2.0
-_SMALLEST_SPREAD = 0.02
-_GRID, _KERNELS = 160, 17
-_REACH = 2.6
-_BEYOND = 1 / 12
-# Where nothing is known, pauses of so many times the square root of the age cost least for any duration: the chance to
-# end in the next second falls as the age grows, and the best pause as the square root of that chance.
-_GUESS_BEYOND = 2.2
-# A generation that has taken so many times what was guessed shows that nothing is known.
-_GUESS_REACH = 1.8
-# What had ended at the first question took about this share of its age, before the others say more; and less if so many
-# in a row had, since the model has got faster then.
-_FOUND_AT_ONCE, _FASTER, _ROW = 0.9, 0.6, 10
-_ROUNDS = 8
-_SHORTEST = 0.5
-# How much longer than the fastest of the last generations took may be silent.
-_PATIENT = 1.15
+# No claim may cost more than two minutes of delay: the rest of them is for jitter, slots and the request itself.
+MAX_GAP = 117.0
+# One poll costs as much as this many seconds for which a result goes unnoticed: a little less than what weighs both
+# alike, since the two minutes make the plans for slow models poll earlier than is cheapest.
+POLL_COST = 0.7
+# Durations remembered for each model, and how many of them replace the guess.
+HISTORY_SIZE = 50
+_MIN_SAMPLES = 5
+# The prior where there is neither history nor estimate: median in seconds, standard deviation of the logarithm.
+_PRIOR_MEDIAN, _PRIOR_SIGMA = 60.0, 0.8
+# EvoLink's estimate: standard deviation of the logarithm of its error, weight as a number of durations, and the number
+# of durations from which it is ignored.
+_ESTIMATE_SIGMA, _ESTIMATE_WEIGHT, _ESTIMATE_IGNORED_FROM = 0.43, 2.0, 10
+_MIN_SIGMA = 0.02
+# The resolution of the distribution, the number of kernels, and how many standard deviations of each are covered.
+_GRID_STEPS, _MAX_KERNELS, _TAIL_SIGMAS = 160, 17, 2.6
+# Beyond the plan, the gap is this share of the age.
+_TAIL_GAP_PER_AGE = 1 / 12
+# Where nothing is known, gaps of so many times the square root of the age cost least for any duration: the probability
+# of finishing in the next second falls as the age grows, and the best gap varies inversely with its square root.
+_TAIL_GAP_PER_SQRT_AGE = 2.2
+# A generation that takes longer than this multiple of the guess shows that nothing is known.
+_GUESS_HORIZON = 1.8
+# The longest gap: this share of the guess, or this multiple of the fastest recent duration.
+_GAP_PER_GUESS, _GAP_PER_FASTEST = 0.6, 1.15
+# A generation that had finished by its first poll took about this share of its age then, until others show more.
+_CENSORED_SHARE = 0.9
+# After so many of them in a row the model has become faster: they took this share.
+_SPEEDUP_RUN, _SPEEDUP_SHARE = 10, 0.6
+_EM_ITERATIONS = 8
+_MIN_DURATION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """
-    When to ask.
+    """When to poll.
 
-    :param ages: of the generation, in seconds, rising.
-    :param silence: seconds that no two questions are further apart.
-    :param is_guess: whether too few generations are known to believe that nothing takes longer than the last age.
+    :param ages: ages of the generation in seconds, ascending.
+    :param max_gap: seconds between two polls, at most.
+    :param is_guess: whether there are too few durations to believe that none is longer than the last age.
     """
 
     ages: tuple[float, ...]
@@ -69,191 +74,195 @@ class Plan:
     is_guess: bool = False
 
     def next_age(self, age: float) -> float:
-        """Return the age at which to ask after a question at ``age``, which found it unfinished."""
+        """Return the age at which to poll after a poll at ``age`` that found the generation unfinished."""
         earliest = age + FLOOR
         index = bisect_left(self.ages, age + FLOOR / 2)
-        wanted = self.ages[index] if index < len(self.ages) else age + self._pause_beyond(age)
-        return min(max(wanted, earliest), max(age + self.max_gap, earliest))
+        planned = self.ages[index] if index < len(self.ages) else age + self._tail_gap(age)
+        return min(max(planned, earliest), max(age + self.max_gap, earliest))
 
-    def _pause_beyond(self, age: float) -> float:
-        return _GUESS_BEYOND * math.sqrt(age) if self.is_guess else min(_BEYOND * age, CAP)
+    def _tail_gap(self, age: float) -> float:
+        return _TAIL_GAP_PER_SQRT_AGE * math.sqrt(age) if self.is_guess else min(_TAIL_GAP_PER_AGE * age, CAP)
 
 
-# For those who are asked about at a fixed interval: a plan is not free.
+# For generations polled at a fixed interval: a plan is not free.
 UNPLANNED = Plan((), CAP)
 
 
 def plan(durations: Sequence[float], estimated_time: float | None) -> Plan:
-    """
-    Plan the questions for a generation.
+    """Plan the polls of a generation.
 
-    :param durations: seconds that the model's last generations took; the order does not matter.
+    :param durations: seconds that the model's recent generations took, in any order.
     :param estimated_time: EvoLink's estimate in seconds, if it gave one; it may be wrong.
     """
-    mixture = _mixture(durations, estimated_time)
-    is_guess = len(durations) < _TRUSTED_FROM
-    known = 0.6 * (estimated_time or _UNKNOWN_SECONDS) if is_guess else _PATIENT * min(durations)
-    silence = min(max(CAP, known), LONGEST_GAP)
-    reach = _GUESS_REACH * max(estimated_time or _UNKNOWN_SECONDS, *durations, 0.0) if is_guess else math.inf
-    ages = takewhile(lambda age: age <= reach, _cheapest(*_chances(mixture)))
-    return Plan(tuple(ages), silence, is_guess)
+    is_guess = len(durations) < _MIN_SAMPLES
+    guess = estimated_time or _PRIOR_MEDIAN
+    gap = _GAP_PER_GUESS * guess if is_guess else _GAP_PER_FASTEST * min(durations)
+    horizon = _GUESS_HORIZON * max(guess, *durations, 0.0) if is_guess else math.inf
+    ages = takewhile(lambda age: age <= horizon, _optimal_ages(*_distribution(_mixture(durations, estimated_time))))
+    return Plan(tuple(ages), min(max(CAP, gap), MAX_GAP), is_guess)
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedDuration:
-    """How long a generation took; with ``at_most`` it had ended when it was first asked about, so perhaps less."""
+    """How long a generation took.
+
+    :param seconds: the duration.
+    :param at_most: whether it is only an upper bound, since the generation had finished by its first poll.
+    """
 
     seconds: float
     at_most: bool = False
 
 
 class Durations:
-    """
-    How long each model's last generations took, and the plans that follow from it.
+    """The recent durations of each model, and the plans that follow from them.
 
-    A plan is made anew when enough has been learned to change it: each costs a millisecond.
+    A plan costs a millisecond, so it is only renewed once enough has been learned to change it.
     """
 
     def __init__(self) -> None:
-        self._last: dict[str, deque[ObservedDuration]] = {}
-        self._seen: dict[str, int] = {}
-        self._in_a_row: dict[str, int] = {}
-        self._used: dict[str, tuple[float, ...]] = {}
+        self._recent: dict[str, deque[ObservedDuration]] = {}
+        self._counts: dict[str, int] = {}
+        self._censored_runs: dict[str, int] = {}
+        self._samples: dict[str, tuple[float, ...]] = {}
 
-    def learn(self, model: str, took: ObservedDuration) -> None:
+    def learn(self, model: str, observed: ObservedDuration) -> None:
         """Remember how long a generation took."""
-        self._in_a_row[model] = self._in_a_row.get(model, 0) + 1 if took.at_most else 0
-        if self._in_a_row[model] >= _ROW:
-            took = ObservedDuration(took.seconds * _FASTER)
-        last = self._last.setdefault(model, deque(maxlen=REMEMBERED))
-        last.append(took)
-        self._seen[model] = self._seen.get(model, 0) + 1
-        if _is_worth_a_plan(self._seen[model]):
-            self._used[model] = tuple(sorted(_settled(last)))
+        self._censored_runs[model] = self._censored_runs.get(model, 0) + 1 if observed.at_most else 0
+        if self._censored_runs[model] >= _SPEEDUP_RUN:
+            observed = ObservedDuration(observed.seconds * _SPEEDUP_SHARE)
+        recent = self._recent.setdefault(model, deque(maxlen=HISTORY_SIZE))
+        recent.append(observed)
+        self._counts[model] = self._counts.get(model, 0) + 1
+        if _is_replan_due(self._counts[model]):
+            self._samples[model] = tuple(sorted(_impute_censored(recent)))
 
     def plan(self, model: str | None, estimated_time: float | None) -> Plan:
         """Return the plan for a generation of a model."""
-        known = self._used.get(model or "", ())
-        # With enough known the estimate no longer counts, so that the plan is shared.
-        return _made(known, None if len(known) >= _ESTIMATE_OUTWEIGHED else _rounded(estimated_time))
+        samples = self._samples.get(model or "", ())
+        # With enough samples the estimate no longer counts, so the plan is shared.
+        return _cached_plan(samples, None if len(samples) >= _ESTIMATE_IGNORED_FROM else _rounded(estimated_time))
 
 
-def _settled(last: Sequence[ObservedDuration]) -> list[float]:
-    """Durations, where one that is known at most is put where the others make it likely."""
-    logs = [math.log(max(took.seconds * (_FOUND_AT_ONCE if took.at_most else 1.0), _SHORTEST)) for took in last]
-    most = {place: math.log(max(took.seconds, _SHORTEST)) for place, took in enumerate(last) if took.at_most}
-    spread = max(statistics.pstdev(logs), _SMALLEST_SPREAD)
-    for _ in range(_ROUNDS if len(most) < len(logs) else 0):
-        mean, unsure = statistics.fmean(logs), 0.0
-        for place, log in most.items():
-            z = (log - mean) / spread
-            hazard = _hazard(z)
-            logs[place] = mean - spread * hazard
-            unsure += max(1.0 - hazard * (z + hazard), 0.0)
-        spread = max(math.sqrt(statistics.pvariance(logs) + spread**2 * unsure / len(logs)), _SMALLEST_SPREAD)
-    return [math.exp(log) for log in logs]
+_cached_plan = lru_cache(maxsize=512)(plan)
 
 
-def _hazard(z: float) -> float:
-    """How far, in spreads, the mean of what lies below ``z`` is below that of the whole, if it is normal."""
-    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / _below(z)
-
-
-_made = lru_cache(maxsize=512)(plan)
-
-
-def _is_worth_a_plan(count: int) -> bool:
+def _is_replan_due(count: int) -> bool:
     return count <= 3 or count in {5, 8, 12, 16, 50} or count % 20 == 0
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """Two digits of an estimate are enough, and keep the plans few."""
+    """Two significant digits of an estimate are enough, and keep the number of plans small."""
     return float(f"{seconds:.2g}") if seconds is not None and 0 < seconds < 1e6 else None
 
 
+def _impute_censored(observations: Sequence[ObservedDuration]) -> list[float]:
+    """Return the durations, with upper bounds replaced by expected values: EM for a log-normal distribution."""
+    uppers = [math.log(max(observed.seconds, _MIN_DURATION)) for observed in observations]
+    bounds = {index: uppers[index] for index, observed in enumerate(observations) if observed.at_most}
+    logs = [math.log(max(o.seconds * (_CENSORED_SHARE if o.at_most else 1.0), _MIN_DURATION)) for o in observations]
+    sigma = max(statistics.pstdev(logs), _MIN_SIGMA)
+    for _ in range(_EM_ITERATIONS if len(bounds) < len(logs) else 0):
+        mean, censored_variance = statistics.fmean(logs), 0.0
+        for index, bound in bounds.items():
+            z = (bound - mean) / sigma
+            ratio = _inverse_mills_ratio(z)
+            logs[index] = mean - sigma * ratio
+            censored_variance += max(1.0 - ratio * (z + ratio), 0.0)
+        variance = statistics.pvariance(logs) + sigma**2 * censored_variance / len(logs)
+        sigma = max(math.sqrt(variance), _MIN_SIGMA)
+    return [math.exp(log) for log in logs]
+
+
+def _inverse_mills_ratio(z: float) -> float:
+    """Return how many standard deviations the mean of a normal variable drops if it is known to be below ``z``."""
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi) / _normal_cdf(z)
+
+
+def _normal_cdf(z: float) -> float:
+    return 0.5 * math.erfc(-z / math.sqrt(2))
+
+
+# Normal components of the logarithm of a duration: mean, standard deviation, weight.
 Mixture = list[tuple[float, float, float]]
 
 
 def _mixture(durations: Sequence[float], estimated_time: float | None) -> Mixture:
-    """Return the chance of each duration, as means, spreads and weights of its logarithm."""
+    """Return the kernel density estimate of the durations, with EvoLink's estimate or the prior mixed in."""
     logs = [math.log(seconds) for seconds in durations]
-    width = _width(logs) if logs else 0.0
-    parts = [(mean, width, weight) for mean, weight in _gathered(_drawn_together(sorted(logs), width))]
-    trust = _ESTIMATE_WEIGHT * (1.0 - len(logs) / _ESTIMATE_OUTWEIGHED)
-    if estimated_time and trust > 0:
-        parts.append((math.log(estimated_time), _ESTIMATE_SPREAD, trust))
+    bandwidth = _bandwidth(logs) if logs else 0.0
+    parts = [(mean, bandwidth, weight) for mean, weight in _merge_kernels(_shrink_to_mean(sorted(logs), bandwidth))]
+    estimate_weight = _ESTIMATE_WEIGHT * (1.0 - len(logs) / _ESTIMATE_IGNORED_FROM)
+    if estimated_time and estimate_weight > 0:
+        parts.append((math.log(estimated_time), _ESTIMATE_SIGMA, estimate_weight))
     if not parts:
-        parts = [(math.log(_UNKNOWN_SECONDS), _UNKNOWN_SPREAD, 1.0)]
-    whole = sum(weight for _, _, weight in parts)
-    return [(mean, spread, weight / whole) for mean, spread, weight in parts]
+        parts = [(math.log(_PRIOR_MEDIAN), _PRIOR_SIGMA, 1.0)]
+    total = sum(weight for _, _, weight in parts)
+    return [(mean, sigma, weight / total) for mean, sigma, weight in parts]
 
 
-def _width(logs: Sequence[float]) -> float:
-    """How wide each duration is smeared: by Silverman's rule, and more while there are few."""
-    spread = max(statistics.pstdev(logs), 0.05) if len(logs) > 1 else _ESTIMATE_SPREAD
-    few = _ESTIMATE_SPREAD / (len(logs) + 2)
-    return max(1.06 * spread / math.pow(len(logs), 0.2), few, _SMALLEST_SPREAD)
+def _bandwidth(logs: Sequence[float]) -> float:
+    """Return the kernels' standard deviation by Silverman's rule, wider while there are few samples."""
+    sigma = max(statistics.pstdev(logs), 0.05) if len(logs) > 1 else _ESTIMATE_SIGMA
+    small_sample_width = _ESTIMATE_SIGMA / (len(logs) + 2)
+    return max(1.06 * sigma / math.pow(len(logs), 0.2), small_sample_width, _MIN_SIGMA)
 
 
-def _drawn_together(logs: Sequence[float], width: float) -> Sequence[float]:
-    """Draw durations towards their mean, so that smearing them does not make them differ more than they do."""
-    if len(logs) < _TRUSTED_FROM:
+def _shrink_to_mean(logs: Sequence[float], bandwidth: float) -> Sequence[float]:
+    """Shrink samples to their mean, so that the kernels do not inflate the variance."""
+    if len(logs) < _MIN_SAMPLES:
         return logs
-    spread, mean = statistics.pstdev(logs), statistics.fmean(logs)
-    kept: float = math.sqrt(max(1.0 - (width / max(spread, 1e-9)) ** 2, 0.09))
-    return [mean + kept * (log - mean) for log in logs]
+    sigma, mean = statistics.pstdev(logs), statistics.fmean(logs)
+    factor: float = math.sqrt(max(1.0 - (bandwidth / max(sigma, 1e-9)) ** 2, 0.09))
+    return [mean + factor * (log - mean) for log in logs]
 
 
-def _gathered(logs: Sequence[float]) -> list[tuple[float, float]]:
-    """Gather neighbours, which are smeared wider than they differ: means and weights, few enough to be quick."""
-    size = math.ceil(len(logs) / _KERNELS)
+def _merge_kernels(logs: Sequence[float]) -> list[tuple[float, float]]:
+    """Merge neighbors, which differ by less than the bandwidth, into means and weights: few kernels are fast."""
+    size = math.ceil(len(logs) / _MAX_KERNELS)
     groups = [logs[start : start + size] for start in range(0, len(logs), size or 1)]
     return [(statistics.fmean(group), float(len(group))) for group in groups]
 
 
-def _chances(mixture: Mixture) -> tuple[list[float], list[float], list[float]]:
-    """Return ages, the chance to have ended by each, and the mean age of ending up to it, weighted by that chance."""
-    low = min(mean - _REACH * spread for mean, spread, _ in mixture)
-    step = (max(mean + _REACH * spread for mean, spread, _ in mixture) - low) / _GRID
-    grid = [low + number * step for number in range(_GRID + 1)]
+def _distribution(mixture: Mixture) -> tuple[list[float], list[float], list[float]]:
+    """Return ages, the probability of having finished by each, and the partial expectation of the duration up to it."""
+    low = min(mean - _TAIL_SIGMAS * sigma for mean, sigma, _ in mixture)
+    step = (max(mean + _TAIL_SIGMAS * sigma for mean, sigma, _ in mixture) - low) / _GRID_STEPS
+    grid = [low + number * step for number in range(_GRID_STEPS + 1)]
     ages = [0.0, *map(math.exp, grid)]
-    ended = [0.0] + [sum(w * _below((log - mean) / spread) for mean, spread, w in mixture) for log in grid]
-    weighted = [0.0]
-    for (age, chance), (later, more) in pairwise(zip(ages, ended, strict=True)):
-        weighted.append(weighted[-1] + (more - chance) * (age + later) / 2)
-    return ages, ended, weighted
+    cdf = [0.0] + [sum(w * _normal_cdf((log - mean) / sigma) for mean, sigma, w in mixture) for log in grid]
+    expectation = [0.0]
+    for (age, probability), (next_age, next_probability) in pairwise(zip(ages, cdf, strict=True)):
+        expectation.append(expectation[-1] + (next_probability - probability) * (age + next_age) / 2)
+    return ages, cdf, expectation
 
 
-def _below(z: float) -> float:
-    return 0.5 * math.erfc(-z / math.sqrt(2))
-
-
-def _cheapest(ages: list[float], ended: list[float], weighted: list[float]) -> list[float]:
-    """Return the ages at which to ask so that questions and delays cost least together, from the last backwards."""
+def _optimal_ages(ages: list[float], cdf: list[float], expectation: list[float]) -> list[float]:
+    """Return the ages of polls with the least expected cost of polls and delay, by backward induction."""
     last = len(ages) - 1
-    cost, following = [0.0] * (last + 1), [last] * (last + 1)
-    for here in range(last - 1, -1, -1):
-        cost[here], following[here] = min(_costs(here, ages, ended, weighted, cost))
-    chosen, here = [], 0
-    while here < last:
-        here = following[here]
-        chosen.append(ages[here])
+    costs, successors = [0.0] * (last + 1), [last] * (last + 1)
+    for start in range(last - 1, -1, -1):
+        costs[start], successors[start] = min(_step_costs(start, ages, cdf, expectation, costs))
+    chosen, position = [], 0
+    while position < last:
+        position = successors[position]
+        chosen.append(ages[position])
     return chosen
 
 
-def _costs(
-    here: int, ages: list[float], ended: list[float], weighted: list[float], cost: list[float]
+def _step_costs(
+    start: int, ages: list[float], cdf: list[float], expectation: list[float], costs: list[float]
 ) -> list[tuple[float, int]]:
-    """Return what it costs to ask next at each later age, up to where the delay alone is dearer than the best."""
-    last, question = len(ages) - 1, PRICE * (1.0 - ended[here])
+    """Return the cost of polling next at each later age, up to where the delay alone exceeds the lowest cost."""
+    last, poll_cost = len(ages) - 1, POLL_COST * (1.0 - cdf[start])
     found: list[tuple[float, int]] = []
-    best = math.inf
-    for there in range(here + 1, last + 1):
-        if ages[there] - ages[here] < FLOOR and there < last:
+    lowest = math.inf
+    for end in range(start + 1, last + 1):
+        if ages[end] - ages[start] < FLOOR and end < last:
             continue
-        delay = ages[there] * (ended[there] - ended[here]) - (weighted[there] - weighted[here])
-        found.append((question + delay + cost[there], there))
-        best = min(best, found[-1][0])
-        if delay > best:
+        delay = ages[end] * (cdf[end] - cdf[start]) - (expectation[end] - expectation[start])
+        found.append((poll_cost + delay + costs[end], end))
+        lowest = min(lowest, found[-1][0])
+        if delay > lowest:
             break
     return found

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The waiting: whoever waits in one event loop for generations of one connection shares everything.
+"""Wait for generations of one connection; all waits in one event loop share its clients and poll loops.
 
-A connection may be changed meanwhile: another host, another account, a new key. A generation belongs to the account
-that has accepted it, so one that an account knows goes on there, as long as that account takes its key; one that it
-does not know is looked for where the connection leads now.
+The connection may change meanwhile: another host, another account, a new API key. A generation belongs to the account
+that accepted it. So a generation that an account knows stays there for as long as that account accepts its API key; one
+that it does not know is looked for at the account that the connection now leads to.
 """
 
 from __future__ import annotations
@@ -17,99 +16,100 @@ from weakref import WeakKeyDictionary
 from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, GenerationNotFoundError
 from airflow_provider_evolink.polling import policy
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
-from airflow_provider_evolink.polling.poll_loop import MAX_IN_FLIGHT, PollLoop, SharedHistory
+from airflow_provider_evolink.polling.poll_loop import PollLoop, SharedHistory
 from airflow_provider_evolink.polling.shared_client import Lookup, SharedClient
 from airflow_provider_evolink.polling.waiter import OnProgress, Waiter
 
-__all__ = ["MAX_IN_FLIGHT", "Poller", "shared_poller"]
-
-# How long after its deadline a generation is waited for at most, until its last question; Airflow's own limit is later.
-_OVERDUE_SECONDS = 45.0
+# Seconds after its deadline for which a wait may last, until its last poll is through; Airflow's own timeout is later.
+_DEADLINE_GRACE_SECONDS = 45.0
 
 
 class Poller:
-    """
-    Waits for generations of one connection.
+    """Wait for generations of one connection.
 
-    :param lookup: finds what the connection says; called once, and again, at most twice a minute, while a key is
-        refused, a generation is not known, or nothing is answered.
+    :param lookup: returns the connection's settings. It is called once, and at most twice a minute while an API key is
+        refused, a generation is not known, or nothing responds.
     """
 
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
-        self._memory = SharedHistory()
-        # The last one asks where the connection has led when it was last looked up, the others where it led before.
+        self._history = SharedHistory()
+        # The last one polls where the latest look-up leads, the others where earlier look-ups led.
         self._loops = [self._make_loop(SharedClient(lookup))]
 
     async def wait(self, watch: Watch, on_progress: OnProgress) -> StopPolling:
-        """
-        Ask about a generation until it is final, its deadline has come or it can't be asked about any more.
+        """Poll a generation until it is terminal, its deadline has passed, or it can't be polled any more.
 
-        :param tell: is given a line whenever something has changed.
-        :return: why the waiting ended; it never raises an error of EvoLink's.
+        :param on_progress: called with a line for the log whenever there is something to report.
+        :return: why the wait ended; no :class:`EvoLinkError` is ever raised.
         """
         waiter = Waiter(watch, on_progress)
         self._loops[-1].add(waiter)
-        seconds = watch.deadline - time.time() + _OVERDUE_SECONDS
+        seconds = watch.deadline - time.time() + _DEADLINE_GRACE_SECONDS
         alarm = asyncio.get_running_loop().call_later(seconds, _give_up, waiter, context=waiter.context)
         try:
             return await waiter.future
         finally:
             alarm.cancel()
-            await self._left(waiter)
+            await self._remove(waiter)
 
-    async def _left(self, waiter: Waiter) -> None:
+    async def _remove(self, waiter: Waiter) -> None:
         if waiter.poll_loop is not None:
             waiter.poll_loop.discard(waiter)
-        for asker in [asker for asker in self._loops if asker.is_idle]:
-            if asker is not self._loops[-1]:
-                self._loops.remove(asker)
-            await asker.close()
+        for loop in [loop for loop in self._loops if loop.is_idle]:
+            if loop is not self._loops[-1]:
+                self._loops.remove(loop)
+            await loop.close()
 
-    def _make_loop(self, account: SharedClient) -> PollLoop:
-        return PollLoop(account, self._memory, self._take_over)
+    def _make_loop(self, shared_client: SharedClient) -> PollLoop:
+        return PollLoop(shared_client, self._history, self._take_over)
 
-    async def _take_over(self, asker: PollLoop, waiters: Sequence[Waiter], error: EvoLinkError) -> Sequence[Waiter]:
-        """Ask about generations elsewhere, if that is where they may be; return those about which it is not."""
-        if policy.may_have_moved(error) and asker is self._loops[-1]:
-            await self._refresh_settings(asker)
-        return [waiter for waiter in waiters if not self._is_taken_over(waiter, asker, error)]
+    async def _take_over(self, loop: PollLoop, waiters: Sequence[Waiter], error: EvoLinkError) -> Sequence[Waiter]:
+        """Move waiters whose poll failed to another account if they belong there, and return the others."""
+        if policy.may_have_moved(error) and loop is self._loops[-1]:
+            await self._refresh_settings(loop)
+        return [waiter for waiter in waiters if not self._move(waiter, loop, error)]
 
-    async def _refresh_settings(self, asker: PollLoop) -> None:
-        settings = await asker.shared_client.changed_settings()
-        if settings is not None and asker is self._loops[-1]:
+    async def _refresh_settings(self, loop: PollLoop) -> None:
+        settings = await loop.shared_client.changed_settings()
+        if settings is not None and loop is self._loops[-1]:
             self._loops.append(self._make_loop(SharedClient(self._lookup, settings)))
 
-    def _is_taken_over(self, waiter: Waiter, asker: PollLoop, error: EvoLinkError) -> bool:
-        others = [other for other in reversed(self._loops) if other is not asker and other not in waiter.tried]
+    def _move(self, waiter: Waiter, loop: PollLoop, error: EvoLinkError) -> bool:
+        """Move a lost waiter to the newest loop that it has not left yet; return whether it was moved."""
+        others = [other for other in reversed(self._loops) if other is not loop and other not in waiter.tried_loops]
         if waiter.future.done() or not others or not _is_lost(waiter, error, time.time()):
             return False
-        asker.discard(waiter)
-        waiter.tried = (*waiter.tried, asker)
+        loop.discard(waiter)
+        waiter.tried_loops = (*waiter.tried_loops, loop)
         others[0].add(waiter)
         return True
 
 
 def _is_lost(waiter: Waiter, error: EvoLinkError, now: float) -> bool:
-    """Whether a failure says that this account can't be asked about the generation any more."""
+    """Return whether a failure shows that the generation can't be polled at this account any more."""
     if isinstance(error, GenerationNotFoundError):
         return not waiter.is_known_here
     since = waiter.progress.failing_since
-    is_over = since is not None and now - since >= policy.MOVED_SECONDS
-    return isinstance(error, AuthenticationError) or (is_over and policy.may_have_moved(error))
+    is_outage = since is not None and now - since >= policy.MOVED_AFTER_SECONDS
+    return isinstance(error, AuthenticationError) or (is_outage and policy.may_have_moved(error))
 
 
 def _give_up(waiter: Waiter) -> None:
-    """Where questions are rationed the last one may come too late; a worker looks in any case."""
-    waiter.end(StopPolling(Outcome.DEADLINE, waiter.progress.status, "no question was left for it"))
+    """Under a rate limit the last poll may come too late; a worker reads the generation in any case."""
+    waiter.end(StopPolling(Outcome.DEADLINE, waiter.progress.status, "no poll succeeded at the deadline"))
 
 
-_BY_LOOP: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
+_POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()
 
 
 def shared_poller(conn_id: str, lookup: Lookup) -> Poller:
-    """Return the running loop's poller for a connection."""
-    pollers = _BY_LOOP.setdefault(asyncio.get_running_loop(), {})
+    """Return the running event loop's poller for a connection.
+
+    :param conn_id: the connection's id.
+    :param lookup: returns the connection's settings; only used when the poller is made.
+    """
+    pollers = _POLLERS.setdefault(asyncio.get_running_loop(), {})
     if conn_id not in pollers:
         pollers[conn_id] = Poller(lookup)
     return pollers[conn_id]

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-How fast one account may be asked: just below its limit.
+"""Limit how fast one account is polled: a token bucket whose rate follows AIMD, to stay just below EvoLink's limit.
 
-EvoLink documents that there is one, with 60 requests a minute as an example. That is kept at first, unless a crowd
-would have to wait for long: whoever uses a limit up in a moment can't ask for the rest of the minute. A 429 shows the
-real one: how many were answered lately, and when requests will pass again, tell it, whatever its kind: fixed windows, a
-sliding window or a token bucket. A limit is approached again from time to time, since it may have been raised, or never
-have been there, and since others may share it.
+EvoLink documents that there is a limit, with 60 requests a minute as an example. That is assumed at first, unless a
+crowd would have to wait for long: a client that uses a limit up at once can't poll for the rest of the minute. A 429
+shows the real limit, through the number of recent responses and the time at which requests pass again, whether EvoLink
+counts in fixed windows, in a sliding window or with a token bucket. The rate drops below it (multiplicative decrease).
+From time to time it grows with each response (additive increase), since the limit may have been raised, may never have
+existed, and may be shared with others.
 
-Pure but for what it remembers: the time comes in as an argument.
+Pure but for its own state: the time comes in as an argument, in seconds on a monotonic clock.
 """
 
 from __future__ import annotations
@@ -16,56 +16,58 @@ from __future__ import annotations
 import math
 from collections import deque
 
-FASTEST, SLOWEST = 1000.0, 1 / 60
-DOCUMENTED = 1.0
-_BURST, _ASSUMED_BURST = 8.0, 3.0
-# An assumed limit that would keep a request waiting for longer is not kept: whether it is there will be seen.
-_BEARABLE_SECONDS = 30.0
-# Those who have to wait go together, as many as have a place by then: to wake up for each costs more than the request.
-_TOGETHER_SECONDS = 0.05
-# The share of a limit that is used, and the one that may be used at once.
-_SHARE, _BURST_SHARE = 0.95, 0.025
-# Limits are taken to be set for a minute at most. Fewer answers than these tell little about a limit.
-_WINDOW_SECONDS, _FEWEST = 60.0, 5
-# Seconds until a limit is approached again: twice as many each time that it is still there.
-_FIRST_HOLD, _LONGEST_HOLD = 30.0, 240.0
-# How much each answer adds to the rate then, so that it grows by that share in a second: slowly where the limit was,
-# and quickly beyond, where it is no more.
-_SLOWLY, _QUICKLY, _BEYOND = 0.0025, 0.05, 1.5
-# The pause after a 429 that does not say how long: twice as long each time that nothing has passed meanwhile.
-_FIRST_PAUSE, _LONGEST_PAUSE, _SHORTEST_PAUSE = 2.0, 60.0, 0.5
-# How many a second go after a pause, until one is answered.
-_PROBES = 1.0
-_ROUNDING = 1e-9
+# Requests per second.
+MAX_RATE, MIN_RATE, DOCUMENTED_RATE = 1000.0, 1 / 60, 1.0
+# Tokens of the bucket: without a known limit, and under an assumed one.
+_DEFAULT_BURST, _ASSUMED_BURST = 8.0, 3.0
+# An assumed limit under which a request would wait for longer is dropped: a 429 will show whether it exists.
+_MAX_ASSUMED_WAIT = 30.0
+# Requests that have to wait are sent together, as many as have tokens by then: each wake-up costs more than a request.
+_MIN_SLEEP = 0.05
+# The share of a limit that is used, and the share that may be used at once.
+_RATE_SHARE, _BURST_SHARE = 0.95, 0.025
+# Limits are assumed to count over a minute at most; fewer responses than these show little about a limit.
+_WINDOW_SECONDS, _MIN_SAMPLES = 60.0, 5
+# Seconds until the rate grows again: doubled each time that the limit is still there.
+_FIRST_INCREASE_DELAY, _MAX_INCREASE_DELAY = 30.0, 240.0
+# What each response adds to the rate then, so that it grows by that share in a second: slowly around the limit, and
+# fast from this multiple of it on, where it no longer exists.
+_SLOW_INCREASE, _FAST_INCREASE, _FAST_INCREASE_FROM = 0.0025, 0.05, 1.5
+# Seconds of a pause after a 429 without Retry-After: doubled each time that nothing has passed since the last one.
+_FIRST_PAUSE, _MAX_PAUSE, _MIN_PAUSE = 2.0, 60.0, 0.5
+# Requests per second after a pause, until there is a response.
+_PROBE_RATE = 1.0
+_EPSILON = 1e-9
 
 
 class RateLimiter:
-    """
-    Tells when the next request may go.
+    """Decide when the next request may be sent.
 
-    :param fastest: how many a second, at most.
-    :param assumed: how many a second at first, until more have passed.
+    :param max_rate: requests per second, at most.
+    :param assumed_limit: requests per second that are taken for EvoLink's limit at first; ``None`` = no limit.
     """
 
-    def __init__(self, fastest: float = FASTEST, assumed: float | None = None) -> None:
-        self._fastest = fastest
-        self._limit = assumed
-        self._is_assumed = assumed is not None
-        self.rate = self._rate_before = fastest if assumed is None else _SHARE * assumed
-        self._burst = _BURST if assumed is None else _ASSUMED_BURST
-        self._was_learned = False
-        self._next = 0.0
+    def __init__(self, max_rate: float = MAX_RATE, assumed_limit: float | None = None) -> None:
+        self._max_rate = max_rate
+        self._limit = assumed_limit
+        self._is_assumed = assumed_limit is not None
+        self.rate = self._rate_before_pause = max_rate if assumed_limit is None else _RATE_SHARE * assumed_limit
+        self._burst = _DEFAULT_BURST if assumed_limit is None else _ASSUMED_BURST
+        self._was_measured = False
+        self._last_slot = 0.0
         self._paused_until = 0.0
-        # Those of the last minute, and when requests have last passed after a pause; before they do, that is unknown.
-        self._answers: deque[float] = deque()
+        # The times of the last minute's responses.
+        self._responses: deque[float] = deque()
+        # When requests were resumed after the last pause; None until then.
         self._resumed_at: float | None = -math.inf
+        # The same before the last pause began: responses since then show the limit.
         self._passing_since = -math.inf
-        # Whether a pause has ended and no answer has come since: then few go, to see whether they pass.
+        # Whether requests were resumed and none has a response yet: few are sent, to find out whether they pass.
         self._is_probing = False
-        self._held_until: float | None = None
-        self._hold = _FIRST_HOLD
-        # How many 429 in a row have come before any answer.
-        self._in_vain = 0
+        self._increase_from: float | None = None
+        self._increase_delay = _FIRST_INCREASE_DELAY
+        # Pauses in a row without a response between them.
+        self._consecutive_429s = 0
 
     @property
     def is_limited(self) -> bool:
@@ -73,105 +75,107 @@ class RateLimiter:
         return self._limit is not None
 
     def note_demand(self, requests: float) -> None:
-        """Take note of how many are waiting: a crowd finds out whether a limit that was only assumed is there."""
-        if self._is_assumed and requests > _BEARABLE_SECONDS * self.rate:
-            self._forget_limit()
+        """Take note of how many requests are due: a crowd drops an assumed limit, to find out whether it exists."""
+        if self._is_assumed and requests > _MAX_ASSUMED_WAIT * self.rate:
+            self._drop_limit()
 
     def reserve(self, now: float) -> float:
-        """Take the next place if it is free now, and return 0; else return the seconds after which to try again."""
-        place = self._place(now)
-        wait = max(place, self._paused_until) - now
-        if wait > _ROUNDING:
-            return max(wait, _TOGETHER_SECONDS)
-        self._next = place
+        """Take a token and return 0 if there is one now; else return the seconds after which to try again."""
+        slot = self._next_slot(now)
+        wait = max(slot, self._paused_until) - now
+        if wait > _EPSILON:
+            return max(wait, _MIN_SLEEP)
+        self._last_slot = slot
         if self._resumed_at is None:
             self._resumed_at, self._is_probing = now, True
         return 0.0
 
     def try_acquire(self, now: float) -> bool:
-        """Take the next place if it is free now, and tell whether it was."""
+        """Take a token if there is one now, and return whether there was."""
         return self.reserve(now) == 0.0
 
-    def _place(self, now: float) -> float:
-        is_probing = self._is_probing or self._resumed_at is None
-        rate, burst = (min(self.rate, _PROBES), 1.0) if is_probing else (self.rate, self._burst)
-        return max(self._next, now - max(burst / rate, _TOGETHER_SECONDS)) + 1.0 / rate
-
     def on_response(self, now: float) -> None:
-        """After an answer: count it, and go faster if a limit has been kept for long enough."""
-        self._answers.append(now)
+        """Count a response, and raise the rate if the limit has been kept for long enough."""
+        self._responses.append(now)
         self._is_probing = False
-        self._forget_before(now - _WINDOW_SECONDS)
-        if self._held_until is None:
-            self._held_until = now + _WINDOW_SECONDS
-        if self._limit is not None and now >= self._held_until:
-            self._approach(self._limit)
-
-    def _forget_before(self, moment: float) -> None:
-        while self._answers and self._answers[0] < moment:
-            self._answers.popleft()
-
-    def _approach(self, limit: float) -> None:
-        is_beyond = self.rate > _BEYOND * limit
-        self.rate += _QUICKLY if is_beyond else _SLOWLY
-        if is_beyond:
-            self._hold = _FIRST_HOLD
-        if self.rate >= self._fastest:
-            self._forget_limit()
-
-    def _forget_limit(self) -> None:
-        self.rate, self._limit, self._burst, self._is_assumed = self._fastest, None, _BURST, False
+        self._drop_responses_before(now - _WINDOW_SECONDS)
+        if self._increase_from is None:
+            self._increase_from = now + _WINDOW_SECONDS
+        if self._limit is not None and now >= self._increase_from:
+            self._increase_rate(self._limit)
 
     def pause(self, now: float, seconds: float) -> None:
-        """Let nobody go for a while, as EvoLink has asked."""
+        """Send nothing for a while, as EvoLink has asked."""
         self._paused_until = max(self._paused_until, now + seconds)
 
     def on_rate_limited(self, now: float, retry_after: float | None) -> bool:
-        """
-        After a 429: pause for everybody, then keep below the limit that it shows; once for one crowd.
+        """Pause after a 429, and lower the rate below the limit that it shows: once, however many arrive together.
 
-        :param retry_after: seconds to pause, if EvoLink has said so.
-        :return: whether it is the first of its crowd.
+        :param retry_after: seconds to pause, if EvoLink gave them.
+        :return: whether this is the first 429 since the last pause ended.
         """
-        self._forget_before(now - _WINDOW_SECONDS)
+        self._drop_responses_before(now - _WINDOW_SECONDS)
         is_first = now >= self._paused_until
         if is_first:
             self._begin_pause(now, retry_after)
         self.pause(now, retry_after or 0.0)
-        self._learn()
+        self._measure_limit()
         return is_first
 
+    def _next_slot(self, now: float) -> float:
+        """Return the time of the next token: a token bucket by virtual scheduling, without a count of tokens."""
+        is_probing = self._is_probing or self._resumed_at is None
+        rate, burst = (min(self.rate, _PROBE_RATE), 1.0) if is_probing else (self.rate, self._burst)
+        return max(self._last_slot, now - max(burst / rate, _MIN_SLEEP)) + 1.0 / rate
+
+    def _drop_responses_before(self, start: float) -> None:
+        while self._responses and self._responses[0] < start:
+            self._responses.popleft()
+
+    def _increase_rate(self, limit: float) -> None:
+        is_limit_gone = self.rate > _FAST_INCREASE_FROM * limit
+        self.rate += _FAST_INCREASE if is_limit_gone else _SLOW_INCREASE
+        if is_limit_gone:
+            self._increase_delay = _FIRST_INCREASE_DELAY
+        if self.rate >= self._max_rate:
+            self._drop_limit()
+
+    def _drop_limit(self) -> None:
+        self.rate, self._limit, self._burst, self._is_assumed = self._max_rate, None, _DEFAULT_BURST, False
+
     def _begin_pause(self, now: float, retry_after: float | None) -> None:
-        self._rate_before, self._was_learned = self.rate, self.is_limited and not self._is_assumed
+        self._rate_before_pause, self._was_measured = self.rate, self.is_limited and not self._is_assumed
         self._is_assumed = False
         self._passing_since = -math.inf if self._resumed_at is None else self._resumed_at
-        passed = self._passed()
-        self._in_vain = 0 if passed else self._in_vain + 1
-        has_retry_after = retry_after is not None and passed
-        self.pause(now, _SHORTEST_PAUSE if has_retry_after else min(_FIRST_PAUSE * 2.0**self._in_vain, _LONGEST_PAUSE))
-        self._held_until, self._hold = self._paused_until + self._hold, min(2 * self._hold, _LONGEST_HOLD)
+        has_passed = bool(self._passed_responses())
+        self._consecutive_429s = 0 if has_passed else self._consecutive_429s + 1
+        back_off = min(_FIRST_PAUSE * 2.0**self._consecutive_429s, _MAX_PAUSE)
+        self.pause(now, _MIN_PAUSE if retry_after is not None and has_passed else back_off)
+        self._increase_from = self._paused_until + self._increase_delay
+        self._increase_delay = min(2 * self._increase_delay, _MAX_INCREASE_DELAY)
         self._resumed_at = None
 
-    def _learn(self) -> None:
-        """Reckon the limit from the answers between two pauses; what arrives during the second makes it more exact."""
-        passed = self._passed()
+    def _measure_limit(self) -> None:
+        """Compute the limit from the responses between two pauses; more 429s during the second make it more exact."""
+        passed = self._passed_responses()
         if not passed:
-            # Within a minute that only says that the pause was too short.
-            self.rate = self._rate_before if self._answers else max(self._rate_before / 2, SLOWEST)
+            # Within a minute of a response this only shows that the pause was too short.
+            self.rate = self._rate_before_pause if self._responses else max(self._rate_before_pause / 2, MIN_RATE)
             return
         seconds = min(self._paused_until - passed[0], _WINDOW_SECONDS)
         # What has passed in a minute that had a pause in it shows a limit that is not lower than that.
-        limit = max(max(len(passed), _FEWEST) / seconds, len(self._answers) / _WINDOW_SECONDS)
-        self.rate = self._kept(limit)
-        self._limit = self.rate / _SHARE
+        limit = max(max(len(passed), _MIN_SAMPLES) / seconds, len(self._responses) / _WINDOW_SECONDS)
+        self.rate = self._lowered_rate(limit)
+        self._limit = self.rate / _RATE_SHARE
         self._burst = max(_BURST_SHARE * self._limit * seconds, 1.0)
 
-    def _passed(self) -> list[float]:
-        """The answers since requests have last passed after a pause."""
-        return [at for at in self._answers if at > self._passing_since]
+    def _passed_responses(self) -> list[float]:
+        """Return the times of the responses that show the limit."""
+        return [time for time in self._responses if time > self._passing_since]
 
-    def _kept(self, limit: float) -> float:
-        """Which rate keeps a limit: one that was learned before is not given up for a single crowd's."""
-        if not self._was_learned:
-            return min(_SHARE * limit, self._rate_before)
-        return max(min(_SHARE * limit, _SHARE * self._rate_before), self._rate_before / 2, SLOWEST)
+    def _lowered_rate(self, limit: float) -> float:
+        """Return the rate that keeps a limit; below one measured before it drops by half at most for each pause."""
+        if not self._was_measured:
+            return min(_RATE_SHARE * limit, self._rate_before_pause)
+        share = _RATE_SHARE * min(limit, self._rate_before_pause)
+        return max(share, self._rate_before_pause / 2, MIN_RATE)

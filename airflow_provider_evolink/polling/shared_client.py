@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-One account, shared by everybody who waits in one event loop: looked up once, opened once.
+"""Share one account's client among all waits of an event loop, by single-flight: one look-up, one client.
 
-The first look-up of a triggerer costs seconds and an HTTP client a TLS context, so neither may happen once for each
-generation.
+The first look-up of a triggerer takes seconds, and an HTTP client needs a TLS context. Neither may happen once for each
+generation, so concurrent callers await the same task.
 """
 
 from __future__ import annotations
@@ -24,20 +23,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lookup = Callable[[], Awaitable["Settings"]]
 
-# The first look-up of a triggerer takes up to 20 s; one that was not answered by then never will be.
+# The first look-up of a triggerer takes up to 20 s; one without a response by then never gets one.
 _LOOKUP_SECONDS = 60.0
-# Whether a connection has changed is not looked up again before.
-_RENEWAL_SECONDS = 30.0
-# Airflow also says "not found" when the database could not be read for a moment.
+# The minimum between two look-ups of whether the connection has changed.
+_REFRESH_INTERVAL_SECONDS = 30.0
+# Airflow also reports "not found" when its database could not be read for a moment: it is asked again after this time.
 _NOT_FOUND_SECONDS = 5.0
 
 
 class SharedClient:
-    """
-    An account's client, opened on first use.
+    """The client of one account, opened on first use.
 
-    :param lookup: finds what the connection says; called once, and when it may have changed.
-    :param settings: what was found already.
+    :param lookup: returns the connection's settings; called once, and again when they may have changed.
+    :param settings: the settings, if they were looked up already.
     """
 
     def __init__(self, lookup: Lookup, settings: Settings | None = None) -> None:
@@ -45,34 +43,36 @@ class SharedClient:
         self._settings = settings
         self._opening: asyncio.Task[EvoLinkClient] | None = None
         self._client: EvoLinkClient | None = None
-        self._renewal: asyncio.Task[Settings | None] | None = None
-        self._renewed_at = -math.inf
+        self._refresh: asyncio.Task[Settings | None] | None = None
+        self._refreshed_at = -math.inf
 
     async def use(self, operation: Callable[[EvoLinkClient], Awaitable[T]]) -> T:
-        """
-        Do something with the client.
+        """Run an operation with the client.
 
-        :raises ConnectionNotFoundError: there is no such connection, for this process at least.
-        :raises EvoLinkError: it failed, or the account could not be looked up.
+        :raises ConnectionNotFoundError: this process, at least, can't find the connection.
+        :raises EvoLinkError: the operation failed, or the connection could not be looked up; the next call tries again.
         """
         return await operation(await self._get_client())
 
     async def changed_settings(self) -> Settings | None:
-        """Look the connection up again, once for all who ask within half a minute; return what differs, if anything."""
+        """Look the connection up again, once for all callers within half a minute.
+
+        :return: the new settings, or ``None`` if they are unchanged or could not be looked up.
+        """
         if self._settings is None:
             return None
-        if self._renewal is None or time.monotonic() - self._renewed_at >= _RENEWAL_SECONDS:
-            self._renewed_at = time.monotonic()
-            self._renewal = asyncio.ensure_future(self._look_up_again())
-        return await asyncio.shield(self._renewal)
+        if self._refresh is None or time.monotonic() - self._refreshed_at >= _REFRESH_INTERVAL_SECONDS:
+            self._refreshed_at = time.monotonic()
+            self._refresh = asyncio.ensure_future(self._look_up_again())
+        return await asyncio.shield(self._refresh)
 
     async def close(self) -> None:
-        """Close the client, and forget what was looked up."""
+        """Close the client, and drop the settings."""
         opening, self._opening = self._opening, None
-        renewal, self._renewal = self._renewal, None
+        refresh, self._refresh = self._refresh, None
         client, self._client = self._client, None
         self._settings = None
-        for task in (opening, renewal):
+        for task in (opening, refresh):
             if task is not None:
                 task.cancel()
         if client is not None:
@@ -86,19 +86,19 @@ class SharedClient:
         try:
             return await asyncio.shield(opening)
         except EvoLinkError:
-            self._forget(opening)
+            self._drop(opening)
             raise
         except Exception as error:
-            self._forget(opening)
+            self._drop(opening)
             raise InvalidResponseError(
-                f"The connection could not be looked up ({type(error).__name__}: {error}). It is tried again."
+                f"The connection could not be looked up ({type(error).__name__}: {error}). The next poll tries again."
             ) from error
 
     async def _open(self) -> EvoLinkClient:
         if self._settings is None:
             self._settings = await self._look_up()
-        # What has to be imported and made once takes a tenth of a second, which other triggers need not wait for.
-        self._client = await asyncio.to_thread(_light_client, self._settings)
+        # Imports and the TLS context take a tenth of a second, in a thread so that they don't block other triggers.
+        self._client = await asyncio.to_thread(_make_client, self._settings)
         return self._client
 
     async def _look_up(self) -> Settings:
@@ -109,19 +109,19 @@ class SharedClient:
             return await self._lookup()
 
     async def _look_up_again(self) -> Settings | None:
-        """Whoever can't look it up now goes on with what is known."""
+        """A look-up that fails changes nothing: the known settings stay in use."""
         known, found = self._settings, None
         with suppress(Exception):
             async with asyncio.timeout(_LOOKUP_SECONDS):
                 found = await self._lookup()
         return None if found == known else found
 
-    def _forget(self, opening: asyncio.Task[EvoLinkClient]) -> None:
+    def _drop(self, opening: asyncio.Task[EvoLinkClient]) -> None:
         if self._opening is opening:
             self._opening = None
 
 
-def _light_client(settings: Settings) -> EvoLinkClient:
+def _make_client(settings: Settings) -> EvoLinkClient:
     from airflow_provider_evolink.api.client import EvoLinkClient
     from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport, is_reachable_without_proxy
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What is due when, in slots: many that are due at nearly the same moment wake the event loop once.
+"""A timing wheel: items due at nearly the same time share a slot, and wake the event loop once.
 
-Pure: the time comes in as an argument.
+The slots that are in use are kept in a heap, so there is no fixed horizon. Pure: the time comes in as an argument.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ T = TypeVar("T")
 
 
 class TimingWheel(Generic[T]):
-    """Holds things until they are due."""
+    """Hold items until they are due."""
 
     def __init__(self) -> None:
         self._slots: dict[int, deque[T]] = {}
         self._order: list[int] = []
 
     def add(self, item: T, due: float) -> bool:
-        """Hold an item until the end of the slot in which it is due; tell whether that is the first of all."""
+        """Hold an item until the end of the slot in which it is due; return whether that slot is now the first."""
         number = math.ceil(due / SLOT_SECONDS)
         if number in self._slots:
             self._slots[number].append(item)
@@ -36,17 +35,17 @@ class TimingWheel(Generic[T]):
         return self._order[0] == number
 
     def next_due(self) -> float:
-        """Return the moment at which the first items are due; infinite if there are none."""
+        """Return the time at which the first items are due; infinity if there are none."""
         return self._order[0] * SLOT_SECONDS if self._order else math.inf
 
     def pop_due(self, now: float, limit: int | None) -> list[T]:
-        """Return those that are due, longest due first; all of them if ``most`` is ``None``."""
-        taken: list[T] = []
+        """Remove and return at most ``limit`` due items, the longest due first; ``None`` = all."""
+        popped: list[T] = []
         limit = sys.maxsize if limit is None else limit
-        while len(taken) < limit and self.next_due() <= now:
+        while len(popped) < limit and self.next_due() <= now:
             slot = self._slots[self._order[0]]
-            while slot and len(taken) < limit:
-                taken.append(slot.popleft())
+            while slot and len(popped) < limit:
+                popped.append(slot.popleft())
             if not slot:
                 del self._slots[heapq.heappop(self._order)]
-        return taken
+        return popped

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One generation that is waited for."""
+"""One wait for one generation."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[str], None]
 
-_ROUNDING = 1e-3
+_EPSILON = 1e-3
 
 
 class Waiter:
-    """
-    A future that is fulfilled when the waiting ends, and what is known until then.
+    """The future of one wait, and what is known until it ends.
 
-    :param watch: what is waited for.
-    :param tell: is given a line whenever something has changed.
+    :param watch: the generation, and how to wait for it.
+    :param on_progress: called with a line for the log whenever there is something to report.
     """
 
     __slots__ = (
         "context",
         "future",
         "is_known_here",
-        "is_last",
+        "is_last_poll",
         "needs_own_request",
         "on_progress",
         "poll_loop",
         "polled_at",
         "progress",
-        "tried",
+        "tried_loops",
         "watch",
     )
 
@@ -48,34 +47,34 @@ class Waiter:
         self.on_progress = on_progress
         self.progress = Progress()
         self.future: asyncio.Future[StopPolling] = asyncio.get_running_loop().create_future()
-        # The loop runs in no wait's context, and a line must come into the log of the wait that it is about.
+        # The poll loop runs in a context of its own, and a line has to reach the log of the wait that it belongs to.
         self.context = contextvars.copy_context()
-        # Whether a batch has left it out, so that it is asked about by itself.
+        # Whether a batch has left the generation out, so that it is read on its own.
         self.needs_own_request = False
-        # Whether its next question is the one at its deadline.
-        self.is_last = False
-        # When it was last asked about, by the monotonic clock; before that, when it was submitted.
+        # Whether the next poll is the one at the deadline.
+        self.is_last_poll = False
+        # The time of the last poll on the monotonic clock; before that, of the submission.
         self.polled_at = time.monotonic() - max(time.time() - watch.submitted_at, 0.0)
-        # Who asks about it, whether that account has known it, and which others have not.
+        # Which loop polls the generation, whether that loop's account has known it, and which loops were left.
         self.poll_loop: PollLoop | None = None
         self.is_known_here = False
-        self.tried: tuple[PollLoop, ...] = ()
+        self.tried_loops: tuple[PollLoop, ...] = ()
 
     @property
     def rank(self) -> float:
-        """Those with one question left are first, then who was asked about longest ago."""
-        return -math.inf if self.is_last else self.polled_at
+        """The priority: last polls come first, then whichever generation was polled longest ago."""
+        return -math.inf if self.is_last_poll else self.polled_at
 
     def schedule(self, delay: float) -> None:
-        """Take note of when it is asked about next."""
-        self.is_last = time.time() + delay >= self.watch.deadline - _ROUNDING
+        """Take note of the next poll, ``delay`` seconds from now."""
+        self.is_last_poll = time.time() + delay >= self.watch.deadline - _EPSILON
 
     def end(self, stop: StopPolling) -> None:
-        """Fulfil the future, unless that has been done or nobody waits any more."""
+        """Set the result, unless there is one already or the wait was cancelled."""
         if not self.future.done():
             self.future.set_result(stop)
 
     def report(self, message: str) -> None:
-        """Tell a line in the wait's own context."""
+        """Report progress in the wait's own context."""
         with suppress(Exception):
             self.context.run(self.on_progress, message)

@@ -219,7 +219,7 @@ def test_patience_ends(
     emulator.control.set_speed(0.1)
     emulator.control.inject("html_response", on="read", times=5 + 4)
 
-    with pytest.raises(PollingFailedError, match="could not be asked about for too long"):
+    with pytest.raises(PollingFailedError, match="could not be polled for too long"):
         harness.run(operator(deferrable=deferrable))
 
     emulator.control.advance(1000)

@@ -11,13 +11,13 @@ from tests.polling.waiters import Lookup, Service
 @pytest.fixture
 def service() -> Iterator[Service]:
     """A running service."""
-    one = Service()
-    with serving(one.answer) as server:
-        one.server = server
-        yield one
+    running = Service()
+    with serving(running.answer) as server:
+        running.server = server
+        yield running
 
 
 @pytest.fixture
 def lookup(service: Service) -> Lookup:
-    """Finds the service."""
+    """A look-up that leads to the service."""
     return Lookup(service.server.url)

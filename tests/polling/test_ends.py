@@ -1,5 +1,4 @@
-"""
-What is left when a question, a wait or the loop itself has ended otherwise than usual.
+"""Nothing breaks when a read fails, a wait is cancelled or the poll loop crashes at an awkward moment.
 
 The real poller, in simulated time: :mod:`tests.polling.virtual`.
 """
@@ -18,99 +17,99 @@ from airflow_provider_evolink.polling.poll_loop import PollLoop
 from airflow_provider_evolink.polling.poller import Poller
 from tests.polling.virtual import EPOCH, Job, Service, always, run, wait_for, wait_for_all
 
-DONE = StopPolling(Outcome.TERMINAL, "completed")
+COMPLETED = StopPolling(Outcome.TERMINAL, "completed")
 
 
 @dataclass
 class Forgetful(Service):
-    """Its batches leave one generation out for a moment, and its single reads fail in it."""
+    """For a while its batches leave one generation out, and a single read of that generation fails."""
 
     forgets_until: float = 100.0
 
-    def knows(self, settings: Settings, generation_id: str) -> bool:
-        """Whether a batch, or a single read, finds it."""
+    def has(self, settings: Settings, generation_id: str) -> bool:
+        """Return whether a batch, or a single read, finds a generation."""
         if generation_id != self.jobs[0].id or self.now() >= self.forgets_until:
             return True
-        if self.is_single:
+        if self.is_single_read:
             raise ServerError("sorry", status=500)
         return False
 
 
-def test_a_single_read_that_fails_does_not_speak_against_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one that finds what a batch has left out does; one that is left out at first comes back into the batch."""
+def test_a_single_read_that_fails_does_not_end_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a single read that finds what a batch left out ends the use of batches; a failed one does not."""
     service = Forgetful([Job(number, 0.0, 600.0) for number in range(100)])
 
     run(wait_for_all(service, poll_interval=10.0), monkeypatch, service)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert service.singles <= 20
     assert service.batches >= 100
 
 
-def test_a_wait_that_has_gone_is_told_nothing_and_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled while its question is under way, it hears nothing of the answer, and the others hear theirs."""
+def test_a_wait_cancelled_during_a_request_gets_no_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait that is cancelled while its request is in flight gets no report of the response; the others do."""
     service = Service([Job(number, 0.0, 15.0) for number in range(30)], latency=2.0)
-    told: list[int] = []
+    reported: list[int] = []
 
-    async def one(poller: Poller, job: Job) -> StopPolling:
+    async def wait(poller: Poller, job: Job) -> StopPolling:
         watch = Watch(job.id, EPOCH, EPOCH + 600, poll_interval=10.0)
-        return await poller.wait(watch, lambda _: told.append(job.number))
+        return await poller.wait(watch, lambda _: reported.append(job.number))
 
     async def main() -> list[StopPolling | BaseException]:
         poller = Poller(always)
-        waits = [asyncio.create_task(one(poller, job)) for job in service.jobs]
+        waits = [asyncio.create_task(wait(poller, job)) for job in service.jobs]
         await asyncio.sleep(11.5)
         assert service.clients == 1
-        for wait in waits[:10]:
-            wait.cancel()
+        for task in waits[:10]:
+            task.cancel()
         await asyncio.sleep(2.0)
-        for wait in waits[10:15]:
-            wait.cancel()
+        for task in waits[10:15]:
+            task.cancel()
         return await asyncio.gather(*waits, return_exceptions=True)
 
     ends = run(main(), monkeypatch, service)
 
     assert all(isinstance(end, asyncio.CancelledError) for end in ends[:15])
-    assert ends[15:] == [DONE] * 15
-    assert sorted(told) == list(range(10, 30))
+    assert ends[15:] == [COMPLETED] * 15
+    assert sorted(reported) == list(range(10, 30))
 
 
-def test_a_loop_that_was_replaced_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last wait leaves as the loop fails, and the next begins before that is noticed: its own loop goes on."""
+def test_a_crashed_run_does_not_stop_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the last wait ends as the loop crashes, and the next one begins before that is handled, its run goes on."""
     service = Service([Job(0, 0.0, 100.0), Job(1, 0.0, 500.0)])
 
     async def main() -> None:
         poller = Poller(always)
         first = asyncio.create_task(wait_for(poller, service.jobs[0]))
         await asyncio.sleep(5)
-        asker = only(poller)
-        failed, sound = asker._loop, asker._pop_due
-        monkeypatch.setattr(asker, "_pop_due", broken)
-        monkeypatch.setattr(asker._queue, "next_due", lambda: 0.0)
-        asker._wake.set()
-        while failed is not None and not failed.done():
+        poll_loop = only_loop(poller)
+        crashed, original = poll_loop._task, poll_loop._pop_due
+        monkeypatch.setattr(poll_loop, "_pop_due", crash)
+        monkeypatch.setattr(poll_loop._queue, "next_due", lambda: 0.0)
+        poll_loop._wake.set()
+        while crashed is not None and not crashed.done():
             await asyncio.sleep(0)
-            if failed.done():
+            if crashed.done():
                 first.cancel()
-                asker.discard(next(iter(asker._waiters)))
-                await asker.close()
-                monkeypatch.setattr(asker, "_pop_due", sound)
+                poll_loop.discard(next(iter(poll_loop._waiters)))
+                await poll_loop.close()
+                monkeypatch.setattr(poll_loop, "_pop_due", original)
                 second = asyncio.create_task(wait_for(poller, service.jobs[1]))
-        rebuilt_at = asker._rebuilt_at
+        restarted_at = poll_loop._restarted_at
         await second
-        assert asker._rebuilt_at == rebuilt_at
+        assert poll_loop._restarted_at == restarted_at
 
     run(main(), monkeypatch, service)
 
-    assert service.jobs[1].stop == DONE
+    assert service.jobs[1].stop == COMPLETED
 
 
-def only(poller: Poller) -> PollLoop:
-    """The one account that is asked."""
-    (asker,) = poller._loops
-    return asker
+def only_loop(poller: Poller) -> PollLoop:
+    """Return the poller's only loop."""
+    (poll_loop,) = poller._loops
+    return poll_loop
 
 
-def broken() -> list[Job]:
-    """Fail as nothing should."""
+def crash() -> list[Job]:
+    """Fail as only a bug does."""
     raise RuntimeError("a bug")

@@ -1,5 +1,4 @@
-"""
-A connection that changes while it is waited for, or is not there at all.
+"""Waits whose connection changes, disappears, or was never there.
 
 The real poller, in simulated time: :mod:`tests.polling.virtual`.
 """
@@ -26,7 +25,7 @@ from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.polling.poller import Poller
 from tests.polling.virtual import Job, Service, run, wait_for
 
-DONE = StopPolling(Outcome.TERMINAL, "completed")
+COMPLETED = StopPolling(Outcome.TERMINAL, "completed")
 OLD = Settings(base_url="https://old.example.com", api_key="sk-old-key-0001")
 NEW_HOST = Settings(base_url="https://new.example.com", api_key="sk-old-key-0001")
 NEW_KEY = Settings(base_url="https://old.example.com", api_key="sk-new-key-0002")
@@ -35,24 +34,28 @@ CHANGED = 100.0
 
 @dataclass
 class Lookup:
-    """Finds what the connection says at the time."""
+    """Look the connection up.
 
-    found: list[tuple[float, Settings | Exception]] = field(default_factory=lambda: [(0.0, OLD)])
+    :param outcomes: settings or errors, each with the time from which it applies.
+    :param count: the number of look-ups so far.
+    """
+
+    outcomes: list[tuple[float, Settings | Exception]] = field(default_factory=lambda: [(0.0, OLD)])
     count: int = 0
 
     async def __call__(self) -> Settings:
-        """Return it, after a moment."""
+        """Return the current settings, or raise the current error."""
         self.count += 1
         await asyncio.sleep(0.05)
         now = asyncio.get_running_loop().time()
-        found = [settings for since, settings in self.found if now >= since][-1]
-        if isinstance(found, Exception):
-            raise found
-        return found
+        outcome = [outcome for since, outcome in self.outcomes if now >= since][-1]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
-def until(lookup: Lookup, service: Service, monkeypatch: pytest.MonkeyPatch, **changes: float) -> None:
-    """Wait for all jobs of a service."""
+def run_all(lookup: Lookup, service: Service, monkeypatch: pytest.MonkeyPatch, **changes: float) -> None:
+    """Wait for all jobs of a service, polling each every 5 s."""
 
     async def main() -> None:
         poller = Poller(lookup)
@@ -62,153 +65,153 @@ def until(lookup: Lookup, service: Service, monkeypatch: pytest.MonkeyPatch, **c
 
 
 def jobs(count: int) -> list[Job]:
-    """Even ones are submitted before the connection changes, odd ones after; all end after that."""
+    """Return jobs: even ones are submitted before the connection changes, odd ones after; all end later."""
     return [Job(number, 10.0 if number % 2 == 0 else CHANGED + 20, CHANGED + 300) for number in range(count)]
 
 
 @pytest.mark.parametrize("new", [NEW_HOST, NEW_KEY], ids=["host", "key of another account"])
-def test_each_generation_is_asked_about_at_its_own_account(new: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old ones go on where they are known, new ones where the connection leads now, for one more look-up in all."""
+def test_each_generation_is_polled_at_its_own_account(new: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Generations stay at the account that knows them, new ones are at the new account, for one look-up in all."""
     service = Service(jobs(200), accounts={OLD: set(range(0, 200, 2)), new: set(range(1, 200, 2))})
     lookup = Lookup([(0.0, OLD), (CHANGED, new)])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert (lookup.count, service.clients) == (2, 2)
     assert max(job.delay for job in service.jobs) < 15
 
 
-def test_a_key_that_replaces_another_serves_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the same account: when the old key is refused, everybody goes on with the new one."""
+def test_a_rotated_api_key_serves_all_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the old API key is refused, all waits go on with a new key of the same account."""
     service = Service(jobs(100), accounts={OLD: set(range(100)), NEW_KEY: set(range(100))})
-    service.refused_keys = {OLD.api_key: CHANGED}
+    service.revoked_keys = {OLD.api_key: CHANGED}
     lookup = Lookup([(0.0, OLD), (CHANGED, NEW_KEY)])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert lookup.count == 2
 
 
-def test_a_key_that_is_replaced_in_two_steps_loses_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever revokes a key before the new one is in the connection has two minutes for it."""
+def test_an_api_key_may_be_revoked_before_its_replacement_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two minutes between the revocation of an API key and the update of the connection end no wait."""
     service = Service(jobs(100), accounts={OLD: set(range(100)), NEW_KEY: set(range(100))})
-    service.refused_keys = {OLD.api_key: CHANGED}
+    service.revoked_keys = {OLD.api_key: CHANGED}
     lookup = Lookup([(0.0, OLD), (CHANGED + 120, NEW_KEY)])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert lookup.count <= 7
 
 
-def test_a_generation_that_was_not_seen_yet_is_found_at_its_old_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was submitted before the change, and is first asked about after it, is looked for at both."""
-    late = [Job(0, 10.0, 500.0), Job(1, 150.0, 500.0), Job(2, 151.0, 500.0)]
-    service = Service(late, accounts={OLD: {0, 2}, NEW_HOST: {1}})
+def test_a_generation_not_polled_before_the_change_is_found_at_its_old_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generation submitted before the change and first polled after it is looked for at both accounts."""
+    submitted = [Job(0, 10.0, 500.0), Job(1, 150.0, 500.0), Job(2, 151.0, 500.0)]
+    service = Service(submitted, accounts={OLD: {0, 2}, NEW_HOST: {1}})
 
-    until(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
+    run_all(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
 
-    assert {job.stop for job in late} == {DONE}
+    assert {job.stop for job in submitted} == {COMPLETED}
 
 
-def test_a_host_that_is_gone_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing answers any more, the connection's new host is asked after a minute, long before patience ends."""
+def test_a_host_that_is_gone_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a host no longer responds, the connection's new host is polled after a minute, well before the timeout."""
     service = Service(jobs(20), accounts={OLD: set(range(20)), NEW_HOST: set(range(20))})
     service.gone_hosts = {OLD.base_url: CHANGED}
 
-    until(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
+    run_all(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
-    assert max(job.longest_silence(CHANGED + 25, job.ends) for job in service.jobs) < 130
+    assert {job.stop for job in service.jobs} == {COMPLETED}
+    assert max(job.longest_gap(CHANGED + 25, job.ends) for job in service.jobs) < 130
 
 
-def test_what_no_account_knows_is_handed_to_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After minutes in which both have said that they don't, with that as the reason; look-ups stay rare."""
+def test_a_generation_that_no_account_knows_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wait whose generation both accounts deny for minutes ends with that reason, and look-ups stay rare."""
     service = Service([Job(0, 10.0, 9e9), Job(1, 10.0, 400.0)], accounts={OLD: {1}, NEW_HOST: set()})
     lookup = Lookup([(0.0, OLD), (CHANGED, NEW_HOST)])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
     assert [job.stop for job in service.jobs] == [
         StopPolling(Outcome.REFUSED, None, "GenerationNotFoundError HTTP 404 task_not_found"),
-        DONE,
+        COMPLETED,
     ]
     assert lookup.count <= 10
 
 
-def test_a_stray_answer_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 404 or 401 while the connection is what it was costs a look-up, and the waiting goes on."""
+def test_a_stray_error_moves_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray 404, 401 or lost connection costs a look-up at most, and the wait goes on."""
     errors: list[EvoLinkError] = [
         GenerationNotFoundError("no", status=404),
         AuthenticationError("no", status=401),
         ConnectionLostError("lost"),
     ]
     service = Service([Job(0, 10.0, 400.0)])
-    service.failing = lambda now: errors.pop() if now > 100 and errors else None
+    service.failure_at = lambda now: errors.pop() if now > 100 and errors else None
     lookup = Lookup()
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert service.jobs[0].stop == DONE
+    assert service.jobs[0].stop == COMPLETED
     assert lookup.count <= 4
 
 
-def test_a_stray_answer_of_the_new_account_moves_nobody_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an account has known belongs to it, while there is another one, too."""
+def test_a_stray_error_of_the_new_account_moves_no_wait_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generation that an account has known stays there, even if there is another account."""
     strays: list[EvoLinkError] = [GenerationNotFoundError("no", status=404)] * 2
     service = Service(jobs(2), accounts={OLD: {0}, NEW_HOST: {1}})
-    service.failing = lambda now: strays.pop() if now > 250 and strays else None
+    service.failure_at = lambda now: strays.pop() if now > 250 and strays else None
 
-    until(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
+    run_all(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
-    assert max(job.longest_silence(200.0, job.ends) for job in service.jobs) < 30
+    assert {job.stop for job in service.jobs} == {COMPLETED}
+    assert max(job.longest_gap(200.0, job.ends) for job in service.jobs) < 30
 
 
 @pytest.mark.parametrize("error", [RateLimitedError("no", status=429), ServerError("no", status=503)])
-def test_limits_and_outages_are_no_reason_to_look_again(error: EvoLinkError, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EvoLink itself has answered: the connection leads to it."""
+def test_rate_limits_and_outages_cause_no_look_up(error: EvoLinkError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 429 or 5xx causes no look-up, since the connection leads to EvoLink."""
     service = Service(jobs(10))
-    service.failing = lambda now: error if 150 < now < 300 else None
+    service.failure_at = lambda now: error if 150 < now < 300 else None
     lookup = Lookup()
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert lookup.count == 1
 
 
 def test_a_look_up_that_fails_is_not_repeated_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything was found there is nothing that could have changed."""
+    """After a failed first look-up there are no settings to compare, so the next one is the only one."""
     service = Service([Job(0, 0.0, 100.0)])
     lookup = Lookup([(0.0, OSError("down")), (10.0, OLD)])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert service.jobs[0].stop == DONE
+    assert service.jobs[0].stop == COMPLETED
     assert (lookup.count, service.clients) == (2, 1)
 
 
-def test_two_connections_that_say_the_same_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings are compared by value: an equal connection is no reason to open another client."""
+def test_equal_settings_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are compared by value: an equal connection opens no other client."""
     service = Service(jobs(10))
-    service.failing = lambda now: ConnectionLostError("lost") if 200 < now < 300 else None
+    service.failure_at = lambda now: ConnectionLostError("lost") if 200 < now < 300 else None
     lookup = Lookup([(0.0, OLD), (CHANGED, Settings(base_url=OLD.base_url, api_key=OLD.api_key))])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
-    assert {job.stop for job in service.jobs} == {DONE}
+    assert {job.stop for job in service.jobs} == {COMPLETED}
     assert service.clients == 1
 
 
-def test_a_connection_that_is_not_there_hands_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every wait ends within seconds, for two look-ups in all: a triggerer may not see what a worker sees."""
+def test_a_missing_connection_ends_all_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a connection every wait ends within seconds, for two look-ups in all, since a worker may find it."""
     service = Service([Job(number, 0.0, 100.0) for number in range(100)])
     lookup = Lookup([(0.0, ConnectionNotFoundError("no connection 'evolink_default'"))])
 
-    until(lookup, service, monkeypatch)
+    run_all(lookup, service, monkeypatch)
 
     assert {job.stop for job in service.jobs} == {StopPolling(Outcome.NO_CONNECTION, None, "ConnectionNotFoundError")}
     assert lookup.count == 2
@@ -216,20 +219,20 @@ def test_a_connection_that_is_not_there_hands_over(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_connection_that_was_not_found_for_a_moment_is_looked_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow says so, too, when its database could not be read."""
+    """A connection that is not found is looked up again, since Airflow's database may have failed for a moment."""
     service = Service([Job(0, 0.0, 100.0)])
 
-    until(Lookup([(0.0, ConnectionNotFoundError("no")), (8.0, OLD)]), service, monkeypatch)
+    run_all(Lookup([(0.0, ConnectionNotFoundError("no")), (8.0, OLD)]), service, monkeypatch)
 
-    assert service.jobs[0].stop == DONE
+    assert service.jobs[0].stop == COMPLETED
 
 
 @pytest.mark.parametrize("error", [ConnectionNotFoundError("deleted"), ConfigurationError("no key"), OSError("down")])
-def test_a_connection_that_vanishes_ends_no_waiting(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was looked up once serves until it is refused, whatever a second look-up says."""
+def test_a_connection_that_disappears_ends_no_wait(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings stay in use until EvoLink refuses them, whatever a second look-up raises."""
     service = Service([Job(0, 10.0, 600.0)])
-    service.failing = lambda now: ConnectionLostError("lost") if 200 < now < 400 else None
+    service.failure_at = lambda now: ConnectionLostError("lost") if 200 < now < 400 else None
 
-    until(Lookup([(0.0, OLD), (CHANGED, error)]), service, monkeypatch)
+    run_all(Lookup([(0.0, OLD), (CHANGED, error)]), service, monkeypatch)
 
-    assert service.jobs[0].stop == DONE
+    assert service.jobs[0].stop == COMPLETED

@@ -1,4 +1,4 @@
-"""When to ask again, when to stop, what a failed question means."""
+"""The policy decides when to poll again, when to stop, and what a failed poll means."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from tests import hostile
 
 START = 1_000_000.0
 WATCH = Watch("task-unified-1", submitted_at=START, deadline=START + 1800)
-MIDDLE = 0.5
+NO_JITTER = 0.5
 PLAN = Plan(ages=(60.0, 80.0, 95.0), max_gap=60.0)
 
 
-def seen(status: str = "processing", progress: int | None = None) -> Generation:
-    """What EvoLink says of the generation."""
+def generation(status: str = "processing", progress: int | None = None) -> Generation:
+    """Return the generation as EvoLink reports it."""
     return Generation(id="task-unified-1", status=status, progress=progress)
 
 
-def ask(step: PollAgain | StopPolling) -> PollAgain:
-    """The step, which must be another question."""
+def polls_again(step: PollAgain | StopPolling) -> PollAgain:
+    """Return the step, which must be another poll."""
     assert isinstance(step, PollAgain)
     return step
 
 
-def test_the_first_question_is_asked_as_planned() -> None:
-    """At the plan's first age, a hundredth earlier or later by chance."""
-    delays = [policy.first_delay(WATCH, PLAN, now=START, jitter=chance) for chance in (0.0, 0.5, 1.0)]
+def test_the_first_poll_follows_the_plan() -> None:
+    """The first poll comes at the plan's first age, with a jitter of one percent."""
+    delays = [policy.first_delay(WATCH, PLAN, now=START, jitter=jitter) for jitter in (0.0, 0.5, 1.0)]
 
     assert delays == pytest.approx([59.4, 60.0, 60.6])
 
 
-def test_a_wait_that_is_taken_up_keeps_to_the_plan() -> None:
-    """A triggerer that is started again asks when the last one would have, counted from the submission."""
-    assert policy.first_delay(WATCH, PLAN, now=START + 40, jitter=MIDDLE) == pytest.approx(20.0)
+def test_a_resumed_wait_keeps_to_the_plan() -> None:
+    """A restarted triggerer polls when the last one would have, counted from the submission."""
+    assert policy.first_delay(WATCH, PLAN, now=START + 40, jitter=NO_JITTER) == pytest.approx(20.0)
 
 
-def test_overdue_waits_do_not_ask_all_at_once() -> None:
-    """A wait taken up too late asks within three seconds, spread by chance."""
-    later = [policy.first_delay(WATCH, PLAN, now=START + 400, jitter=chance) for chance in (0.0, 0.5, 1.0)]
+def test_overdue_waits_do_not_all_poll_at_once() -> None:
+    """A wait that is overdue when it is resumed polls within three seconds, spread by jitter."""
+    delays = [policy.first_delay(WATCH, PLAN, now=START + 400, jitter=jitter) for jitter in (0.0, 0.5, 1.0)]
 
-    assert later == [0.0, 1.5, 3.0]
+    assert delays == [0.0, 1.5, 3.0]
 
 
 @pytest.mark.parametrize(("age", "delay"), [(60, 20.0), (80, 15.0), (85, 10.0), (95, 7.9), (600, 30.0)])
-def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay: float) -> None:
-    """Each question looks for the next age of the plan; after its last one the pauses grow with the age, up to 30 s."""
-    step = policy.after_response(WATCH, Progress(), seen(), PLAN, now=START + age, jitter=MIDDLE)
+def test_further_polls_follow_the_plan_and_go_on_beyond_it(age: float, delay: float) -> None:
+    """Each poll comes at the next age of the plan; beyond the last one the gaps grow with the age, up to 30 s."""
+    step = policy.after_response(WATCH, Progress(), generation(), PLAN, now=START + age, jitter=NO_JITTER)
 
-    assert ask(step).delay == pytest.approx(delay, abs=0.1)
+    assert polls_again(step).delay == pytest.approx(delay, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -74,48 +74,52 @@ def test_further_questions_follow_the_plan_and_go_on_beyond_it(age: float, delay
         (Progress(), 99, 20.0),
     ],
 )
-def test_progress_moves_a_question_by_half_at_most(before: Progress, percent: int, delay: float) -> None:
-    """A progress that promises another end is believed, with a limit; one that stands still or goes back is not."""
-    step = policy.after_response(WATCH, before, seen(progress=percent), PLAN, now=START + 60, jitter=MIDDLE)
+def test_progress_moves_a_poll_by_half_at_most(before: Progress, percent: int, delay: float) -> None:
+    """Progress that promises another end moves the poll by half at most; progress that stalls or falls does not."""
+    step = policy.after_response(WATCH, before, generation(progress=percent), PLAN, now=START + 60, jitter=NO_JITTER)
 
-    assert ask(step).delay == pytest.approx(delay, abs=0.1)
+    assert polls_again(step).delay == pytest.approx(delay, abs=0.1)
 
 
-@pytest.mark.parametrize(("given", "used"), [(1.0, 1.0), (0.2, 1.0), (45.0, 45.0)])
-def test_an_explicit_interval_is_honoured_down_to_a_second(given: float, used: float) -> None:
-    """``poll_interval`` is used as it is, without jitter, at least 1 s."""
-    watch = replace(WATCH, poll_interval=given)
+@pytest.mark.parametrize(("poll_interval", "delay"), [(1.0, 1.0), (0.2, 1.0), (45.0, 45.0)])
+def test_an_explicit_interval_is_kept_down_to_a_second(poll_interval: float, delay: float) -> None:
+    """``poll_interval`` is used without jitter, but not below 1 s."""
+    watch = replace(WATCH, poll_interval=poll_interval)
 
-    assert ask(policy.after_response(watch, Progress(), seen(), PLAN, now=START, jitter=0.9)).delay == used
-    assert policy.first_delay(watch, PLAN, now=START, jitter=0.9) == used
+    assert (
+        polls_again(policy.after_response(watch, Progress(), generation(), PLAN, now=START, jitter=0.9)).delay == delay
+    )
+    assert policy.first_delay(watch, PLAN, now=START, jitter=0.9) == delay
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
-def test_final_statuses_end_the_wait(status: str) -> None:
-    """Whatever the end is, even past the deadline, it is an end."""
-    assert policy.after_response(WATCH, Progress(), seen(status), PLAN, now=START + 9999, jitter=0) == StopPolling(
-        Outcome.TERMINAL, status
+def test_terminal_statuses_end_the_wait(status: str) -> None:
+    """Each terminal status ends the wait, even past the deadline."""
+    assert policy.after_response(
+        WATCH, Progress(), generation(status), PLAN, now=START + 9999, jitter=0
+    ) == StopPolling(Outcome.TERMINAL, status)
+
+
+def test_an_unknown_status_is_polled_until_the_deadline() -> None:
+    """An undocumented status counts as unfinished, and the deadline ends the wait."""
+    assert isinstance(
+        policy.after_response(WATCH, Progress(), generation("dreaming"), PLAN, now=START, jitter=0), PollAgain
     )
+    assert policy.after_response(
+        WATCH, Progress(), generation("dreaming"), PLAN, now=START + 1800, jitter=0
+    ) == StopPolling(Outcome.DEADLINE, "dreaming")
 
 
-def test_unknown_status_is_waited_on_until_the_deadline() -> None:
-    """A word EvoLink has not documented is unfinished, and bounded by the deadline."""
-    assert isinstance(policy.after_response(WATCH, Progress(), seen("dreaming"), PLAN, now=START, jitter=0), PollAgain)
-    assert policy.after_response(WATCH, Progress(), seen("dreaming"), PLAN, now=START + 1800, jitter=0) == StopPolling(
-        Outcome.DEADLINE, "dreaming"
-    )
+def test_the_last_poll_is_at_the_deadline() -> None:
+    """A delay is shortened so that the last poll comes at the deadline."""
+    step = policy.after_response(WATCH, Progress(), generation(), PLAN, now=START + 1795, jitter=NO_JITTER)
+
+    assert polls_again(step).delay == pytest.approx(5.0)
 
 
-def test_the_last_question_is_asked_at_the_deadline() -> None:
-    """A pause is cut so that the deadline itself is looked at."""
-    step = policy.after_response(WATCH, Progress(), seen(), PLAN, now=START + 1795, jitter=MIDDLE)
-
-    assert ask(step).delay == pytest.approx(5.0)
-
-
-def test_news_only_on_change() -> None:
-    """A changed status is news, and so is each further 20 % or so; anything else is silent."""
-    progress, told = Progress(), []
+def test_only_changes_are_reported() -> None:
+    """A new status is reported, and so is progress in steps of at least 20 percent, but nothing else."""
+    progress, reported = Progress(), []
     for status, percent in [
         ("pending", 0),
         ("pending", 0),
@@ -126,43 +130,41 @@ def test_news_only_on_change() -> None:
         ("processing", 47),
         ("processing", 99),
     ]:
-        step = ask(policy.after_response(WATCH, progress, seen(status, percent), PLAN, now=START, jitter=MIDDLE))
+        step = polls_again(
+            policy.after_response(WATCH, progress, generation(status, percent), PLAN, now=START, jitter=NO_JITTER)
+        )
         progress = step.progress
-        told.append(step.message)
+        if step.message:
+            reported.append((status, percent))
+            assert status in step.message
+            assert (str(percent) in step.message) == (percent > 0)
 
-    assert told == [
-        "pending",
-        None,
-        "processing, 5 %",
-        None,
-        "processing, 26 %",
-        None,
-        "processing, 47 %",
-        "processing, 99 %",
-    ]
+    assert reported == [("pending", 0), ("processing", 5), ("processing", 26), ("processing", 47), ("processing", 99)]
 
 
 FAILURE = errors.ConnectionLostError("lost")
 
 
 def test_failures_are_endured_for_a_time_not_a_number() -> None:
-    """Any number of failed questions is endured for ten minutes; one success starts the count anew."""
+    """Any number of failed polls is tolerated for ten minutes, and a single success restarts the time."""
     progress, now = Progress(), START
     for _ in range(200):
-        step = ask(policy.after_failure(WATCH, progress, FAILURE, now=now, jitter=MIDDLE))
+        step = polls_again(policy.after_failure(WATCH, progress, FAILURE, now=now, jitter=NO_JITTER))
         progress, now = step.progress, now + 2.9
-    assert policy.after_failure(WATCH, progress, FAILURE, now=START + 600, jitter=MIDDLE) == StopPolling(
+    assert policy.after_failure(WATCH, progress, FAILURE, now=START + 600, jitter=NO_JITTER) == StopPolling(
         Outcome.UNREACHABLE, None, "ConnectionLostError"
     )
 
-    recovered = ask(policy.after_response(WATCH, progress, seen(), PLAN, now=START + 599, jitter=MIDDLE))
+    recovered = polls_again(
+        policy.after_response(WATCH, progress, generation(), PLAN, now=START + 599, jitter=NO_JITTER)
+    )
     assert recovered.progress.failing_since is None
 
 
-def test_only_the_first_of_a_run_of_failures_is_news() -> None:
-    """A run of failures is told once."""
-    first = ask(policy.after_failure(WATCH, Progress(), FAILURE, now=START, jitter=MIDDLE))
-    second = ask(policy.after_failure(WATCH, first.progress, FAILURE, now=START + 8, jitter=MIDDLE))
+def test_only_the_first_of_a_run_of_failures_is_reported() -> None:
+    """A run of failures is reported once, with its reason."""
+    first = polls_again(policy.after_failure(WATCH, Progress(), FAILURE, now=START, jitter=NO_JITTER))
+    second = polls_again(policy.after_failure(WATCH, first.progress, FAILURE, now=START + 8, jitter=NO_JITTER))
 
     assert first.message is not None
     assert "lost" in first.message
@@ -170,45 +172,45 @@ def test_only_the_first_of_a_run_of_failures_is_news() -> None:
 
 
 def test_retry_after_is_obeyed() -> None:
-    """The server's word is longer than ours: it is obeyed; if it is shorter, ours stands."""
-    for told, delay in ((77.0, 77.0), (1.0, 8.0)):
-        limited = errors.RateLimitedError("slow down", status=429, retry_after=told)
-        assert ask(policy.after_failure(WATCH, Progress(), limited, now=START, jitter=MIDDLE)).delay == delay
+    """A Retry-After longer than the back-off is obeyed; a shorter one is not."""
+    for retry_after, delay in ((77.0, 77.0), (1.0, 8.0)):
+        limited = errors.RateLimitedError("slow down", status=429, retry_after=retry_after)
+        assert polls_again(policy.after_failure(WATCH, Progress(), limited, now=START, jitter=NO_JITTER)).delay == delay
 
 
-def refused(
+def after_failures(
     failures: Sequence[tuple[float, errors.EvoLinkError]], *, watch: Watch = WATCH, progress: Progress | None = None
 ) -> PollAgain | StopPolling:
-    """What follows the last of some failures, given with their ages."""
-    known = progress or Progress()
+    """Return what follows the last of some failures, each with the age of the generation."""
+    current = progress or Progress()
     step: PollAgain | StopPolling | None = None
     for age, error in failures:
-        step = policy.after_failure(watch, known, error, now=watch.submitted_at + age, jitter=MIDDLE)
-        known = step.progress if isinstance(step, PollAgain) else known
+        step = policy.after_failure(watch, current, error, now=watch.submitted_at + age, jitter=NO_JITTER)
+        current = step.progress if isinstance(step, PollAgain) else current
     assert step is not None
     return step
 
 
-UNKNOWN = errors.GenerationNotFoundError("no", status=404, code="task_not_found")
+NOT_FOUND = errors.GenerationNotFoundError("no", status=404, code="task_not_found")
 REFUSALS = [
-    UNKNOWN,
+    NOT_FOUND,
     errors.AuthenticationError("no", status=401, code="unauthorized"),
     errors.BadRequestError("no", status=400, code="invalid_task_id"),
 ]
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
-def test_one_refusal_ends_nothing(error: errors.ApiError) -> None:
-    """Questions are free: a stray refusal, or many within a moment, are asked about again."""
-    assert isinstance(refused([(100.0, error)]), PollAgain)
-    assert isinstance(refused([(100.0 + number, error) for number in range(50)]), PollAgain)
-    assert isinstance(refused([(100.0, error), (290.0, error)]), PollAgain)
+def test_a_single_refusal_ends_no_wait(error: errors.ApiError) -> None:
+    """Polls are free, so after a stray refusal, or many within a short time, polling goes on."""
+    assert isinstance(after_failures([(100.0, error)]), PollAgain)
+    assert isinstance(after_failures([(100.0 + number, error) for number in range(50)]), PollAgain)
+    assert isinstance(after_failures([(100.0, error), (290.0, error)]), PollAgain)
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: str(error.status))
-def test_refusals_that_agree_over_minutes_end_the_waiting(error: errors.ApiError) -> None:
-    """Several of the same kind, spread over three minutes, are believed, whatever outages lie between them."""
-    step = refused([(100.0, error), (150.0, FAILURE), (200.0, error), (280.0, error)])
+def test_refusals_that_agree_over_minutes_end_the_wait(error: errors.ApiError) -> None:
+    """Several refusals of the same kind over three minutes are believed, even with outages in between."""
+    step = after_failures([(100.0, error), (150.0, FAILURE), (200.0, error), (280.0, error)])
 
     assert isinstance(step, StopPolling)
     assert (step.outcome, step.detail) == (
@@ -217,19 +219,23 @@ def test_refusals_that_agree_over_minutes_end_the_waiting(error: errors.ApiError
     )
 
 
-def test_refusals_that_disagree_or_are_contradicted_end_nothing() -> None:
-    """Another refusal, or an answer, starts the count anew."""
+def test_contradictory_refusals_end_no_wait() -> None:
+    """A refusal of another kind, or a response, restarts the count."""
     denied = REFUSALS[1]
-    assert isinstance(refused([(100.0, UNKNOWN), (160.0, denied), (220.0, UNKNOWN), (281.0, denied)]), PollAgain)
+    assert isinstance(
+        after_failures([(100.0, NOT_FOUND), (160.0, denied), (220.0, NOT_FOUND), (281.0, denied)]), PollAgain
+    )
 
-    before = ask(refused([(100.0, UNKNOWN), (200.0, UNKNOWN)])).progress
-    answered = ask(policy.after_response(WATCH, before, seen(), PLAN, now=START + 210, jitter=MIDDLE)).progress
-    assert isinstance(refused([(281.0, UNKNOWN)], progress=answered), PollAgain)
+    before = polls_again(after_failures([(100.0, NOT_FOUND), (200.0, NOT_FOUND)])).progress
+    recovered = polls_again(
+        policy.after_response(WATCH, before, generation(), PLAN, now=START + 210, jitter=NO_JITTER)
+    ).progress
+    assert isinstance(after_failures([(281.0, NOT_FOUND)], progress=recovered), PollAgain)
 
 
-def test_a_young_generation_may_be_unknown() -> None:
-    """What was accepted within the last minute may not be known yet, which counts for nothing."""
-    assert ask(refused([(5.0, UNKNOWN), (30.0, UNKNOWN), (59.0, UNKNOWN)])).progress.refusals == 0
+def test_a_young_generation_may_not_be_found_yet() -> None:
+    """A 404 within a minute of the submission counts as no refusal."""
+    assert polls_again(after_failures([(5.0, NOT_FOUND), (30.0, NOT_FOUND), (59.0, NOT_FOUND)])).progress.refusals == 0
 
 
 @pytest.mark.parametrize(
@@ -241,72 +247,74 @@ def test_a_young_generation_may_be_unknown() -> None:
         errors.InvalidResponseError("html"),
     ],
 )
-def test_what_may_pass_is_endured(error: errors.EvoLinkError) -> None:
-    """What may pass does not end it before the patience does, since the video is paid for."""
-    assert isinstance(refused([(number * 59.0, error) for number in range(10)]), PollAgain)
-    stop = refused([(number * 60.0, error) for number in range(11)])
+def test_temporary_errors_are_tolerated(error: errors.EvoLinkError) -> None:
+    """An error that may be temporary ends the wait only after ``unreachable_timeout``, since the result is paid for."""
+    assert isinstance(after_failures([(number * 59.0, error) for number in range(10)]), PollAgain)
+    stop = after_failures([(number * 60.0, error) for number in range(11)])
     assert isinstance(stop, StopPolling)
     assert stop.outcome is Outcome.UNREACHABLE
 
 
-def test_what_is_never_sent_ends_it_at_once() -> None:
-    """An id that this package itself refuses is refused for good."""
-    stop = refused([(1.0, errors.InvalidInputError("generation_id", "x", "an id"))])
+def test_an_invalid_id_ends_the_wait_at_once() -> None:
+    """An id that is never sent to EvoLink ends the wait at once."""
+    stop = after_failures([(1.0, errors.InvalidInputError("generation_id", "x", "an id"))])
 
     assert isinstance(stop, StopPolling)
     assert stop.outcome is Outcome.REFUSED
 
 
-def test_a_connection_that_is_not_there_hands_over_at_once() -> None:
-    """Where a connection is not known no patience helps: a worker, which may know it, takes over."""
-    stop = refused([(1.0, errors.ConnectionNotFoundError("no such connection"))])
+def test_a_missing_connection_ends_the_wait_at_once() -> None:
+    """A connection that a triggerer can't find ends the wait at once, since a worker may find it."""
+    stop = after_failures([(1.0, errors.ConnectionNotFoundError("no such connection"))])
 
     assert stop == StopPolling(Outcome.NO_CONNECTION, None, "ConnectionNotFoundError")
 
 
-def test_a_limit_is_no_outage() -> None:
-    """However long EvoLink says 429, the generation is waited for until its deadline; and it ends a run of failures."""
+def test_a_rate_limit_is_no_outage() -> None:
+    """A 429 never ends the wait before its deadline, and it ends a run of failures."""
     limited = errors.RateLimitedError("slow down", status=429, retry_after=30.0)
-    rationed = [(30.0 * number, limited) for number in range(59)]
+    limited_polls = [(30.0 * number, limited) for number in range(59)]
 
-    assert isinstance(refused(rationed), PollAgain)
-    assert ask(refused([(0.0, FAILURE), (100.0, limited)])).progress.failing_since is None
-    assert refused([*rationed, (1800.0, limited)]) == StopPolling(Outcome.DEADLINE, None, "RateLimitedError HTTP 429")
+    assert isinstance(after_failures(limited_polls), PollAgain)
+    assert polls_again(after_failures([(0.0, FAILURE), (100.0, limited)])).progress.failing_since is None
+    assert after_failures([*limited_polls, (1800.0, limited)]) == StopPolling(
+        Outcome.DEADLINE, None, "RateLimitedError HTTP 429"
+    )
 
 
 def test_few_failures_far_apart_are_no_outage() -> None:
-    """Where questions are rationed, minutes may lie between two: three have to fail in a row."""
+    """Polls may be minutes apart under a rate limit, so it takes three failures in a row to end the wait."""
     apart = [(100.0, FAILURE), (900.0, FAILURE)]
-    assert isinstance(refused(apart), PollAgain)
-    assert isinstance(refused([*apart, (910.0, FAILURE)]), StopPolling)
+    assert isinstance(after_failures(apart), PollAgain)
+    assert isinstance(after_failures([*apart, (910.0, FAILURE)]), StopPolling)
 
 
-chances = st.floats(0, 1)
+jitters = st.floats(0, 1)
 
 
-@example(before=1, percent=2, chance=0.5, age=600.0, took=[600.0, 900.0, 1200.0] * 3, estimate=None)
+@example(before=1, percent=2, jitter=0.5, age=600.0, durations=[600.0, 900.0, 1200.0] * 3, estimate=None)
 @given(
     st.one_of(st.none(), st.integers(-5, 105)),
     st.one_of(st.none(), st.integers(-5, 105)),
-    chances,
+    jitters,
     st.floats(0, 1790),
     st.lists(st.floats(0.5, 5000), max_size=30),
     st.one_of(st.none(), st.floats(1, 5000)),
 )
-def test_paced_questions_keep_floor_and_silence(
-    before: int | None, percent: int | None, chance: float, age: float, took: list[float], estimate: float | None
+def test_planned_polls_keep_the_floor_and_the_longest_gap(
+    before: int | None, percent: int | None, jitter: float, age: float, durations: list[float], estimate: float | None
 ) -> None:
-    """Whatever is known and said, a paced wait never asks within 3 s, nor is silent too long, nor past the deadline."""
-    made = plan(took, estimate)
-    known = Progress(percent=before, last_response_age=age / 2)
-    step = policy.after_response(WATCH, known, seen(progress=percent), made, now=START + age, jitter=chance)
+    """Whatever EvoLink reports, a planned poll comes after 3 s at the earliest, and no later than gap and deadline."""
+    planned = plan(durations, estimate)
+    progress = Progress(percent=before, last_response_age=age / 2)
+    step = policy.after_response(WATCH, progress, generation(progress=percent), planned, now=START + age, jitter=jitter)
 
     left = 1800 - age
-    assert min(FLOOR, left) - 1e-6 <= ask(step).delay <= min(made.max_gap * 1.01, left) + 1e-6
+    assert min(FLOOR, left) - 1e-6 <= polls_again(step).delay <= min(planned.max_gap * 1.01, left) + 1e-6
 
 
 @pytest.mark.parametrize(
-    ("duration", "seen_at", "age", "known"),
+    ("duration", "last_response_age", "age", "observed"),
     [
         (None, 40.0, 60, ObservedDuration(50.0)),
         (45.0, 40.0, 60, ObservedDuration(45.0)),
@@ -319,34 +327,35 @@ def test_paced_questions_keep_floor_and_silence(
         (30.0, 40.0, 60, ObservedDuration(50.0)),
     ],
 )
-def test_how_long_it_took(
-    duration: float | None, seen_at: float | None, age: float, known: ObservedDuration | None
+def test_the_duration_is_observed(
+    duration: float | None, last_response_age: float | None, age: float, observed: ObservedDuration | None
 ) -> None:
-    """EvoLink's own figure if the questions allow it, else what they show; nothing if they came too late for that."""
-    done = replace(seen("completed"), duration=duration)
+    """EvoLink's figure is used if the polls allow it, else what the polls show, unless they came too late."""
+    completed = replace(generation("completed"), duration=duration)
+    progress = Progress(last_response_age=last_response_age)
 
-    assert policy.observed_duration(WATCH, Progress(last_response_age=seen_at), done, PLAN, now=START + age) == known
+    assert policy.observed_duration(WATCH, progress, completed, PLAN, now=START + age) == observed
 
 
-def test_airflows_own_limit_lies_behind_ours() -> None:
-    """The deferral's timeout leaves room for a last question and the event."""
+def test_airflows_own_timeout_is_later() -> None:
+    """The timeout of the deferral leaves time for a last poll and the event."""
     assert policy.deferral_seconds(WATCH, now=START) == 1800 + 30 + 60
     assert policy.deferral_seconds(replace(WATCH, poll_interval=300), now=START + 1799) == 1 + 300 + 60
     assert policy.deferral_seconds(WATCH, now=START + 5000) == 90
 
 
-@given(hostile.gone_wrong(hostile.CREATED, hostile.COMPLETED, hostile.FAILED), chances, st.floats(0, 1790))
-def test_whatever_is_answered_the_wait_goes_on_or_ends(answer: object, chance: float, age: float) -> None:
-    """No answer that can be read makes the next question come too soon or too late, or its news unprintable."""
+@given(hostile.gone_wrong(hostile.CREATED, hostile.COMPLETED, hostile.FAILED), jitters, st.floats(0, 1790))
+def test_any_response_that_can_be_parsed_is_decided(body: object, jitter: float, age: float) -> None:
+    """No response that can be parsed makes the next poll too early or too late, or its message unprintable."""
     try:
-        made = parse_generation(answer)
+        parsed = parse_generation(body)
     except errors.InvalidResponseError:
         return
-    planned = Durations().plan(made.model, made.estimated_time)
-    step = policy.after_response(WATCH, Progress(), made, planned, now=START + age, jitter=chance)
+    planned = Durations().plan(parsed.model, parsed.estimated_time)
+    step = policy.after_response(WATCH, Progress(), parsed, planned, now=START + age, jitter=jitter)
 
-    assert isinstance(step, StopPolling) == made.is_terminal
+    assert isinstance(step, StopPolling) == parsed.is_terminal
     if isinstance(step, PollAgain):
         assert 0 <= step.delay <= planned.max_gap * 1.01 + 1e-6
         assert (step.message or "").isprintable()
-    assert 0 <= policy.first_delay(WATCH, planned, now=START + age, jitter=chance) <= planned.max_gap * 1.01 + 1e-6
+    assert 0 <= policy.first_delay(WATCH, planned, now=START + age, jitter=jitter) <= planned.max_gap * 1.01 + 1e-6

@@ -1,4 +1,4 @@
-"""How fast may be asked: as fast as anybody wants at first, and just below the limit when EvoLink shows one."""
+"""The rate limiter allows any rate at first, and keeps just below the limit once EvoLink shows one."""
 
 from __future__ import annotations
 
@@ -10,207 +10,211 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_evolink.polling.rate_limiter import FASTEST, SLOWEST, RateLimiter
+from airflow_provider_evolink.polling.rate_limiter import MAX_RATE, MIN_RATE, RateLimiter
 from tests.limiters import KINDS, FixedWindows, Limiter, Unlimited
 
 LATENCY = 0.2
-MOST_IN_FLIGHT = 128
-Hint = Callable[[float], float | None]
+MAX_IN_FLIGHT = 128
+RetryAfter = Callable[[float], float | None]
 
 
 def exact(seconds: float) -> float:
-    """As the header has it: whole seconds, rounded up."""
+    """Return whole seconds, rounded up, as the header has them."""
     return float(math.ceil(seconds))
 
 
 def rounded_down(seconds: float) -> float:
-    """A service whose clock is a second ahead."""
+    """Return too few seconds, as a service whose clock is a second ahead."""
     return float(math.floor(seconds))
 
 
 def always_thirty(seconds: float) -> float:
-    """The documented example, whatever is true."""
+    """Return the documented example, whatever the truth is."""
     return 30.0
 
 
-def nothing(seconds: float) -> None:
-    """It does not say."""
+def absent(seconds: float) -> None:
+    """Return no Retry-After."""
 
 
 @dataclass
 class Run:
-    """When requests passed, and when they were turned away."""
+    """The times of the requests that passed, and of those that got a 429."""
 
     passed: list[float] = field(default_factory=list)
-    refused: list[float] = field(default_factory=list)
+    rejected: list[float] = field(default_factory=list)
 
     def between(self, start: float, end: float) -> tuple[int, int]:
-        """How many passed and how many were turned away in a span of time."""
-        return tuple(sum(start <= at < end for at in all_) for all_ in (self.passed, self.refused))  # type: ignore[return-value]
+        """Return how many requests passed and how many got a 429 in a span of time."""
+        return tuple(sum(start <= time < end for time in times) for times in (self.passed, self.rejected))  # type: ignore[return-value]
 
 
 def simulate(
-    limits: list[tuple[float, Limiter]], seconds: float, *, hint: Hint = exact, throttle: RateLimiter | None = None
+    limits: list[tuple[float, Limiter]],
+    seconds: float,
+    *,
+    header: RetryAfter = exact,
+    rate_limiter: RateLimiter | None = None,
 ) -> Run:
-    """
-    Let a crowd that always has more to ask ask as fast as the throttle lets it.
+    """Send requests as fast as the rate limiter allows.
 
-    :param limits: the service's limiters, each with the moment from which it holds.
+    :param limits: the service's limiters, each with the time from which it applies.
+    :param header: makes the Retry-After from the seconds until a request would pass.
     """
-    throttle, run = throttle or RateLimiter(), Run()
-    answers: list[tuple[float, bool, float | None]] = []
+    rate_limiter, run = rate_limiter or RateLimiter(), Run()
+    responses: list[tuple[float, bool, float | None]] = []
     now = 0.0
     while now < seconds:
-        pause = LATENCY if len(answers) >= MOST_IN_FLIGHT else throttle.reserve(now)
+        pause = LATENCY if len(responses) >= MAX_IN_FLIGHT else rate_limiter.reserve(now)
         if pause == 0.0:
             wait = [limiter for since, limiter in limits if now + LATENCY / 2 >= since][-1].take(now + LATENCY / 2)
-            (run.passed if wait is None else run.refused).append(now)
-            heapq.heappush(answers, (now + LATENCY, wait is None, None if wait is None else hint(wait)))
+            (run.passed if wait is None else run.rejected).append(now)
+            heapq.heappush(responses, (now + LATENCY, wait is None, None if wait is None else header(wait)))
         until = now + pause
-        while answers and answers[0][0] <= until:
-            now, has_passed, retry_after = heapq.heappop(answers)
-            throttle.on_response(now) if has_passed else throttle.on_rate_limited(now, retry_after)
+        while responses and responses[0][0] <= until:
+            now, has_passed, retry_after = heapq.heappop(responses)
+            rate_limiter.on_response(now) if has_passed else rate_limiter.on_rate_limited(now, retry_after)
         now = max(now, until)
     return run
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("limit", [10, 60, 600])
-@pytest.mark.parametrize("hint", [exact, rounded_down, always_thirty, nothing])
-def test_any_limit_is_learned(kind: type[FixedWindows], limit: int, hint: Hint) -> None:
-    """After five minutes nearly all that the limit allows is used, and hardly anything is turned away."""
-    run = simulate([(0.0, kind(limit))], 1800.0, hint=hint)
+@pytest.mark.parametrize("header", [exact, rounded_down, always_thirty, absent])
+def test_any_limit_is_learned(kind: type[FixedWindows], limit: int, header: RetryAfter) -> None:
+    """After five minutes most of what the limit allows is used, and few requests get a 429."""
+    run = simulate([(0.0, kind(limit))], 1800.0, header=header)
 
-    passed, refused = run.between(300.0, 1800.0)
+    passed, rejected = run.between(300.0, 1800.0)
     assert passed >= 0.75 * limit * 25
-    # Where it does not say how long to wait, that has to be found out each time.
-    assert refused <= max(0.03 * passed, 70 if hint is nothing else 15)
+    # Without Retry-After, the length of the pause has to be found out each time.
+    assert rejected <= max(0.03 * passed, 70 if header is absent else 15)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("limit", "seconds"), [(1, 1.0), (10, 1.0), (5, 10.0)])
-def test_limits_of_a_second_are_learned(kind: type[FixedWindows], limit: int, seconds: float) -> None:
-    """A limit may be set for less than a minute."""
+def test_limits_over_short_windows_are_learned(kind: type[FixedWindows], limit: int, seconds: float) -> None:
+    """A limit that counts over one or ten seconds is learned, too."""
     run = simulate([(0.0, kind(limit, seconds))], 900.0)
 
-    passed, refused = run.between(300.0, 900.0)
+    passed, rejected = run.between(300.0, 900.0)
     assert passed >= 0.5 * limit / seconds * 600
-    assert refused <= 0.05 * passed
+    assert rejected <= 0.05 * passed
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_learning_takes_one_crowd(kind: type[FixedWindows]) -> None:
-    """What is turned away before the limit is known is little more than what was under way."""
-    passed, refused = simulate([(0.0, kind(60))], 120.0).between(0.0, 120.0)
+def test_learning_costs_one_crowd(kind: type[FixedWindows]) -> None:
+    """Little more than the requests in flight gets a 429 before the limit is known."""
+    passed, rejected = simulate([(0.0, kind(60))], 120.0).between(0.0, 120.0)
 
-    assert refused <= MOST_IN_FLIGHT + 10
+    assert rejected <= MAX_IN_FLIGHT + 10
     assert passed >= 100
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_limit_that_is_lifted_is_forgotten(kind: type[FixedWindows]) -> None:
-    """Ten minutes after there is no limit any more, requests are as fast as at first."""
-    throttle = RateLimiter()
-    simulate([(0.0, kind(60)), (1200.0, Unlimited())], 1800.0, throttle=throttle)
+    """Ten minutes after the limit is lifted, requests are as fast as at first."""
+    rate_limiter = RateLimiter()
+    simulate([(0.0, kind(60)), (1200.0, Unlimited())], 1800.0, rate_limiter=rate_limiter)
 
-    assert not throttle.is_limited
-    assert throttle.rate == FASTEST
+    assert not rate_limiter.is_limited
+    assert rate_limiter.rate == MAX_RATE
 
 
 def test_a_limit_that_is_lowered_is_kept() -> None:
-    """From ten a second to one in six seconds."""
+    """A limit that drops from ten a second to one in six seconds is kept after five minutes."""
     run = simulate([(0.0, FixedWindows(600)), (600.0, FixedWindows(10))], 1800.0)
 
-    passed, refused = run.between(900.0, 1800.0)
+    passed, rejected = run.between(900.0, 1800.0)
     assert passed >= 0.7 * 150
-    assert refused <= 15
+    assert rejected <= 15
 
 
-def test_what_others_use_is_left_to_them() -> None:
-    """Two that share a limit use it together, and neither starves."""
+def test_two_rate_limiters_share_a_limit() -> None:
+    """Two rate limiters under one limit use most of it together, and neither starves."""
     limiter = FixedWindows(60)
-    throttles, runs = [RateLimiter(), RateLimiter()], [Run(), Run()]
+    rate_limiters, runs = [RateLimiter(), RateLimiter()], [Run(), Run()]
     now = 0.0
     while now < 1800.0:
-        for throttle, run in zip(throttles, runs, strict=True):
-            if throttle.reserve(now) == 0.0:
+        for rate_limiter, run in zip(rate_limiters, runs, strict=True):
+            if rate_limiter.reserve(now) == 0.0:
                 wait = limiter.take(now)
-                (run.passed if wait is None else run.refused).append(now)
-                throttle.on_response(now) if wait is None else throttle.on_rate_limited(now, exact(wait))
+                (run.passed if wait is None else run.rejected).append(now)
+                rate_limiter.on_response(now) if wait is None else rate_limiter.on_rate_limited(now, exact(wait))
         now += 0.05
 
     shares = [run.between(300.0, 1800.0) for run in runs]
     assert sum(passed for passed, _ in shares) >= 0.7 * 1500
     assert min(passed for passed, _ in shares) >= 0.2 * 1500
-    assert sum(refused for _, refused in shares) <= 60
+    assert sum(rejected for _, rejected in shares) <= 60
 
 
-def test_a_burst_and_then_the_rate() -> None:
-    """A few go at once, the others one by one; who waited long may go at once again."""
-    throttle = RateLimiter(fastest=10.0)
+def test_a_burst_is_followed_by_the_rate() -> None:
+    """A few requests go at once, the next ones at the rate, and after a rest a burst is possible again."""
+    rate_limiter = RateLimiter(max_rate=10.0)
 
-    assert [throttle.reserve(100.0) for _ in range(8)] == [0.0] * 8
-    assert throttle.reserve(100.0) == pytest.approx(0.1)
-    assert throttle.reserve(100.1) == 0.0
-    assert throttle.reserve(100.1) == pytest.approx(0.1)
-    assert throttle.reserve(200.0) == 0.0
+    assert [rate_limiter.reserve(100.0) for _ in range(8)] == [0.0] * 8
+    assert rate_limiter.reserve(100.0) == pytest.approx(0.1)
+    assert rate_limiter.reserve(100.1) == 0.0
+    assert rate_limiter.reserve(100.1) == pytest.approx(0.1)
+    assert rate_limiter.reserve(200.0) == 0.0
 
 
-def test_a_pause_holds_for_everybody_and_ends_with_one() -> None:
-    """Nobody goes before it has ended, and then one goes first: it may still be too early."""
-    throttle = RateLimiter()
+def test_a_pause_ends_with_a_single_probe() -> None:
+    """No request is sent during a pause, and after it a single one, in case it is still too early."""
+    rate_limiter = RateLimiter()
     for number in range(1000):
-        throttle.on_response(90.0 + number / 100)
+        rate_limiter.on_response(90.0 + number / 100)
     for _ in range(20):
-        throttle.on_rate_limited(100.0, 7.0)
+        rate_limiter.on_rate_limited(100.0, 7.0)
 
-    assert throttle.reserve(101.0) == pytest.approx(6.0)
-    assert throttle.reserve(107.0) == 0.0
-    assert throttle.reserve(107.0) == pytest.approx(1.0)
-    throttle.on_response(107.1)
-    assert throttle.reserve(107.2) < 0.1
-
-
-def test_a_pause_without_a_limit_teaches_none() -> None:
-    """A 5xx that asks for a pause is given it, and says nothing about how fast may be asked."""
-    throttle = RateLimiter()
-    throttle.pause(100.0, 7.0)
-
-    assert throttle.reserve(101.0) == pytest.approx(6.0)
-    assert (throttle.rate, throttle.is_limited) == (FASTEST, False)
+    assert rate_limiter.reserve(101.0) == pytest.approx(6.0)
+    assert rate_limiter.reserve(107.0) == 0.0
+    assert rate_limiter.reserve(107.0) == pytest.approx(1.0)
+    rate_limiter.on_response(107.1)
+    assert rate_limiter.reserve(107.2) < 0.1
 
 
-def test_it_never_stops() -> None:
-    """However often nothing passes, something is tried: within a minute of the last time, and one at a time."""
-    throttle, now, tried = RateLimiter(), 0.0, []
+def test_a_pause_for_an_outage_sets_no_limit() -> None:
+    """A pause that a 5xx asks for is kept, and does not change the rate."""
+    rate_limiter = RateLimiter()
+    rate_limiter.pause(100.0, 7.0)
+
+    assert rate_limiter.reserve(101.0) == pytest.approx(6.0)
+    assert (rate_limiter.rate, rate_limiter.is_limited) == (MAX_RATE, False)
+
+
+def test_requests_never_stop_for_good() -> None:
+    """If every request gets a 429, a single one is still sent at least once a minute."""
+    rate_limiter, now, sent = RateLimiter(), 0.0, []
     while now < 7200.0:
-        pause = throttle.reserve(now)
+        pause = rate_limiter.reserve(now)
         if pause == 0.0:
-            tried.append(now)
-            throttle.on_rate_limited(now, None)
+            sent.append(now)
+            rate_limiter.on_rate_limited(now, None)
         now += pause
 
-    assert max(later - earlier for earlier, later in pairwise(tried)) <= 1 / SLOWEST + 0.1
-    assert len(tried) <= 130
+    assert max(later - earlier for earlier, later in pairwise(sent)) <= 1 / MIN_RATE + 0.1
+    assert len(sent) <= 130
 
 
-def test_a_budget_admits_only_what_is_free_now() -> None:
-    """Who is not admitted takes no place."""
-    lines = RateLimiter(fastest=5.0)
-    told = [lines.try_acquire(100.0) for _ in range(100)]
+def test_try_acquire_takes_a_token_only_if_there_is_one() -> None:
+    """A failed ``try_acquire`` takes no token from later calls."""
+    rate_limiter = RateLimiter(max_rate=5.0)
+    acquired = [rate_limiter.try_acquire(100.0) for _ in range(100)]
 
-    assert sum(told) == 8
-    assert lines.try_acquire(100.21)
+    assert sum(acquired) == 8
+    assert rate_limiter.try_acquire(100.21)
 
 
-def test_who_has_to_wait_goes_together() -> None:
-    """At a high rate nobody is woken for a single place: all that have one by then go at once, and no more."""
-    throttle, now, gone = RateLimiter(fastest=1000.0), 100.0, 0
+def test_waiting_requests_are_sent_together() -> None:
+    """At a high rate no wake-up is for a single request: all that have a token by then are sent, and no more."""
+    rate_limiter, now, sent = RateLimiter(max_rate=1000.0), 100.0, 0
     pauses = 0
     while now < 101.0:
-        pause = throttle.reserve(now)
-        now, gone, pauses = now + pause, gone + (pause == 0), pauses + (pause > 0)
+        pause = rate_limiter.reserve(now)
+        now, sent, pauses = now + pause, sent + (pause == 0), pauses + (pause > 0)
 
-    assert gone <= 1000 + 2 * 50
-    assert gone >= 950
+    assert sent <= 1000 + 2 * 50
+    assert sent >= 950
     assert pauses <= 21

@@ -1,4 +1,4 @@
-"""What is due when."""
+"""Items are due together, in order, once and never early."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.polling.timing_wheel import SLOT_SECONDS, TimingWheel
 
 
-def test_who_is_due_nearly_together_is_taken_together() -> None:
-    """One slot wakes once, in the order in which they came."""
+def test_items_due_at_nearly_the_same_time_are_popped_together() -> None:
+    """Items of one slot share one wake-up, and keep the order in which they were added."""
     wheel: TimingWheel[str] = TimingWheel()
     first = wheel.add("b", 10.02)
     second = wheel.add("a", 10.01)
@@ -22,8 +22,8 @@ def test_who_is_due_nearly_together_is_taken_together() -> None:
     assert wheel.next_due() == math.inf
 
 
-def test_no_more_are_taken_than_wanted() -> None:
-    """Those that are left stay due, and come first."""
+def test_the_limit_of_pop_is_kept() -> None:
+    """Items beyond the limit stay due, and come first in the next call."""
     wheel: TimingWheel[int] = TimingWheel()
     for number in range(5):
         wheel.add(number, float(number))
@@ -32,15 +32,15 @@ def test_no_more_are_taken_than_wanted() -> None:
 
 
 @given(st.lists(st.floats(0, 1000), max_size=50), st.integers(1, 10))
-def test_everything_comes_once_and_never_early(dues: list[float], most: int) -> None:
-    """Nothing is lost, doubled or early, and nothing is later than a slot."""
+def test_every_item_is_popped_once_and_never_early(dues: list[float], limit: int) -> None:
+    """No item is lost, repeated or early, and none is late by more than a slot."""
     wheel: TimingWheel[float] = TimingWheel()
     for due in dues:
         wheel.add(due, due)
-    taken = []
+    popped = []
     while (now := wheel.next_due()) < math.inf:
-        for due in wheel.pop_due(now, most):
+        for due in wheel.pop_due(now, limit):
             assert due - 1e-6 <= now <= due + SLOT_SECONDS + 1e-6
-            taken.append(due)
+            popped.append(due)
 
-    assert sorted(taken) == sorted(dues)
+    assert sorted(popped) == sorted(dues)

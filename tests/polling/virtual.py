@@ -1,8 +1,7 @@
-"""
-The real poller in an event loop without a clock: whenever nothing is left to do, the next moment is now.
+"""The real poller in simulated time: whenever the event loop is idle, its clock jumps to the next event.
 
 Half an hour with a thousand generations takes a second, and is the same in every run. Only HTTP is left out: the
-service is asked through the client's methods.
+service is polled through the methods of a client.
 """
 
 from __future__ import annotations
@@ -38,45 +37,45 @@ EPOCH = 1_750_000_000.0
 
 
 class _Selector(selectors.DefaultSelector):
-    """Never waits: it lets the time pass."""
+    """A selector that jumps ahead instead of waiting."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Let the time pass until something is planned."""
+        """Jump to the next scheduled event."""
         if timeout is None:
-            raise RuntimeError("nothing will ever happen")
+            raise RuntimeError("no event is scheduled")
         self.now += max(timeout, 0.0)
         return super().select(0)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only while everybody sleeps."""
+    """An event loop whose time passes only while all tasks sleep."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
         super().__init__(self._virtual)
 
     def time(self) -> float:
-        """Return the seconds since the beginning."""
+        """Return the simulated seconds since the start."""
         return self._virtual.now
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
-        """Run it here and now, so that no thread decides how long it takes."""
+        """Run a function at once in this thread, so that no other thread affects the order of events."""
         future: asyncio.Future[T] = self.create_future()
         future.set_result(func(*args))
         return future
 
 
 def run(main: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch, service: Service) -> T:
-    """Run something with the poller's own clock, chance and client replaced."""
+    """Run a coroutine in simulated time, with a seeded jitter and the service's client."""
     loop = VirtualLoop()
     clock = SimpleNamespace(monotonic=loop.time, time=lambda: EPOCH + loop.time())
     for module in ("shared_client", "poll_loop", "poller", "waiter"):
         monkeypatch.setattr(f"airflow_provider_evolink.polling.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.polling.poll_loop.random", random.Random(1))
     monkeypatch.setattr(
-        "airflow_provider_evolink.polling.shared_client._light_client", lambda settings: Client(service, settings)
+        "airflow_provider_evolink.polling.shared_client._make_client", lambda settings: Client(service, settings)
     )
     service.now = loop.time
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -87,137 +86,148 @@ def run(main: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch, service: 
 
 @dataclass
 class Job:
-    """A generation: when it was submitted and when it ends, in seconds since the beginning."""
+    """A generation; all times are in simulated seconds since the start.
+
+    :param polled: the times of all polls; ``noticed`` is the first one after its end.
+    """
 
     number: int
     submitted: float
     ends: float
     noticed: float | None = None
-    asked: list[float] = field(default_factory=list)
+    polled: list[float] = field(default_factory=list)
     stop: StopPolling | None = None
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """The id of the generation."""
         return f"task-unified-{self.number:06}"
 
     @property
     def delay(self) -> float:
-        """Seconds from its end to the question that noticed it."""
+        """Seconds from its end to the poll that noticed it."""
         assert self.noticed is not None
         return self.noticed - self.ends
 
-    def longest_silence(self, start: float, end: float) -> float:
-        """The longest time for which it was not asked about."""
-        moments = [start, *(at for at in self.asked if start < at < end), end]
-        return max(later - earlier for earlier, later in pairwise(moments))
+    def longest_gap(self, start: float, end: float) -> float:
+        """Return the longest time without a poll."""
+        times = [start, *(time for time in self.polled if start < time < end), end]
+        return max(later - earlier for earlier, later in pairwise(times))
 
 
 @dataclass
 class Service:
-    """An EvoLink that limits questions."""
+    """An EvoLink with a rate limit, several accounts and failures.
+
+    :param limits: rate limiters, each with the time from which it applies.
+    :param takes_batches: whether one request may read many generations.
+    :param accounts: the numbers of the generations that exist under each settings; empty = all exist under any.
+    :param revoked_keys: API keys, with the time from which they are refused.
+    :param gone_hosts: base URLs, with the time from which they do not respond.
+    :param failure_at: returns the error that a request at this time fails with, if any.
+    :param latency: seconds from a request to its response.
+    :param answered: the times of the requests within the rate limit; ``rejected`` of those that got a 429.
+    """
 
     jobs: Sequence[Job]
     limits: list[tuple[float, Limiter]] = field(default_factory=lambda: [(0.0, Unlimited())])
     takes_batches: bool = True
-    # Settings by which it is reached, and the numbers that it knows under each; everything under any if there are none.
     accounts: dict[Settings, set[int]] = field(default_factory=dict)
-    # From when on keys are refused, and hosts give no answer.
-    refused_keys: dict[str, float] = field(default_factory=dict)
+    revoked_keys: dict[str, float] = field(default_factory=dict)
     gone_hosts: dict[str, float] = field(default_factory=dict)
-    failing: Callable[[float], EvoLinkError | None] = lambda _: None
+    failure_at: Callable[[float], EvoLinkError | None] = lambda _: None
     latency: float = 0.1
     answered: list[float] = field(default_factory=list)
-    refused: list[float] = field(default_factory=list)
+    rejected: list[float] = field(default_factory=list)
     now: Callable[[], float] = lambda: 0.0
     by_id: dict[str, Job] = field(init=False)
     clients: int = 0
     batches: int = 0
     singles: int = 0
-    is_single: bool = False
+    is_single_read: bool = False
     ended_at: float = 0.0
 
     def __post_init__(self) -> None:
-        """Sort the jobs."""
+        """Index the jobs."""
         self.by_id = {job.id: job for job in self.jobs}
 
-    def take(self, settings: Settings) -> None:
-        """Let a request pass, or turn it away."""
+    def admit(self, settings: Settings) -> None:
+        """Let a request pass, or raise its failure."""
         now = self.now()
         if now >= self.gone_hosts.get(settings.base_url, math.inf):
-            raise ConnectionLostError("nobody answers")
-        if now >= self.refused_keys.get(settings.api_key, math.inf):
+            raise ConnectionLostError("no response")
+        if now >= self.revoked_keys.get(settings.api_key, math.inf):
             raise AuthenticationError("refused", status=401, code="unauthorized")
-        if error := self.failing(now):
+        if error := self.failure_at(now):
             raise error
         wait = [limiter for since, limiter in self.limits if now >= since][-1].take(now)
         if wait is None:
             self.answered.append(now)
             return
-        self.refused.append(now)
+        self.rejected.append(now)
         raise RateLimitedError("slow down", status=429, code="rate_limit_exceeded", retry_after=math.ceil(wait))
 
-    def tell(self, job: Job) -> Generation:
-        """Tell how far a job is."""
+    def report(self, job: Job) -> Generation:
+        """Return the state of a job."""
         now = self.now()
-        job.asked.append(now)
+        job.polled.append(now)
         if now < job.ends:
             return Generation(job.id, "processing", model="m")
         job.noticed = job.noticed or now
         return Generation(job.id, "completed", model="m")
 
-    def knows(self, settings: Settings, generation_id: str) -> bool:
-        """Whether an account has the generation."""
+    def has(self, settings: Settings, generation_id: str) -> bool:
+        """Return whether a generation exists in an account."""
         return not self.accounts or self.by_id[generation_id].number in self.accounts[settings]
 
 
 @dataclass
 class Client:
-    """Asks the service, as the client does over HTTP."""
+    """Poll the service as the real client does over HTTP."""
 
     service: Service
     settings: Settings
 
     def __post_init__(self) -> None:
-        """Count it."""
+        """Count the client."""
         self.service.clients += 1
 
     async def generation(self, generation_id: str) -> Generation:
-        """Ask about one."""
-        await self._travel()
-        self.service.singles, self.service.is_single = self.service.singles + 1, True
-        if not self.service.knows(self.settings, generation_id):
+        """Read one generation."""
+        await self._send()
+        self.service.singles, self.service.is_single_read = self.service.singles + 1, True
+        if not self.service.has(self.settings, generation_id):
             raise GenerationNotFoundError("not found", status=404, code="task_not_found")
-        return self.service.tell(self.service.by_id[generation_id])
+        return self.service.report(self.service.by_id[generation_id])
 
     async def generations(self, ids: Iterable[str]) -> dict[str, Generation]:
-        """Ask about many."""
-        await self._travel()
-        self.service.batches, self.service.is_single = self.service.batches + 1, False
+        """Read many generations with one request."""
+        await self._send()
+        self.service.batches, self.service.is_single_read = self.service.batches + 1, False
         if not self.service.takes_batches:
             raise BadRequestError("no such path", status=404)
-        known = [one for one in ids if self.service.knows(self.settings, one)]
-        return {one: self.service.tell(self.service.by_id[one]) for one in known}
+        known = [generation_id for generation_id in ids if self.service.has(self.settings, generation_id)]
+        return {generation_id: self.service.report(self.service.by_id[generation_id]) for generation_id in known}
 
     async def close(self) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
-    async def _travel(self) -> None:
+    async def _send(self) -> None:
         await asyncio.sleep(self.service.latency)
-        self.service.take(self.settings)
+        self.service.admit(self.settings)
 
 
 async def wait_for(poller: Poller, job: Job, **changes: Any) -> Job:
-    """Wait for a job from its submission on."""
+    """Wait for a job from its submission on; ``changes`` are fields of its watch."""
     await asyncio.sleep(max(job.submitted - asyncio.get_running_loop().time(), 0.0))
-    begin = EPOCH + job.submitted
-    given: dict[str, Any] = {"deadline": begin + 7200.0, "estimated_time": 120.0, "model": "m", **changes}
-    job.stop = await poller.wait(Watch(job.id, begin, **given), lambda _: None)
+    submitted_at = EPOCH + job.submitted
+    fields: dict[str, Any] = {"deadline": submitted_at + 7200.0, "estimated_time": 120.0, "model": "m", **changes}
+    job.stop = await poller.wait(Watch(job.id, submitted_at, **fields), lambda _: None)
     return job
 
 
-async def always(settings: Settings = Settings()) -> Settings:  # noqa: B008 - it can't be changed
-    """The look-up of a connection that does not change."""
+async def always(settings: Settings = Settings()) -> Settings:  # noqa: B008 - settings are immutable
+    """Look up a connection that does not change."""
     return settings
 
 

@@ -1,4 +1,4 @@
-"""A small EvoLink, its look-up, and waits for it: what the tests of the poller share."""
+"""A small EvoLink on a loopback server, a look-up that leads to it, and waits for its generations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from airflow_provider_evolink.polling.poller import Poller
+from airflow_provider_evolink.polling.waiter import OnProgress
 from tests.loopback import Loopback, ReceivedRequest, Write, http_response
 
 OLD, NEW = "sk-old-key-0001", "sk-new-key-0002"
@@ -19,7 +20,15 @@ OLD, NEW = "sk-old-key-0001", "sk-new-key-0002"
 
 @dataclass
 class Service:
-    """A small EvoLink that takes one key, and finishes everything at once when told."""
+    """A small EvoLink that accepts one API key.
+
+    :param key: the API key that it accepts.
+    :param is_done: whether all generations are completed.
+    :param batch: the response to every batch; ``None`` = the generations.
+    :param left_out: ids that batches leave out, although they exist.
+    :param gone: ids that do not exist.
+    :param slow_down: Retry-After of the next response, which is a 429.
+    """
 
     key: str = OLD
     is_done: bool = False
@@ -30,7 +39,7 @@ class Service:
     server: Loopback = field(init=False)
 
     async def answer(self, request: ReceivedRequest, write: Write) -> None:
-        """Tell about a generation, or refuse the key."""
+        """Report on generations, or refuse the request."""
         await asyncio.sleep(0.005)
         if request.headers["authorization"] != f"Bearer {self.key}":
             await write(http_response({"error": {"code": "unauthorized", "message": "Authentication required"}}, 401))
@@ -38,62 +47,80 @@ class Service:
             await write(http_response({"error": {"code": "rate_limit_exceeded"}}, 429, Retry_After=str(self.slow_down)))
             self.slow_down = None
         elif request.method == "POST":
-            known = [one for one in json.loads(request.body)["task_ids"] if one not in self.left_out | self.gone]
-            await write(self.batch or http_response({"data": [self._told(one) for one in known]}))
+            missing = self.left_out | self.gone
+            known = [identity for identity in json.loads(request.body)["task_ids"] if identity not in missing]
+            await write(self.batch or http_response({"data": [self._report(identity) for identity in known]}))
         elif (generation_id := request.target.rpartition("/")[2]) in self.gone:
             await write(http_response({"error": {"code": "task_not_found", "message": "not found"}}, 404))
         else:
-            await write(http_response(self._told(generation_id)))
+            await write(http_response(self._report(generation_id)))
 
-    def _told(self, generation_id: str) -> dict[str, Any]:
+    def _report(self, generation_id: str) -> dict[str, Any]:
         return {"id": generation_id, "status": "completed" if self.is_done else "processing", "progress": 7}
 
     @property
+    def requests(self) -> int:
+        """The number of requests."""
+        return len(self.server.requests)
+
+    @property
     def batches(self) -> int:
-        """How many requests were for many generations."""
+        """The number of requests for many generations."""
         return sum(request.method == "POST" for request in self.server.requests)
 
     @property
     def singles(self) -> int:
-        """How many were for one."""
-        return len(self.server.requests) - self.batches
+        """The number of requests for one generation."""
+        return self.requests - self.batches
 
 
 @dataclass
 class Lookup:
-    """Looks the account up, slowly, and counts how often; what is planned is raised or done first."""
+    """Look the account up, slowly.
+
+    :param keys: the API keys of successive look-ups; the last one repeats.
+    :param errors: raised by the first look-ups.
+    :param seconds: the duration of a look-up.
+    :param count: the number of look-ups so far.
+    """
 
     url: str
     keys: list[str] = field(default_factory=lambda: [OLD])
-    planned: list[Exception] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
     seconds: float = 0.02
     count: int = 0
 
     async def __call__(self) -> Settings:
-        """Return the settings of this moment."""
+        """Return the current settings."""
         self.count += 1
         await asyncio.sleep(self.seconds)
-        if self.planned:
-            raise self.planned.pop(0)
+        if self.errors:
+            raise self.errors.pop(0)
         return Settings(base_url=self.url, api_key=self.keys[min(self.count, len(self.keys)) - 1])
 
 
-DONE = {StopPolling(Outcome.TERMINAL, "completed")}
+COMPLETED = StopPolling(Outcome.TERMINAL, "completed")
+# The service's progress as it is reported to a wait.
+PROGRESS_MESSAGE = "processing, 7%"
+
+
+def ignore(_: str) -> None:
+    """Ignore progress messages."""
 
 
 def watch(number: int = 0, *, seconds: float = 60, poll_interval: float = 0.05, **changes: Any) -> Watch:
-    """Wait for a generation, asking every 50 ms unless told otherwise."""
+    """A wait for a generation, which is polled every 50 ms by default."""
     now = time.time()
     return Watch(f"task-unified-{number:04}", now, now + seconds, poll_interval=poll_interval, **changes)
 
 
-async def wait(poller: Poller, one: Watch, tell: Callable[[str], None] = lambda _: None) -> StopPolling:
-    """Wait as a trigger does."""
-    return await poller.wait(one, tell)
+def start_wait(poller: Poller, watch: Watch, on_progress: OnProgress = ignore) -> asyncio.Task[StopPolling]:
+    """Wait in a task of its own, as a trigger does."""
+    return asyncio.create_task(poller.wait(watch, on_progress))
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to become true."""
+    """Wait until a condition holds."""
     async with asyncio.timeout(30):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
+        while not condition():  # noqa: ASYNC110 - the condition becomes true in another thread
             await asyncio.sleep(0.01)

@@ -15,7 +15,7 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
 from airflow_provider_evolink.polling.policy import Watch
-from airflow_provider_evolink.polling.poller import MAX_IN_FLIGHT
+from airflow_provider_evolink.polling.poll_loop import MAX_IN_FLIGHT
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 from tests.loopback import Loopback, ReceivedRequest, Write, http_response, serving
 from tests.task_harness import first_event
