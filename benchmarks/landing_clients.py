@@ -183,9 +183,9 @@ def upload(task: Task, options: list[str]) -> Fetch:
     """Return an upload of a local file into the bucket: as a landing does, by boto3, or by s3fs."""
     import boto3  # type: ignore[import-untyped]
 
+    from airflow_provider_evolink.landing.staged_file import StagedFile
     from airflow_provider_evolink.landing.storage import publish
     from airflow_provider_evolink.landing.storage_target import storage_target
-    from airflow_provider_evolink.landing.whole_file import WholeFile
 
     there = json.loads(os.environ["AIRFLOW_CONN_STORE"])
     file, size = open(task.link, "rb"), Path(task.link).stat().st_size  # noqa: PTH123, SIM115 - open until exit
@@ -196,7 +196,7 @@ def upload(task: Task, options: list[str]) -> Fetch:
         file.seek(0)
         match options[1]:
             case "publish":
-                publish(WholeFile(file, size, "video/mp4", "benchmark"), folder / "publish.mp4", replace=True)
+                publish(StagedFile(file, size, "video/mp4", "benchmark"), folder / "publish.mp4", replace=True)
             case "upload_fileobj":
                 with Path(task.link).open("rb") as body:  # which it closes itself
                     client.upload_fileobj(body, "videos", "uploads/upload_fileobj.mp4")

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Copies a result into storage the user owns, before its link dies.
+"""Copy results into storage the user owns, before their links expire.
 
-A result goes from its link (:mod:`source`, :mod:`resume`, :mod:`download`) into a spool that has no name, is
-judged there (:mod:`kinds`), and gets its final name (:mod:`names`) in one step when it is whole
-(:mod:`storage`). :mod:`land` is the whole way, :mod:`notes` what a retry need not go again, and :mod:`several`
-what one failure means for the other results.
-Nothing here imports Airflow, but for reading a destination.
+The way of a result:
+
+1. :mod:`sources` reads what the task was given (records or generation ids) and lists the results to land.
+2. :mod:`lander` lands one result. :mod:`checkpoint` remembers what an earlier attempt has landed already.
+3. :mod:`download` fetches the link into a staging file without a name (:mod:`unnamed_file`, :mod:`hashing_writer`).
+   :mod:`safe_http` decides where it may connect, :mod:`range_requests` how to resume, :mod:`download_budget` when to
+   give up. :mod:`media_types` identifies the file by its first bytes.
+4. :mod:`filenames` gives the file its name, and :mod:`storage` publishes it under that name in one step, once it is
+   complete. :mod:`existing` decides what happens if another file has that name.
+
+:mod:`partial_failure` keeps one failed result from taking the others with it.
+
+Nothing here imports Airflow, except to open a destination (:mod:`storage_target`).
 """

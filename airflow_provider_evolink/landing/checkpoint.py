@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Remembers what a task lands, so that its next try need not fetch it again, and may replace it.
+"""Remember what a task has landed, so that a retry need not download it again, and may replace it.
 
-A note is written before the file gets its name: so a task that is killed in between still knows its own file. It is
-never believed without a look at the file. If it is missing, unreadable or wrong, the result is fetched and compared.
+Entries are a write-ahead record: each is stored before its file gets its name, so a task that is killed in between
+still recognizes its own file. An entry is never trusted without checking the file. If it is missing, unreadable or
+wrong, the result is downloaded again and compared.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from airflow_provider_evolink.landing.media_types import MediaType
 log = logging.getLogger(__name__)
 
 STORE_KEY = "evolink_landing"
-# What Airflow takes as an asset's name or URI.
+# Airflow's limit for an asset's name or URI.
 MAX_ASSET_CHARACTERS = 1500
 _SAFE_IN_PATH = "".join(sorted(set(printable) - set("#?%")))
 
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """
-    A result that lies in its place.
+    """A result that has landed.
 
-    :param uri: where, without connection id.
+    :param uri: of the file, without connection id.
     :param bytes: its size.
     :param sha256: in hexadecimal.
-    :param content_type: told by its bytes.
-    :param generation_id: whose it is.
-    :param extension: the name ending for its kind.
+    :param content_type: identified by its bytes.
+    :param generation_id: the generation it is a result of.
+    :param extension: of file names of its media type, without the dot.
     """
 
     uri: str
@@ -49,96 +48,97 @@ class Landed:
 
     @property
     def media_type(self) -> MediaType:
-        """What kind of file it is."""
+        """Its media type."""
         return MediaType(self.extension, self.content_type)
 
     @property
     def asset_uri(self) -> str:
-        """The URI as Airflow's assets take it."""
+        """Its URI in the form Airflow's assets accept."""
         return asset_uri(self.uri)
 
     def entry(self) -> dict[str, Any]:
-        """Return what the operator returns for it."""
+        """Return its entry in the operator's return value."""
         entry = asdict(self)
         del entry["extension"]
         return entry
 
 
 def asset_uri(uri: str) -> str:
-    """Write a URI in ASCII, as some databases of Airflow need it, and without what would end a URI's path."""
+    """Quote a URI: in ASCII, which some of Airflow's databases need, and without characters that end a URI's path."""
     return quote(uri, safe=_SAFE_IN_PATH)
 
 
 class Checkpoint:
-    """
-    What a task has landed, or was about to, by generation and index.
+    """What a task has landed, or was about to land, by generation and index.
 
     :param store: Airflow's ``task_state_store``; ``None`` where there is none.
-    :param retention: how long the store shall keep it.
+    :param retention: how long the store keeps it.
     """
 
     def __init__(self, store: Any | None, retention: timedelta) -> None:
         self._store = store
         self._retention = retention
-        self._notes = self._read()
+        self._entries = self._read()
 
     def get(self, result: Result) -> Landed | None:
-        """Return what has been noted about a result."""
-        landed = _landed(self._notes.get(_name(result)))
+        """Return the entry of a result."""
+        landed = _parse(self._entries.get(_entry_key(result)))
         return replace(landed, generation_id=result.generation_id) if landed else None
 
     def written_to(self, uri: str) -> list[Landed]:
-        """Return every file that this task has written under a name, or was about to."""
-        return [landed for row, landed in self._of(uri) if row.get("written", True)]
+        """Return every file that this task has written to a URI, or was about to write."""
+        return [landed for entry, landed in self._entries_at(uri) if entry.get("written", True)]
 
     def uploads_to(self, uri: str) -> list[str]:
-        """Return the ids of this task's uploads to a name, whether they have ended or not."""
-        uploads = [row.get("upload") for row, _ in self._of(uri)]
-        return [upload for upload in uploads if upload and isinstance(upload, str)]
+        """Return the ids of this task's multipart uploads to a URI, finished or not."""
+        upload_ids = [entry.get("upload_id") for entry, _ in self._entries_at(uri)]
+        return [upload_id for upload_id in upload_ids if upload_id and isinstance(upload_id, str)]
 
-    def put(self, result: Result, landed: Landed, *, written: bool, upload: str | None = None) -> None:
-        """
-        Note at once where a result lies, or is about to.
+    def put(self, result: Result, landed: Landed, *, written: bool, upload_id: str | None = None) -> None:
+        """Store at once where a result has landed, or is about to.
 
-        :param written: whether by this task; another's file may be the same, and is not to be replaced.
-        :param upload: the id under which an object store knows the upload.
+        :param written: whether this task writes it; another's identical file must not be replaced later.
+        :param upload_id: of the multipart upload, on an object store.
         """
-        self._notes[_name(result)] = {**asdict(landed), "written": written, "upload": upload}
+        self._entries[_entry_key(result)] = {**asdict(landed), "written": written, "upload_id": upload_id}
         if self._store is None:
             return
         try:
-            self._store.set(STORE_KEY, self._notes, retention=self._retention)
+            self._store.set(STORE_KEY, self._entries, retention=self._retention)
         except Exception as error:
-            log.warning("The note about %s could not be written (%s); a retry would fetch it again.", result, error)
+            log.warning("The checkpoint of %s could not be stored (%s); a retry downloads it again.", result, error)
 
-    def _of(self, uri: str) -> Iterator[tuple[Mapping[str, Any], Landed]]:
-        for row in self._notes.values():
-            landed = _landed(row)
+    def _entries_at(self, uri: str) -> Iterator[tuple[Mapping[str, Any], Landed]]:
+        for entry in self._entries.values():
+            landed = _parse(entry)
             if landed is not None and landed.uri == uri:
-                yield row, landed
+                yield entry, landed
 
     def _read(self) -> dict[str, Any]:
         if self._store is None:
             return {}
         try:
-            noted = self._store.get(STORE_KEY)
+            entries = self._store.get(STORE_KEY)
         except Exception as error:
-            log.warning("What earlier tries have landed could not be read (%s); everything is compared.", error)
+            log.warning(
+                "The checkpoint of earlier attempts could not be read (%s); every result is downloaded and compared.",
+                error,
+            )
             return {}
-        return dict(noted) if isinstance(noted, Mapping) else {}
+        return dict(entries) if isinstance(entries, Mapping) else {}
 
 
-def _landed(row: object) -> Landed | None:
-    if not isinstance(row, Mapping):
+def _parse(entry: object) -> Landed | None:
+    if not isinstance(entry, Mapping):
         return None
     try:
-        landed = Landed(**{name: value for name, value in row.items() if name not in {"written", "upload"}})
+        landed = Landed(**{name: value for name, value in entry.items() if name not in {"written", "upload_id"}})
     except TypeError:
         return None
     texts = (landed.uri, landed.sha256, landed.content_type, landed.extension)
-    is_sound = all(isinstance(text, str) for text in texts) and landed.extension.isalnum()
-    return landed if is_sound else None
+    is_valid = all(isinstance(text, str) for text in texts) and landed.extension.isalnum()
+    return landed if is_valid else None
 
 
-def _name(result: Result) -> str:
+def _entry_key(result: Result) -> str:
     return f"{result.generation_id}/{result.index}"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Fetches one link into a file until it is whole, in constant memory.
+"""Download one link into a file until it is complete, in constant memory.
 
-Whole means: as many bytes as the server promised, of a kind that is media. A server that promises no number
-has to send the same bytes twice, since a cut connection then looks like the end of the file. What is sent compressed,
-though it was asked not to be, is promised, cut and resumed as it is sent, and kept as it is meant.
+Complete means: as many bytes as the server announced, and of a media type. If the server announces no length, the
+download has to bring the same bytes twice, since a dropped connection then looks like the end of the file. For a
+response that is compressed although no compression was requested, the announced length, cuts and ranges count the
+compressed bytes, and the file is stored decompressed.
 """
 
 from __future__ import annotations
@@ -25,36 +25,37 @@ from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.api.sanitize import sanitize
 from airflow_provider_evolink.landing import media_types, range_requests
 from airflow_provider_evolink.landing.content_coding import Decoder, codings_in, decoder_for
+from airflow_provider_evolink.landing.download_budget import DownloadBudget, InterruptedDownloadError
 from airflow_provider_evolink.landing.hashing_writer import HashingWriter
 from airflow_provider_evolink.landing.media_types import MediaType
 from airflow_provider_evolink.landing.range_requests import Position, Verdict
 from airflow_provider_evolink.landing.response import Response
-from airflow_provider_evolink.landing.retries import DownloadBudget, InterruptedDownloadError
 from airflow_provider_evolink.landing.safe_http import Network, open_link
 
 log = logging.getLogger(__name__)
 
-_CODED_BYTES = 64 * 1024
+_ENCODED_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """
-    How much is taken, and how patiently.
+    """The largest file allowed, and how long and how often a download is attempted.
 
     :param max_bytes: of one file.
-    :param tries: failures in a row after which a download is given up; moving on by ``progress`` bytes starts
-        the count again.
-    :param slowest: bytes a second, over ``window`` seconds, below which an answer counts as cut.
-    :param seconds: for one file, all tries, waits and links together; a server may be slow, but not for ever.
+    :param max_attempts: failures in a row after which a download is given up.
+    :param min_progress: bytes that have to be received between two failures to start that count again.
+    :param min_bytes_per_second: throughput, averaged over ``throughput_window``, below which a response counts as cut.
+    :param throughput_window: seconds.
+    :param total_timeout: seconds for one file, all attempts, delays and links together; so a slow server can't hold
+        the task forever.
     """
 
     max_bytes: int = 5 * 1024**3
-    tries: int = 6
-    progress: int = 1024 * 1024
-    slowest: float = 1024.0
-    window: float = 60.0
-    seconds: float = 3600.0
+    max_attempts: int = 6
+    min_progress: int = 1024 * 1024
+    min_bytes_per_second: float = 1024.0
+    throughput_window: float = 60.0
+    total_timeout: float = 3600.0
 
 
 LIMITS = Limits()
@@ -62,7 +63,7 @@ LIMITS = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What has come: its size, its SHA-256 in hexadecimal, and its kind."""
+    """A downloaded file: its size, its SHA-256 in hexadecimal, and its media type."""
 
     bytes: int
     sha256: str
@@ -71,182 +72,185 @@ class Download:
 
 def download(
     link: str,
-    spool: BinaryIO,
+    staging_file: BinaryIO,
     network: Network,
     limits: Limits = LIMITS,
     *,
-    began: float | None = None,
+    started: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Download:
-    """
-    Fetch a link into an empty file.
+    """Download a link into an empty file.
 
-    A cut download is resumed where the server takes ``Range``, and begun again where it does not.
+    An interrupted download is resumed if the server supports ``Range``, and restarted if it does not.
 
-    :param spool: open for reading and writing; holds the whole file afterwards.
-    :param began: when the file was first asked for, on the clock, if that was under another link.
-    :param sleep: waits between tries.
-    :param clock: tells the seconds; anything that runs evenly will do.
+    :param staging_file: open for reading and writing; holds the whole file afterwards.
+    :param started: when the file was first requested, on the clock, if that was under another link.
+    :param sleep: waits between attempts.
+    :param clock: returns seconds; has to be monotonic.
     :raises ResultExpiredError: the link is dead.
     :raises ResultRefusedError: the link leads where this package must not follow.
-    :raises ResultCorruptError: what came is no media, or more than was promised or allowed.
-    :raises LandingError: it did not come whole within the bounds.
+    :raises ResultCorruptError: the bytes are not a media file, or more than announced or allowed.
+    :raises LandingError: the download did not complete within the limits.
     """
-    with HashingWriter(spool) as sink:
-        patience = DownloadBudget(limits, clock, began)
-        copy, failures = _Transfer(sink, limits, patience), Counter[str]()
+    with HashingWriter(staging_file) as writer:
+        budget = DownloadBudget(limits, clock, started)
+        transfer, failures = _Transfer(writer, limits, budget), Counter[str]()
         while True:
             try:
-                with open_link(link, range_requests.request_headers(copy.position), network, failures) as response:
-                    return copy.receive(response)
+                with open_link(link, range_requests.request_headers(transfer.position), network, failures) as response:
+                    return transfer.receive(response)
             except (InterruptedDownloadError, OSError, http.client.HTTPException) as error:
-                wait = patience.after(error, copy.position.received, link)
-            sleep(wait)
+                delay = budget.delay_after(error, transfer.position.received, link)
+            sleep(delay)
 
 
 class _Transfer:
-    """A file on its way: what has come so far, and what is known about the rest."""
+    """A file in transit: what has been received, and what is known about the rest."""
 
-    def __init__(self, sink: HashingWriter, limits: Limits, patience: DownloadBudget) -> None:
-        self._sink = sink
+    def __init__(self, writer: HashingWriter, limits: Limits, budget: DownloadBudget) -> None:
+        self._writer = writer
         self._limits = limits
-        self._patience = patience
-        self._have = 0
+        self._budget = budget
+        self._received = 0
         self._size = 0
         self._total: int | None = None
         self._validator: str | None = None
         self._coding: Sequence[str] = ()
         self._decoder: Decoder | None = None
         self._head = b""
-        self._kind: MediaType | None = None
-        self._unconfirmed: str | None = None
+        self._media_type: MediaType | None = None
+        self._unconfirmed_digest: str | None = None
 
     @property
     def position(self) -> Position:
-        """How far it is, in bytes as they are sent."""
-        return Position(self._have, self._total, self._validator)
+        """How far the download is, in bytes as they are sent."""
+        return Position(self._received, self._total, self._validator)
 
     def receive(self, response: Response) -> Download:
-        """Take an answer; what it means for the file follows from what is there already."""
+        """Read a response, and continue or restart the file with it."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         coding = codings_in(response.headers.get_all("Content-Encoding", []))
-        match range_requests.judge(response.status, headers, self.position):
+        match range_requests.classify(response.status, headers, self.position):
             case Verdict.WHOLE:
-                self._begin(response.length, range_requests.validator_of(headers), coding)
+                self._restart(response.length, range_requests.validator_of(headers), coding)
             case Verdict.PARTIAL if coding == self._coding:
                 self._expect(range_requests.total_of(headers))
             case Verdict.RESTART | Verdict.PARTIAL:
-                self._begin()
-                raise InterruptedDownloadError(f"the server answered a wish for the rest with HTTP {response.status}")
+                self._restart()
+                raise InterruptedDownloadError(f"the server answered a range request with HTTP {response.status}")
             case Verdict.RETRY:
-                wait = responses.retry_after(headers, datetime.now(UTC))
-                raise InterruptedDownloadError(f"the server answered HTTP {response.status}", wait)
+                retry_after = responses.retry_after(headers, datetime.now(UTC))
+                raise InterruptedDownloadError(f"the server answered HTTP {response.status}", retry_after)
             case Verdict.EXPIRED:
-                raise ResultExpiredError(f"Its link answers HTTP {response.status}.")
-            case Verdict.REFUSED:
-                raise ResultCorruptError(f"Its link answers HTTP {response.status}, which is no file.")
-        self._pump(response, headers.get("content-type"))
-        return self._finish(proven=response.chunked or self._total is not None)
+                raise ResultExpiredError(f"The link returned HTTP {response.status}.")
+            case Verdict.UNEXPECTED:
+                raise ResultCorruptError(f"The link returned HTTP {response.status} instead of the file.")
+        self._read_body(response, headers.get("content-type"))
+        return self._finish(is_end_known=response.chunked or self._total is not None)
 
-    def _begin(self, total: int | None = None, validator: str | None = None, coding: Sequence[str] = ()) -> None:
+    def _restart(self, total: int | None = None, validator: str | None = None, coding: Sequence[str] = ()) -> None:
         self._coding, self._decoder = coding, decoder_for(coding)
-        with self._spooling():
-            self._sink.restart()
-        self._have, self._size, self._validator = 0, 0, validator
-        self._head, self._kind = b"", None
+        with self._disk_errors():
+            self._writer.reset()
+        self._received, self._size, self._validator = 0, 0, validator
+        self._head, self._media_type = b"", None
         self._expect(total)
 
     def _expect(self, total: int | None) -> None:
         self._total = total
-        self._check_bound(total or 0)
+        self._check_max_bytes(total or 0)
 
-    def _check_bound(self, size: int) -> None:
+    def _check_max_bytes(self, size: int) -> None:
         if size > self._limits.max_bytes:
-            raise ResultCorruptError(f"It has {size} bytes or more; {self._limits.max_bytes} are allowed.")
+            raise ResultCorruptError(
+                f"The file has {size} bytes or more; at most {self._limits.max_bytes} are allowed."
+            )
 
-    def _pump(self, response: Response, stated: str | None) -> None:
-        self._patience.begin_answer(self._have)
+    def _read_body(self, response: Response, content_type: str | None) -> None:
+        self._budget.start_response(self._received)
         try:
-            while self._take(response):
-                if self._kind is None and len(self._head) >= media_types.HEAD_BYTES:
-                    self._kind = self._look(stated)
-                self._patience.check_pace(self._have)
+            while self._read_some(response):
+                if self._media_type is None and len(self._head) >= media_types.HEAD_BYTES:
+                    self._media_type = self._identify(content_type)
+                self._budget.check_throughput(self._received)
         finally:
-            with self._spooling():
-                self._sink.settle()
+            with self._disk_errors():
+                self._writer.flush()
         self._check_size()
-        self._kind = self._kind or self._look(stated)
+        self._media_type = self._media_type or self._identify(content_type)
 
-    def _take(self, response: Response) -> int:
+    def _read_some(self, response: Response) -> int:
         if self._decoder is None:
-            count = response.read_some(self._sink.free)
-            self._grow(count)
+            count = response.read_some(self._writer.free)
+            self._commit(count)
         else:
-            coded = memoryview(bytearray(_CODED_BYTES))
-            count = response.read_some(coded)
-            self._decode(self._decoder, bytes(coded[:count]))
-        self._have += count
+            encoded = memoryview(bytearray(_ENCODED_BYTES))
+            count = response.read_some(encoded)
+            self._decode(self._decoder, bytes(encoded[:count]))
+        self._received += count
         return count
 
-    def _decode(self, decoder: Decoder, coded: bytes) -> None:
+    def _decode(self, decoder: Decoder, encoded: bytes) -> None:
         try:
-            for piece in decoder.decode(coded):
-                self._put(piece)
+            for piece in decoder.decode(encoded):
+                self._append(piece)
         except zlib.error:
-            self._begin()
-            raise InterruptedDownloadError("what it is compressed with is broken") from None
+            self._restart()
+            raise InterruptedDownloadError("its compressed data is broken") from None
 
-    def _put(self, piece: bytes) -> None:
+    def _append(self, piece: bytes) -> None:
         while piece:
-            count = min(len(piece), len(self._sink.free))
-            self._sink.free[:count] = piece[:count]
-            self._grow(count)
+            count = min(len(piece), len(self._writer.free))
+            self._writer.free[:count] = piece[:count]
+            self._commit(count)
             piece = piece[count:]
 
-    def _grow(self, count: int) -> None:
-        """Take over what lies at the front of the sink's free memory."""
+    def _commit(self, count: int) -> None:
+        """Keep the bytes at the start of the writer's free buffer."""
         if len(self._head) < media_types.HEAD_BYTES:
-            self._head += self._sink.free[: min(count, media_types.HEAD_BYTES - len(self._head))]
-        with self._spooling():
-            self._sink.took(count)
+            self._head += self._writer.free[: min(count, media_types.HEAD_BYTES - len(self._head))]
+        with self._disk_errors():
+            self._writer.commit(count)
         self._size += count
-        self._check_bound(self._size)
+        self._check_max_bytes(self._size)
 
     def _check_size(self) -> None:
-        have, total = self._have, self._total
-        if total is not None and have < total:
-            raise InterruptedDownloadError(f"the connection ended after {have} of {total} bytes")
-        if total is not None and have > total:
-            self._begin()
-            raise InterruptedDownloadError(f"{have} bytes came where {total} were promised")
+        received, total = self._received, self._total
+        if total is not None and received < total:
+            raise InterruptedDownloadError(f"the connection was closed after {received} of {total} bytes")
+        if total is not None and received > total:
+            self._restart()
+            raise InterruptedDownloadError(f"the server sent {received} bytes instead of {total}")
         if self._decoder is not None and not self._decoder.is_complete:
-            self._begin()
-            raise InterruptedDownloadError(f"what it is compressed with ends early, after {have} bytes")
+            self._restart()
+            raise InterruptedDownloadError(f"its compressed data is truncated after {received} bytes")
 
-    def _look(self, stated: str | None) -> MediaType:
-        kind = media_types.identify(self._head, stated)
-        word = sanitize(stated, "") or "no content type"
-        if kind is None or (self._decoder is not None and not kind.is_certain):
-            raise ResultCorruptError(f"It is no media: the server says {word}, and it begins with {self._head[:24]!r}.")
-        if not kind.is_certain:
+    def _identify(self, content_type: str | None) -> MediaType:
+        media_type = media_types.identify(self._head, content_type)
+        stated = sanitize(content_type, "") or "none"
+        if media_type is None or (self._decoder is not None and not media_type.is_certain):
+            raise ResultCorruptError(f"Not a media file: its content type is {stated}, it begins {self._head[:24]!r}.")
+        if not media_type.is_certain:
             log.warning(
-                "Its bytes %r are of no kind known here; it is taken as the server says: %s.", self._head[:24], word
+                "Unknown media type; using the server's content type (%s). The file begins %r.", stated, self._head[:24]
             )
-        return kind
+        return media_type
 
-    def _finish(self, *, proven: bool) -> Download:
-        with self._spooling():
-            digest = self._sink.finish()
-        if not proven and digest != self._unconfirmed:
-            self._unconfirmed = digest
-            raise InterruptedDownloadError("the server does not say how long it is, and has not sent the same twice")
-        return Download(self._size, digest, self._kind or media_types.BINARY)
+    def _finish(self, *, is_end_known: bool) -> Download:
+        with self._disk_errors():
+            digest = self._writer.finish()
+        if not is_end_known and digest != self._unconfirmed_digest:
+            self._unconfirmed_digest = digest
+            raise InterruptedDownloadError("the server states no length, and has not sent the same bytes twice")
+        return Download(self._size, digest, self._media_type or media_types.BINARY)
 
     @contextmanager
-    def _spooling(self) -> Iterator[None]:
-        """Keep a full disk apart from a broken network: asking again would not help."""
+    def _disk_errors(self) -> Iterator[None]:
+        """Keep a full disk apart from a network failure: another request would not help."""
         try:
             yield
         except OSError as error:
-            raise LandingError(f"This machine can't hold it after {self._size} bytes: {error.strerror}.") from error
+            raise LandingError(
+                f"This worker can't store the file after {self._size} bytes: {error.strerror}."
+            ) from error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens where a file lies under a result's name already. Pure."""
+"""Decide what happens if a file has the name of a result already. Pure."""
 
 from __future__ import annotations
 
@@ -10,47 +10,44 @@ from airflow_provider_evolink.landing.filenames import Result
 
 
 class OnExisting(StrEnum):
-    """What happens to a file that this task has not written."""
+    """What to do with an existing file that this task has not written."""
 
     FAIL = "fail"
-    """It is left alone, and the landing fails."""
+    """Leave it alone, and fail."""
     REPLACE = "replace"
-    """The result takes its place."""
+    """Replace it with the result."""
     SKIP = "skip"
-    """It is left alone, and the result does not land."""
+    """Leave it alone, and don't land the result."""
 
 
 def on_existing_of(value: object) -> OnExisting:
-    """
-    Read the parameter.
+    """Parse the parameter ``on_existing``.
 
     :raises LandingInputError: there is no such choice.
     """
     try:
         return OnExisting(value)  # type: ignore[arg-type]
     except ValueError:
-        choices = " or ".join(repr(choice.value) for choice in OnExisting)
-        raise LandingInputError("on_existing", value, choices) from None
+        *others, last = (repr(choice.value) for choice in OnExisting)
+        raise LandingInputError("on_existing", value, f"{', '.join(others)} or {last}") from None
 
 
-def conflict(result: Result, uri: str, other: str | None, pattern: str) -> str:
+def conflict_message(result: Result, uri: str, owner: str | None, pattern: str) -> str:
+    """Describe a conflict with an existing file, and the ways out.
+
+    :param owner: the generation the existing file is a result of, if known.
     """
-    Say that another file lies under a result's name, and what can be done.
-
-    :param other: the generation whose file it is, if that is known.
-    """
-    if other == result.generation_id:
-        whose = f"another file of generation {other}, which this task has not written or which was changed since"
-    elif other:
-        whose = f"a file of generation {other}"
+    if owner == result.generation_id:
+        existing = f"another file of generation {owner}, which this task has not written or which was changed since"
+    elif owner:
+        existing = f"a file of generation {owner}"
     else:
-        whose = "a file that this task has not written, or that was changed since"
-    ways = "on_existing='replace' puts the result in its place, on_existing='skip' does without the result"
+        existing = "a file that this task has not written, or that was changed since"
+    ways = "set on_existing='replace' to replace it, or on_existing='skip' to do without the result"
     if "{generation_id}" not in pattern:
-        ways = (
-            f"put {{generation_id}} into filename_pattern ({pattern!r}) so that every result has its own name; {ways}"
-        )
+        ways = f"put {{generation_id}} into filename_pattern ({pattern!r}) to give every result its own name, {ways}"
     return (
-        f"At {uri}, where the result of generation {result.generation_id} should go, lies {whose}; it was left as it "
-        f"is. A retry finds the same. Ways out, without paying again: move that file, or {ways}; then clear this task."
+        f"{uri}, the destination of the result of generation {result.generation_id}, is taken by {existing}; it was "
+        f"left alone. A retry finds the same. To fix it without paying again, move that file, {ways}; then clear this "
+        "task."
     )

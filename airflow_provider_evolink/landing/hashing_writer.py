@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Writes a file and hashes it beside the network: a thread does both with one piece while the next one comes.
+"""Write a file and hash it while it is downloaded, by double buffering.
 
-Two pieces are all the memory it takes. Hashing costs about as much as fetching, and neither needs Python's lock.
+The network fills one buffer while a thread writes and hashes the other; these two buffers are all the memory it takes.
+Hashing costs about as much as downloading, and neither needs Python's global interpreter lock.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import BinaryIO, Self
 
-PIECE_BYTES = 512 * 1024
+BUFFER_BYTES = 512 * 1024
 
 
 class HashingWriter:
-    """
-    A spool that is filled by way of a buffer.
+    """Write to a file by way of two buffers.
 
-    Whoever fills it asks for :attr:`free` memory, puts bytes there and tells how many with :meth:`took`. What took()
-    was told is in the spool once :meth:`settle` has returned. All but ``free`` raise what the spool's ``write``
-    raises, late.
+    Read into :attr:`free`, then pass the number of bytes to :meth:`commit`. Committed bytes are in the file once
+    :meth:`flush` has returned. All methods raise, late, what the file's ``write`` raises.
 
-    :param spool: open for writing; not to be touched by others before :meth:`settle`.
+    :param file: open for writing; nobody else may touch it before :meth:`flush`.
     """
 
-    def __init__(self, spool: BinaryIO) -> None:
-        self._spool = spool
-        self._hash = hashlib.sha256()
-        self._now, self._next = (memoryview(bytearray(PIECE_BYTES)) for _ in range(2))
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._front, self._back = (memoryview(bytearray(BUFFER_BYTES)) for _ in range(2))
         self._filled = 0
         self._stack = ExitStack()
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "evolink-landing"))
-        self._work: Future[None] | None = None
+        self._pending: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -43,44 +41,47 @@ class HashingWriter:
 
     @property
     def free(self) -> memoryview:
-        """Where the next bytes go; never empty."""
-        return self._now[self._filled :]
+        """The free part of the front buffer; never empty."""
+        return self._front[self._filled :]
 
-    def took(self, count: int) -> None:
-        """Take over so many bytes of what was free."""
+    def commit(self, count: int) -> None:
+        """Keep the first bytes of :attr:`free`.
+
+        :param count: how many.
+        """
         self._filled += count
-        if self._filled == PIECE_BYTES:
-            self._hand_over()
+        if self._filled == BUFFER_BYTES:
+            self._swap_buffers()
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until everything is written and hashed."""
         if self._filled:
-            self._hand_over()
+            self._swap_buffers()
         self._wait()
 
-    def restart(self) -> None:
-        """Forget everything."""
-        self.settle()
-        self._spool.seek(0)
-        self._spool.truncate()
-        self._hash = hashlib.sha256()
+    def reset(self) -> None:
+        """Discard everything, the file's content too."""
+        self.flush()
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
 
     def finish(self) -> str:
-        """Return the SHA-256 of the whole, in hexadecimal."""
-        self.settle()
-        self._spool.flush()
-        return self._hash.hexdigest()
+        """Return the SHA-256 of the whole file, in hexadecimal, once it is written."""
+        self.flush()
+        self._file.flush()
+        return self._digest.hexdigest()
 
-    def _hand_over(self) -> None:
+    def _swap_buffers(self) -> None:
         self._wait()
-        self._work = self._thread.submit(self._keep, self._now[: self._filled])
-        self._now, self._next, self._filled = self._next, self._now, 0
+        self._pending = self._thread.submit(self._write, self._front[: self._filled])
+        self._front, self._back, self._filled = self._back, self._front, 0
 
     def _wait(self) -> None:
-        work, self._work = self._work, None
-        if work is not None:
-            work.result()
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
 
-    def _keep(self, piece: memoryview) -> None:
-        self._spool.write(piece)
-        self._hash.update(piece)
+    def _write(self, data: memoryview) -> None:
+        self._file.write(data)
+        self._digest.update(data)

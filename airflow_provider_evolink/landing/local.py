@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Gives a whole file its name on a local file system, in one step, and only where nothing has that name.
+"""Publish a complete file on a local file system, in one atomic step, without replacing an existing file.
 
-The disk has the file before the name, and the name before this returns. A spool without a name is linked, without a
-second copy where the system can do so. Where it can't, a copy is made beside it under a name of its own (``.part``),
-which is locked as long as its process lives: so another landing of the same file can tell what was left behind.
+The file is on the disk (fsync) before its name, and its name before this returns. A staging file without a name is
+hard-linked to its name, without a copy, where the system supports it. Where it does not, a copy is written beside the
+target under a temporary name (``.part``), which stays locked as long as its process lives: so another landing of the
+same file can tell which ones were left behind.
 """
 
 from __future__ import annotations
@@ -20,42 +20,41 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_provider_evolink.landing.whole_file import COPY_BYTES
+from airflow_provider_evolink.landing.staged_file import COPY_BYTES
 
-_MARK = "user.evolink.generation_id"
+_ATTRIBUTE = "user.evolink.generation_id"
 
 
-def name_file(spool: BinaryIO, path: Path, generation_id: str, *, replace: bool) -> None:
+def publish(staging_file: BinaryIO, path: Path, generation_id: str, *, replace: bool) -> None:
+    """Give a complete file its final name.
+
+    :param generation_id: stored as an extended attribute, where the file system supports that.
+    :param replace: replace an existing file.
+    :raises FileExistsError: there is an existing file; it was left alone.
     """
-    Give a whole file its final name.
-
-    :param generation_id: noted at the file, where the file system keeps such.
-    :param replace: put it in the place of what lies there.
-    :raises FileExistsError: something lies there; it is left as it is.
-    """
-    make_folder(path.parent)
-    spool.flush()
-    os.fsync(spool.fileno())
-    _mark(spool, generation_id)
-    if replace or not _link(spool, path):
-        sweep(path)
-        with _part(spool, path, generation_id) as part:
+    make_directory(path.parent)
+    staging_file.flush()
+    os.fsync(staging_file.fileno())
+    _tag(staging_file, generation_id)
+    if replace or not _link(staging_file, path):
+        remove_leftovers(path)
+        with _temporary_name(staging_file, path, generation_id) as part:
             part.replace(path) if replace else _rename(part, path)
     _sync_folder(path.parent)
 
 
-def generation_of(path: Path) -> str | None:
-    """Return which generation has been noted at a file."""
+def read_generation_id(path: Path) -> str | None:
+    """Return the generation id stored with a file."""
     with suppress(OSError, AttributeError):
-        return os.getxattr(path, _MARK).decode("ascii", "replace")
+        return os.getxattr(path, _ATTRIBUTE).decode("ascii", "replace")
     return None
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that a power cut can't take them away again."""
+def make_directory(folder: Path) -> None:
+    """Create a folder and its parents, so that they survive a power failure."""
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    make_directory(folder.parent)
     try:
         folder.mkdir(exist_ok=True)
     except FileExistsError:
@@ -63,18 +62,18 @@ def make_folder(folder: Path) -> None:
     _sync_folder(folder.parent)
 
 
-def sweep(path: Path) -> None:
-    """Remove what killed landings of the same file have left beside it."""
-    for left in path.parent.glob(f"{part_prefix(path)}*.part"):
-        with suppress(OSError), left.open("r+b") as file:
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files that killed landings of the same file have left beside it."""
+    for leftover in path.parent.glob(f"{part_prefix(path)}*.part"):
+        with suppress(OSError), leftover.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            left.unlink()
+            leftover.unlink()
 
 
-def _link(spool: BinaryIO, path: Path) -> bool:
+def _link(staging_file: BinaryIO, path: Path) -> bool:
     try:
-        # The folder's descriptor is not used, but makes Python follow the link in /proc.
-        os.link(f"/proc/self/fd/{spool.fileno()}", path, src_dir_fd=spool.fileno())
+        # The directory descriptor is unused, but makes Python follow the link in /proc.
+        os.link(f"/proc/self/fd/{staging_file.fileno()}", path, src_dir_fd=staging_file.fileno())
     except FileExistsError:
         raise
     except OSError:
@@ -88,7 +87,7 @@ def _rename(part: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # No links here. The lock keeps out those who land into the same folder from this machine.
+        # No hard links here. The lock excludes other landings into the same folder from this machine.
         with _locked(path.parent):
             if os.path.lexists(path):
                 raise FileExistsError(str(path)) from None
@@ -96,37 +95,37 @@ def _rename(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def _part(spool: BinaryIO, path: Path, generation_id: str) -> Iterator[Path]:
-    """Give the file a name of its own beside its final one, for as long as the context lasts."""
-    _lock(spool)
-    part = _new_name(path)
+def _temporary_name(staging_file: BinaryIO, path: Path, generation_id: str) -> Iterator[Path]:
+    """Give the file a temporary name beside its final one for the duration of the context."""
+    _lock(staging_file)
+    part = _part_path(path)
     try:
-        if _link(spool, part):
+        if _link(staging_file, part):
             yield part
         else:
-            with _new_part(part) as copy:
-                _copy(spool, copy, generation_id)
+            with _open_part(part) as copy:
+                _copy(staging_file, copy, generation_id)
                 yield part
     finally:
         part.unlink(missing_ok=True)
 
 
-def _new_part(part: Path) -> BinaryIO:
+def _open_part(part: Path) -> BinaryIO:
     while True:
         file = part.open("xb")
         _lock(file)
         if os.fstat(file.fileno()).st_nlink:
             return file
-        # Before it was locked, another landing took it for a dead one's.
+        # Before it was locked, another landing removed it as a leftover.
         file.close()
 
 
-def _copy(spool: BinaryIO, copy: BinaryIO, generation_id: str) -> None:
-    spool.seek(0)
-    shutil.copyfileobj(spool, copy, COPY_BYTES)
+def _copy(staging_file: BinaryIO, copy: BinaryIO, generation_id: str) -> None:
+    staging_file.seek(0)
+    shutil.copyfileobj(staging_file, copy, COPY_BYTES)
     copy.flush()
     os.fsync(copy.fileno())
-    _mark(copy, generation_id)
+    _tag(copy, generation_id)
 
 
 def _lock(file: BinaryIO) -> None:
@@ -134,12 +133,12 @@ def _lock(file: BinaryIO) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _new_name(path: Path) -> Path:
+def _part_path(path: Path) -> Path:
     return path.parent / f"{part_prefix(path)}{secrets.token_hex(8)}.part"
 
 
 def part_prefix(path: Path) -> str:
-    """Short whatever the final name's length, and the same for the same final name."""
+    """Return the start of temporary names for a path: short however long that is, and always the same for it."""
     return f".evolink-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}-"
 
 
@@ -154,9 +153,9 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _mark(file: BinaryIO, generation_id: str) -> None:
+def _tag(file: BinaryIO, generation_id: str) -> None:
     with suppress(OSError, AttributeError):
-        os.setxattr(file.fileno(), _MARK, generation_id.encode())
+        os.setxattr(file.fileno(), _ATTRIBUTE, generation_id.encode())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Gives a whole file its name on storage that shows half files and can't be told to write only where nothing is.
+"""Publish a complete file on storage that shows partial files and has no conditional writes: write, check, then move.
 
-It is written beside its final name, looked at, and moved once nothing has that name.
+It is written under a temporary name beside the target, checked, and moved if no file has the final name.
 """
 
 from __future__ import annotations
@@ -14,60 +13,65 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow_provider_evolink.landing.local import part_prefix
+from airflow_provider_evolink.landing.staged_file import (
+    BLOCK_BYTES,
+    COPY_BYTES,
+    StagedFile,
+    refuse_if_exists,
+    stored_size,
+)
 from airflow_provider_evolink.landing.storage_target import StorageTarget
-from airflow_provider_evolink.landing.whole_file import BLOCK_BYTES, COPY_BYTES, WholeFile, refuse_if_taken, size_of
 
-# No file takes as long to be written.
+# Writing one file never takes that long.
 _STALE_AFTER = timedelta(days=1)
 
 
-def write_and_move(file: WholeFile, place: StorageTarget, *, replace: bool) -> None:
-    """
-    Give a whole file its final name.
+def write_and_move(file: StagedFile, target: StorageTarget, *, replace: bool) -> None:
+    """Give a complete file its final name.
 
-    :param replace: put it in the place of what lies there.
-    :raises FileExistsError: something lies there, and was left as it is.
+    :param replace: replace an existing file.
+    :raises FileExistsError: there is an existing file; it was left alone.
     """
-    place.fs.makedirs(place.folder, exist_ok=True)
-    beside = f"{place.folder}/{part_prefix(Path(place.path))}"
-    _sweep(place, beside, now=datetime.now(UTC))
-    part = StorageTarget(place.fs, f"{beside}{secrets.token_hex(8)}.part", place.protocol)
+    target.fs.makedirs(target.folder, exist_ok=True)
+    prefix = f"{target.folder}/{part_prefix(Path(target.path))}"
+    _remove_stale(target, prefix, now=datetime.now(UTC))
+    part = StorageTarget(target.fs, f"{prefix}{secrets.token_hex(8)}.part", target.protocol)
     try:
-        file.spool.seek(0)
-        with place.fs.open(part.path, "wb", block_size=BLOCK_BYTES) as target:
-            shutil.copyfileobj(file.spool, target, COPY_BYTES)
-        _check_whole(part, file.size)
+        file.stream.seek(0)
+        with target.fs.open(part.path, "wb", block_size=BLOCK_BYTES) as stored:
+            shutil.copyfileobj(file.stream, stored, COPY_BYTES)
+        _check_size(part, file.size)
         if not replace:
-            refuse_if_taken(place)
-        _move(part, place, replace=replace)
+            refuse_if_exists(target)
+        _move(part, target, replace=replace)
     except BaseException:
         with suppress(Exception):
-            place.fs.rm_file(part.path)
+            target.fs.rm_file(part.path)
         raise
 
 
-def _check_whole(part: StorageTarget, size: int) -> None:
-    stored = size_of(part)
+def _check_size(part: StorageTarget, size: int) -> None:
+    stored = stored_size(part)
     if stored not in {None, size}:
-        raise OSError(f"it has {stored} bytes after {size} were written")
+        raise OSError(f"the storage has {stored} bytes after {size} were written")
 
 
-def _move(part: StorageTarget, place: StorageTarget, *, replace: bool) -> None:
+def _move(part: StorageTarget, target: StorageTarget, *, replace: bool) -> None:
     try:
-        place.fs.mv(part.path, place.path)
+        target.fs.mv(part.path, target.path)
     except Exception:
-        if not replace or not place.fs.exists(part.path):
+        if not replace or not target.fs.exists(part.path):
             raise
-        # Some storages move nothing to where something is.
-        place.fs.rm_file(place.path)
-        place.fs.mv(part.path, place.path)
+        # Some storage refuses to move to an existing name.
+        target.fs.rm_file(target.path)
+        target.fs.mv(part.path, target.path)
 
 
-def _sweep(place: StorageTarget, beside: str, *, now: datetime) -> None:
-    """Remove what killed landings of the same file have left, once it is too old to belong to one that runs."""
+def _remove_stale(target: StorageTarget, prefix: str, *, now: datetime) -> None:
+    """Remove temporary files of killed landings of the same file, once they are too old to be in use."""
     with suppress(Exception):
-        for name in place.fs.ls(place.folder, detail=False):
-            if f"/{name.lstrip('/')}".startswith(f"/{beside.lstrip('/')}"):
-                changed = place.fs.modified(name)
+        for name in target.fs.ls(target.folder, detail=False):
+            if f"/{name.lstrip('/')}".startswith(f"/{prefix.lstrip('/')}"):
+                changed = target.fs.modified(name)
                 if now - changed.astimezone(UTC) > _STALE_AFTER:
-                    place.fs.rm_file(name)
+                    target.fs.rm_file(name)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Keeps one failure from taking the other results with it: their links die, too.
+"""Keep one failure from taking the other results with it: their links expire, too.
 
-What can be landed is landed first. What could not is raised in the end: a failure that a retry may mend before one that
-it can't, so that the task's retries go on for as long as there is something to gain.
+Everything that can be landed is landed first. Then one failure is raised: one that a retry may fix rather than a
+permanent one, so that Airflow keeps retrying the task as long as that can help.
 """
 
 from __future__ import annotations
@@ -16,47 +15,45 @@ from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError,
 
 log = logging.getLogger(__name__)
 
-# So many failures in a row that may pass are those of a network or a storage rather than of single results.
-MOST_IN_A_ROW = 3
+# After this many temporary failures in a row, the network or the storage is down rather than single results broken.
+MAX_CONSECUTIVE_FAILURES = 3
 
 Item = TypeVar("Item")
-Done = TypeVar("Done")
+Outcome = TypeVar("Outcome")
 
 
 class Failures:
-    """What went wrong with some of several generations or results."""
+    """Collect the failures of several generations or results."""
 
     def __init__(self) -> None:
         self._errors: list[EvoLinkError] = []
 
-    def each(self, items: Iterable[Item], do: Callable[[Item], Done]) -> list[Done]:
-        """
-        Do something for each item, and keep the failures; after too many in a row that may pass, leave out the rest.
+    def each(self, items: Iterable[Item], do: Callable[[Item], Outcome]) -> list[Outcome]:
+        """Call a function for each item and collect the failures; stop after too many temporary ones in a row.
 
-        :return: what was done for those with which nothing went wrong.
-        :raises StorageRefusedError, InvalidInputError: the same would happen to all the others.
+        :return: the return values of the calls that did not fail.
+        :raises StorageRefusedError, InvalidInputError: every other item would fail the same way.
         """
-        done: list[Done] = []
-        in_a_row = 0
+        outcomes: list[Outcome] = []
+        consecutive = 0
         for item in items:
             try:
-                done.append(do(item))
-                in_a_row = 0
+                outcomes.append(do(item))
+                consecutive = 0
             except (StorageRefusedError, InvalidInputError):
                 raise
             except EvoLinkError as error:
-                log.warning("The others come first, then this ends the task: %s", error)
+                log.warning("Continuing with the other results, then failing the task: %s", error)
                 self._errors.append(error)
-                in_a_row = 0 if error.permanent else in_a_row + 1
-            if in_a_row == MOST_IN_A_ROW:
+                consecutive = 0 if error.permanent else consecutive + 1
+            if consecutive == MAX_CONSECUTIVE_FAILURES:
                 break
-        return done
+        return outcomes
 
     def raise_any(self) -> None:
-        """
-        End the task if something went wrong.
+        """Raise if anything has failed.
 
-        :raises EvoLinkError: the first failure that a retry may mend, or else the first.
+        :raises EvoLinkError: the first failure that a retry may fix, otherwise the first failure.
         """
         if self._errors:
             raise min(self._errors, key=lambda error: error.permanent)

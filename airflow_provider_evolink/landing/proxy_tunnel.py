@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Goes through an HTTP proxy: asks it for a connection to a host, and speaks TLS through that."""
+"""Reach a host through an HTTP proxy: open a CONNECT tunnel, and start TLS inside it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from contextlib import closing
 from typing import cast
 from urllib.parse import SplitResult, unquote
 
-_USUAL_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def address_of(proxy: SplitResult) -> tuple[str, int]:
-    """Return where a proxy listens."""
-    return proxy.hostname or "", proxy.port or _USUAL_PORTS[proxy.scheme]
+def proxy_address(proxy: SplitResult) -> tuple[str, int]:
+    """Return the host and port of a proxy."""
+    return proxy.hostname or "", proxy.port or _DEFAULT_PORTS[proxy.scheme]
 
 
-def ask(sock: socket.socket, proxy: SplitResult, host: str, port: int) -> None:
-    """
-    Have a proxy connect to a host, of which it resolves the name.
+def open_tunnel(sock: socket.socket, proxy: SplitResult, host: str, port: int) -> None:
+    """Have a proxy connect to a host; the proxy resolves the host's name.
 
     :param sock: a connection to the proxy.
-    :raises OSError, http.client.HTTPException: the proxy did not do it.
+    :raises OSError, http.client.HTTPException: the proxy did not connect.
     """
     name = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
     lines = [f"CONNECT {name}:{port} HTTP/1.1", f"Host: {name}:{port}", *_credentials(proxy), "", ""]
@@ -32,16 +31,16 @@ def ask(sock: socket.socket, proxy: SplitResult, host: str, port: int) -> None:
     with closing(http.client.HTTPResponse(sock, method="CONNECT")) as response:
         response.begin()
         if not 200 <= response.status < 300:
-            raise OSError(f"the proxy answers HTTP {response.status}")
+            raise OSError(f"the proxy answered HTTP {response.status}")
 
 
-def secure(sock: socket.socket, host: str, context: ssl.SSLContext) -> socket.socket:
-    """Speak TLS over a connection, which may be one that speaks TLS with a proxy already."""
+def start_tls(sock: socket.socket, host: str, context: ssl.SSLContext) -> socket.socket:
+    """Start TLS on a connection, which may be a TLS connection to a proxy already."""
     if not isinstance(sock, ssl.SSLSocket):
         return context.wrap_socket(sock, server_hostname=host)
     from urllib3.util.ssltransport import SSLTransport
 
-    # The standard library can't speak TLS within TLS.
+    # The standard library does not support TLS within TLS.
     return cast(socket.socket, SSLTransport(sock, context, server_hostname=host))
 
 

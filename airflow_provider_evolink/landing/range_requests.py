@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What an answer means for a download that may have begun, and how long to wait after a failure.
+"""Resume a download by range requests with ``If-Range`` (RFC 9110), and back off between attempts. Pure.
 
-Pure. Whether EvoLink's media hosts take ``Range`` is undocumented, so both ways work: a server that does is
-asked for the rest only, one that does not sends everything again.
+Whether EvoLink's media hosts support ``Range`` is undocumented, so both ways work: a server that does is asked for the
+rest only, one that does not sends the whole file again.
 """
 
 from __future__ import annotations
@@ -15,34 +14,34 @@ from enum import Enum, auto
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _CLIENT_ERRORS, _SERVER_ERRORS = range(400, 500), range(500, 600)
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
+# Seconds.
+_FIRST_DELAY, _MAX_DELAY = 0.5, 20.0
 
 
 class Verdict(Enum):
-    """What to do with an answer."""
+    """What to do with a response."""
 
     WHOLE = auto()
     """Its body is the file from the start."""
     PARTIAL = auto()
-    """Its body goes on where the last one was cut."""
+    """Its body continues where the last one was cut."""
     RESTART = auto()
-    """It does not fit what is there: forget that, and ask for the whole."""
+    """It does not fit what was received: discard that, and request the whole file."""
     RETRY = auto()
-    """The server can't just now."""
+    """The server is temporarily unable to answer."""
     EXPIRED = auto()
     """The link is dead."""
-    REFUSED = auto()
+    UNEXPECTED = auto()
     """Anything else."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """
-    How far a download is.
+    """How far a download is.
 
-    :param have: bytes that are there.
-    :param total: bytes of the whole file, if the server said so.
-    :param validator: what tells this version of the file from others: a strong ``ETag`` or ``Last-Modified``.
+    :param received: bytes so far.
+    :param total: bytes of the whole file, if the server stated it.
+    :param validator: identifies this version of the file: a strong ``ETag``, or ``Last-Modified``.
     """
 
     received: int = 0
@@ -51,23 +50,22 @@ class Position:
 
     @property
     def can_resume(self) -> bool:
-        """Whether the rest may be asked for; without a validator two versions could get mixed."""
+        """Whether the rest may be requested; without a validator two versions could get mixed."""
         return self.received > 0 and self.validator is not None
 
 
 def request_headers(position: Position) -> dict[str, str]:
-    """Return the headers that ask for what is missing: nothing if the whole is wanted."""
+    """Return the headers that request the missing rest; none if the whole file is needed."""
     if not position.can_resume or position.validator is None:
         return {}
     return {"Range": f"bytes={position.received}-", "If-Range": position.validator}
 
 
-def judge(status: int, headers: Mapping[str, str], position: Position) -> Verdict:
-    """
-    Read an answer's status and headers.
+def classify(status: int, headers: Mapping[str, str], position: Position) -> Verdict:
+    """Decide by status and headers what to do with a response.
 
     :param headers: names in lower case.
-    :param position: how far the download was when this was asked.
+    :param position: how far the download was at the time of the request.
     """
     match status:
         case 200:
@@ -79,20 +77,20 @@ def judge(status: int, headers: Mapping[str, str], position: Position) -> Verdic
         case 202 | 204 | 408 | 425 | 429:
             return Verdict.RETRY
         case _ if status in _CLIENT_ERRORS:
-            # Stores have many words for a link that has died: 400 ExpiredToken, 401, 403, 404, 410.
+            # Stores answer differently for a dead link: 400 ExpiredToken, 401, 403, 404, 410.
             return Verdict.EXPIRED
         case _:
-            return Verdict.RETRY if status in _SERVER_ERRORS else Verdict.REFUSED
+            return Verdict.RETRY if status in _SERVER_ERRORS else Verdict.UNEXPECTED
 
 
 def total_of(headers: Mapping[str, str]) -> int | None:
-    """Return the size of the whole file as a 206 answer states it."""
+    """Return the size of the whole file as a 206 response states it."""
     match = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
     return int(match[3]) if match else None
 
 
 def validator_of(headers: Mapping[str, str]) -> str | None:
-    """Return what may stand in ``If-Range``: a strong ``ETag``, or else ``Last-Modified``."""
+    """Return what may be used in ``If-Range``: a strong ``ETag``, otherwise ``Last-Modified``."""
     etag = headers.get("etag", "").strip()
     if etag.startswith('"'):
         return etag
@@ -100,14 +98,14 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
 
 
 def retry_delay(failures: int, retry_after: float | None, *, jitter: float) -> float:
-    """
-    Seconds to wait before the next try.
+    """Compute an exponential backoff with jitter, against a thundering herd.
 
     :param failures: in a row, at least 1.
-    :param told: seconds that the server asked for; honoured, and never cut short.
-    :param chance: a random number from 0 to 1.
+    :param retry_after: seconds the server asked to wait; never shortened.
+    :param jitter: a random number from 0 to 1.
+    :return: seconds to wait before the next attempt: at most 20, unless the server asked for more.
     """
-    backoff = min(_FIRST_PAUSE * 2.0 ** (failures - 1), _LONGEST_PAUSE) * (0.5 + jitter / 2)
+    backoff = min(_FIRST_DELAY * 2.0 ** (failures - 1), _MAX_DELAY) * (0.5 + jitter / 2)
     return max(backoff, retry_after or 0.0)
 
 
@@ -116,6 +114,6 @@ def _fits(headers: Mapping[str, str], position: Position) -> bool:
     if not match:
         return False
     first, last, total = (int(number) for number in match.groups())
-    was_etag = (position.validator or "").startswith('"')
-    is_same = not was_etag or headers.get("etag", position.validator) == position.validator
+    has_etag = (position.validator or "").startswith('"')
+    is_same = not has_etag or headers.get("etag", position.validator) == position.validator
     return is_same and first == position.received and first <= last < total and position.total in {None, total}

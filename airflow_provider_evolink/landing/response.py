@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads an answer in time or not at all, past every layer that would copy its bytes once more."""
+"""An HTTP response with a deadline for every read, whose body skips the buffers that would copy it once more."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import socket
 import time
 from typing import Any
 
-# Nobody has to wait longer for what has come.
-_MOMENT = 0.1
+# Received bytes are handed out no later than this.
+_MAX_FILL_SECONDS = 0.1
 
 
-class _Clocked(io.RawIOBase):
-    """The bytes of a connection, until its time is up: http.client reads on for as long as anything comes."""
+class _DeadlineReader(io.RawIOBase):
+    """A connection's bytes until a deadline; http.client alone reads on for as long as bytes trickle in."""
 
     def __init__(self, raw: io.RawIOBase, seconds: float) -> None:
         super().__init__()
@@ -23,13 +23,13 @@ class _Clocked(io.RawIOBase):
         self.restart()
 
     def restart(self) -> None:
-        self._end = time.monotonic() + self._seconds
+        self._deadline = time.monotonic() + self._seconds
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:
-        if time.monotonic() > self._end:
+        if time.monotonic() > self._deadline:
             raise TimeoutError
         return self._raw.readinto(buffer)
 
@@ -39,49 +39,51 @@ class _Clocked(io.RawIOBase):
 
 
 class Response(http.client.HTTPResponse):
-    """An answer of which the head, and each piece of the body, comes in time or not at all."""
+    """A response whose head, and each read of the body, arrives within a deadline or raises ``TimeoutError``.
+
+    :param seconds: the deadline for the head and for each read.
+    """
 
     def __init__(self, sock: socket.socket, *args: Any, seconds: float, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._socket = sock
-        self._clocked = _Clocked(self.fp.detach(), seconds)
-        self.fp = io.BufferedReader(self._clocked)
-        self._is_begun = False
+        self._reader = _DeadlineReader(self.fp.detach(), seconds)
+        self.fp = io.BufferedReader(self._reader)
+        self._is_body_started = False
         self._failure: OSError | None = None
 
-    def read_some(self, memory: memoryview) -> int:
-        """
-        Put there what comes until it is full, the body ends, or a moment has passed; return how much came.
+    def read_some(self, buffer: memoryview) -> int:
+        """Read into a buffer until it is full, the body ends, or a short time has passed.
 
-        A failure never takes bytes with it that came before: it is raised by the next call then.
+        A failure never discards bytes that were received before it: it is raised by the next call.
 
-        :return: 0 at the end only.
+        :return: the number of bytes read; 0 only at the end of the body.
         """
         if self._failure is not None:
             raise self._failure
-        self._clocked.restart()
+        self._reader.restart()
         if self.chunked:
-            piece = self.read1(len(memory))
-            memory[: len(piece)] = piece
+            piece = self.read1(len(buffer))
+            buffer[: len(piece)] = piece
             return len(piece)
         if self.length is None:
-            return self._fill(memory)
-        count = self._fill(memory[: self.length])
+            return self._fill(buffer)
+        count = self._fill(buffer[: self.length])
         self.length -= count
         return count
 
-    def _fill(self, memory: memoryview) -> int:
-        """Read past all layers but TLS, once the bytes that came with the head are taken: the body is the rest."""
-        count, end = 0, time.monotonic() + _MOMENT
-        if not self._is_begun:
-            self._is_begun = True
-            count = self.fp.readinto1(memory)
+    def _fill(self, buffer: memoryview) -> int:
+        """Read from the socket itself, once the bytes that arrived with the head are consumed: the rest is body."""
+        count, deadline = 0, time.monotonic() + _MAX_FILL_SECONDS
+        if not self._is_body_started:
+            self._is_body_started = True
+            count = self.fp.readinto1(buffer)
             if not count:
                 return 0
         receive = self._socket.recv_into
         try:
-            while count < len(memory) and time.monotonic() < end:
-                more = receive(memory[count:])
+            while count < len(buffer) and time.monotonic() < deadline:
+                more = receive(buffer[count:])
                 if not more:
                     break
                 count += more

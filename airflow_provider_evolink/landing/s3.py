@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Uploads a whole file to S3, in parts if it is large.
+"""Upload a complete file to S3, as a multipart upload if it is large.
 
-The parts are sent one after the other, so that memory holds one. S3 keeps those of an upload that was killed, unseen
-and at a price, until somebody aborts it: the same landing does, by the id that it has noted, and any other landing of
-the same file once it is too old to be running.
+Parts are sent one after the other, so only one is in memory. S3 keeps, and charges for, the invisible parts of an
+upload that was killed until it is aborted. The same task aborts it when it is retried, by the upload id in its
+checkpoint, and any other landing of the same file does once the upload is too old to be running.
 """
 
 from __future__ import annotations
@@ -14,83 +13,82 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
+from airflow_provider_evolink.landing.staged_file import BLOCK_BYTES
 from airflow_provider_evolink.landing.storage_target import StorageTarget
-from airflow_provider_evolink.landing.whole_file import BLOCK_BYTES
 
 PROTOCOLS = frozenset({"s3", "s3a", "s3n"})
-# No upload of one file takes as long.
+# Uploading one file never takes that long.
 STALE_AFTER = timedelta(days=1)
 ONLY_NEW: Mapping[str, str] = {"IfNoneMatch": "*"}
 
 
 def upload(
-    spool: BinaryIO,
-    place: StorageTarget,
-    facts: Mapping[str, Any],
+    stream: BinaryIO,
+    target: StorageTarget,
+    object_args: Mapping[str, Any],
     *,
     is_large: bool,
     condition: Callable[[], Mapping[str, str]],
-    began: Callable[[str | None], None],
+    on_start: Callable[[str | None], None],
 ) -> None:
-    """
-    Make a file an object; if that fails, no part of it is left.
+    """Upload a file as an object; if that fails, no part of it is left.
 
-    :param facts: content type and metadata, in S3's words.
-    :param condition: under which it gets its name; asked when all but that is done.
-    :param began: called before the object can appear, with the id of an upload in parts.
+    :param object_args: content type and metadata, as arguments of S3's API.
+    :param condition: returns the arguments of a conditional write; called last, right before the object is created.
+    :param on_start: called before the object can appear, with the id of the multipart upload if there is one.
     """
-    bucket, key, _ = place.fs.split_path(place.path)
-    target = {"Bucket": bucket, "Key": key}
-    spool.seek(0)
+    bucket, key, _ = target.fs.split_path(target.path)
+    location = {"Bucket": bucket, "Key": key}
+    stream.seek(0)
     if is_large:
-        upload_id = _call(place, "create_multipart_upload", target, facts)["UploadId"]
+        upload_id = _call(target, "create_multipart_upload", location, object_args)["UploadId"]
         try:
-            began(upload_id)
-            parts = [_send(place, {**target, **part}) for part in _parts(spool, upload_id)]
-            whole = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
-            _call(place, "complete_multipart_upload", target, whole, condition())
+            on_start(upload_id)
+            parts = [_send(target, {**location, **part}) for part in _parts(stream, upload_id)]
+            completion = {"UploadId": upload_id, "MultipartUpload": {"Parts": parts}}
+            _call(target, "complete_multipart_upload", location, completion, condition())
         except BaseException:
-            abort(place, [upload_id])
+            abort(target, [upload_id])
             raise
     else:
-        began(None)
-        _call(place, "put_object", target, facts, {"Body": spool.read()}, condition())
+        on_start(None)
+        _call(target, "put_object", location, object_args, {"Body": stream.read()}, condition())
 
 
-def abort(place: StorageTarget, uploads: Collection[str]) -> None:
-    """Take back the parts of uploads to this place; those which have ended are left as they are."""
-    bucket, key, _ = place.fs.split_path(place.path)
-    for upload_id in uploads:
+def abort(target: StorageTarget, upload_ids: Collection[str]) -> None:
+    """Abort multipart uploads to this target; finished ones are left as they are."""
+    bucket, key, _ = target.fs.split_path(target.path)
+    for upload_id in upload_ids:
         with suppress(Exception):
-            place.fs.abort_mpu(bucket, key, upload_id)
+            target.fs.abort_mpu(bucket, key, upload_id)
 
 
-def abort_stale(place: StorageTarget, *, now: datetime) -> None:
-    """Take back the parts of uploads to this place that are too old to be running."""
-    bucket, key, _ = place.fs.split_path(place.path)
+def abort_stale(target: StorageTarget, *, now: datetime) -> None:
+    """Abort multipart uploads to this target that are too old to be running."""
+    bucket, key, _ = target.fs.split_path(target.path)
     with suppress(Exception):
-        listed = place.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads", [])
-        abort(place, [upload["UploadId"] for upload in listed if upload["Key"] == key and is_stale(upload, now=now)])
+        uploads = target.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads", [])
+        abort(target, [upload["UploadId"] for upload in uploads if upload["Key"] == key and is_stale(upload, now=now)])
 
 
 def is_stale(upload: Mapping[str, Any], *, now: datetime) -> bool:
-    """Whether an upload, as S3 lists it, is too old to be running; one without a date is not."""
-    begun = upload.get("Initiated")
-    return isinstance(begun, datetime) and now - begun.astimezone(UTC) > STALE_AFTER
+    """Whether an upload, as S3 lists it, is too old to be running; one without a date counts as running."""
+    started = upload.get("Initiated")
+    return isinstance(started, datetime) and now - started.astimezone(UTC) > STALE_AFTER
 
 
-def _parts(spool: BinaryIO, upload_id: str) -> Iterator[dict[str, Any]]:
+def _parts(stream: BinaryIO, upload_id: str) -> Iterator[dict[str, Any]]:
     number = 1
-    while body := spool.read(BLOCK_BYTES):
+    while body := stream.read(BLOCK_BYTES):
         yield {"UploadId": upload_id, "PartNumber": number, "Body": body}
         number += 1
 
 
-def _send(place: StorageTarget, part: Mapping[str, Any]) -> dict[str, Any]:
-    return {"PartNumber": part["PartNumber"], "ETag": _call(place, "upload_part", part)["ETag"]}
+def _send(target: StorageTarget, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {"PartNumber": part["PartNumber"], "ETag": _call(target, "upload_part", part)["ETag"]}
 
 
-def _call(place: StorageTarget, method: str, *arguments: Mapping[str, Any]) -> Any:
-    """Call S3 as s3fs does, with what the user has set for every call (encryption, say)."""
+def _call(target: StorageTarget, method: str, *arguments: Mapping[str, Any]) -> Any:
+    """Call S3 as s3fs does, with the arguments that the user has set for every call (such as encryption)."""
     merged = {name: value for given in arguments for name, value in given.items()}
-    return place.fs.call_s3(method, place.fs.s3_additional_kwargs, **merged)
+    return target.fs.call_s3(method, target.fs.s3_additional_kwargs, **merged)

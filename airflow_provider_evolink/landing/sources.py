@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads what a landing is asked for: records, ids, or lists of them. Pure."""
+"""Read what a transfer was given: records, generation ids, or lists of them. Pure."""
 
 from __future__ import annotations
 
@@ -16,89 +16,85 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.generation import COMPLETED, TERMINAL_STATUSES, is_generation_id, parse_generation
 from airflow_provider_evolink.landing.filenames import Result
 
+_FORMS = "the record that EvoLinkGenerateOperator returns, a list of such records, or a generation id"
 _ALLOWED = (
-    "the record that EvoLinkGenerateOperator returns, a list of such records, or a generation's id is wanted. A "
-    "template that pulls a whole record needs render_template_as_native_obj=True; task.output needs nothing"
+    f"{_FORMS}. A template that pulls a whole record needs render_template_as_native_obj=True; task.output needs "
+    "nothing"
 )
-
-
-# What an XCom that is not there is, and what a template makes of it.
+# A missing XCom, and what a template renders it to.
 _NOTHING = (None, "None")
 _NO_UPSTREAM = (
-    "the task upstream has returned nothing: it failed or was skipped, or what it returned was cleared. There is "
-    "nothing to land; its own log says what became of the generation. A retry finds the same until it has succeeded"
+    f"{_FORMS}, but the upstream task returned nothing: it failed or was skipped, or its XCom was cleared. There "
+    "is nothing to land; the upstream task's log says what became of the generation. A retry fails the same way until "
+    "the upstream task has succeeded"
 )
 
 
 def generations_in(generation: object) -> dict[str, Mapping[str, Any] | None]:
-    """
-    Sort out what was given, in its order, each generation once.
+    """List the generations that were given, in order, each once.
 
-    :param generation: a record, an id, or a sequence of them.
-    :return: by id: the record, or ``None`` where only the id was given.
+    :param generation: a record, a generation id, or a sequence of them.
+    :return: the record by generation id; ``None`` where only the id was given.
     :raises LandingInputError: it is none of these.
     """
-    return dict(_one_by_one(generation, is_inside=False))
+    return dict(_flatten(generation, is_nested=False))
 
 
 def results_of(record: Mapping[str, Any]) -> list[Result] | None:
-    """
-    List the files of a record.
+    """List the results in a record.
 
-    :return: empty for a generation that lists none; ``None`` if the record is of a
-        generation that was not finished when it was made, so that EvoLink has to be asked.
-    :raises PermanentGenerationFailedError: it is finished, and failed.
+    :return: empty if the generation lists none; ``None`` if the record was made before the generation was finished,
+        so that EvoLink has to be asked.
+    :raises PermanentGenerationFailedError: the generation is finished, and failed.
     """
     generation_id = record["generation_id"]
     try:
-        seen = parse_generation({**record, "id": generation_id})
+        generation = parse_generation({**record, "id": generation_id})
     except InvalidResponseError:
         return None
-    if not seen.is_terminal:
+    if not generation.is_terminal:
         return None
-    if seen.status != COMPLETED:
+    if generation.status != COMPLETED:
         raise PermanentGenerationFailedError(
-            f"Generation {generation_id} has ended as {seen.status}: there is nothing to land, and a retry finds "
+            f"Generation {generation_id} has ended as {generation.status}: there is nothing to land, and a retry finds "
             "nothing either.",
             generation_id=generation_id,
         )
     expires_at = record.get("expires_at")
-    life = expires_at if isinstance(expires_at, str) else None
-    files = enumerate(zip(seen.links, seen.roles, strict=True))
-    return [Result(generation_id, index, link, seen.model, life, role) for index, (link, role) in files]
+    expiry = expires_at if isinstance(expires_at, str) else None
+    links = enumerate(zip(generation.links, generation.roles, strict=True))
+    return [Result(generation_id, index, link, generation.model, expiry, role) for index, (link, role) in links]
 
 
 def expects_files(record: Mapping[str, Any]) -> bool:
-    """Whether the generation's model makes files; one that is not known counts as one that does."""
+    """Whether the generation's model makes files; an unknown model counts as one that does."""
     model = record.get("model")
     return makes_files(model) if isinstance(model, str) else True
 
 
 def check_empty(record: Mapping[str, Any]) -> None:
-    """
-    Refuse a completed generation without a usable file.
+    """Refuse a completed generation that lists no usable file, if its model makes files.
 
-    :raises LandingError: its model makes files. A retry asks EvoLink again, and generates nothing.
+    :raises LandingError: the file is missing. A retry asks EvoLink again, and generates nothing.
     """
     if expects_files(record):
         raise LandingError(
-            f"Generation {record['generation_id']} is completed, {_credits(record)}, and EvoLink lists no file of it "
-            "that can be fetched. Nothing is generated again. A retry asks EvoLink again, at no cost; if it stays so, "
-            "ask EvoLink's support with this id.",
+            f"Generation {record['generation_id']} is completed ({_credits(record)}), but EvoLink lists no file of it "
+            "that can be downloaded. Nothing is generated again. A retry asks EvoLink again, at no cost; if the file "
+            "stays missing, contact EvoLink's support with this generation id.",
             generation_id=record["generation_id"],
         )
 
 
 def check_finished(generation_id: str, status: str) -> None:
-    """
-    Refuse a generation that EvoLink has not finished.
+    """Refuse a generation that EvoLink has not finished.
 
-    :raises LandingError: it goes on; a retry looks again.
+    :raises LandingError: it is still running at EvoLink; a retry checks again.
     """
     if status not in TERMINAL_STATUSES:
         raise LandingError(
-            f"Generation {generation_id} is still {status}: there is nothing to land yet. It goes on at EvoLink, and "
-            "a retry looks again; EvoLinkGenerationSensor waits for it.",
+            f"Generation {generation_id} is still {status}: there is nothing to land yet. It continues at EvoLink, and "
+            "a retry checks again, at no cost; use EvoLinkGenerationSensor to wait for it.",
             generation_id=generation_id,
         )
 
@@ -107,18 +103,18 @@ def _credits(record: Mapping[str, Any]) -> str:
     usage = record.get("usage")
     used = usage.get("credits_used") if isinstance(usage, Mapping) else None
     is_number = isinstance(used, int | float) and not isinstance(used, bool)
-    return f"{used:g} credits were used" if is_number else "what it cost is not stated"
+    return f"{used:g} credits were used" if is_number else "its price was not reported"
 
 
-def _one_by_one(given: object, *, is_inside: bool) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
+def _flatten(given: object, *, is_nested: bool) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if given in _NOTHING:
         raise LandingInputError("generation", given, _NO_UPSTREAM)
     if isinstance(given, str) and is_generation_id(given):
         yield given, None
     elif isinstance(given, Mapping) and is_generation_id(given.get("generation_id")):
         yield given["generation_id"], given
-    elif isinstance(given, Sequence) and not isinstance(given, str | bytes) and not is_inside:
+    elif isinstance(given, Sequence) and not isinstance(given, str | bytes) and not is_nested:
         for item in given:
-            yield from _one_by_one(item, is_inside=True)
+            yield from _flatten(item, is_nested=True)
     else:
         raise LandingInputError("generation", given, _ALLOWED)

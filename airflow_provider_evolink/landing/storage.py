@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Gives a whole file its final name, in one step, on any storage fsspec knows, and only where nothing has that name.
+"""Publish a complete file under its final name, in one step, on any storage fsspec knows, and never over another file.
 
-A file is first held in a spool without a name, which vanishes with the process however that ends. From there
+A file is first held in a staging file without a name, which disappears with the process however that ends. From there
 
-- on a local file system the spool itself is given a name, without a second copy where the system can do so;
-- on an object store it is uploaded: the object appears once the upload is complete; a failed one is aborted. S3,
-  Azure and Google make it only if there is none of that name;
-- on anything else it is written beside its final name, looked for once more, and then moved.
+- on a local file system the staging file itself is given a name, without a copy where the system supports it;
+- to an object store it is uploaded: the object appears once the upload is complete, and a failed upload is aborted.
+  On S3, Azure and Google the write is conditional: it fails if an object of that name exists;
+- anywhere else it is written under a temporary name and then moved, after one more check that the name is free.
 """
 
 from __future__ import annotations
@@ -24,31 +23,30 @@ from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.api.generation import is_generation_id
 from airflow_provider_evolink.landing import local, s3
 from airflow_provider_evolink.landing.move_into_place import write_and_move
-from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions
-from airflow_provider_evolink.landing.storage_target import StorageTarget
-from airflow_provider_evolink.landing.unnamed_file import open_unnamed
-from airflow_provider_evolink.landing.whole_file import (
+from airflow_provider_evolink.landing.staged_file import (
     BLOCK_BYTES,
     COPY_BYTES,
-    WholeFile,
-    is_beginning,
-    is_same,
-    refuse_if_taken,
-    size_of,
+    StagedFile,
+    is_prefix,
+    matches,
+    refuse_if_exists,
+    stored_size,
 )
+from airflow_provider_evolink.landing.storage_errors import already_exists, lacks_conditional_writes, write_error
+from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.landing.unnamed_file import open_unnamed
 
-_MARK = "evolink_generation_id"
+_METADATA_NAME = "evolink_generation_id"
 
 
-def new_spool(destination: StorageTarget) -> BinaryIO:
-    """
-    Open a file without a name, where it can be given one later if the destination is local.
+def open_staging_file(destination: StorageTarget) -> BinaryIO:
+    """Open a file without a name; if the destination is local, where it can be given a name later.
 
-    :raises LandingError: the folder can't be made, or this worker has no room for a temporary file.
+    :raises LandingError: the folder can't be created, or this worker has no space for a temporary file.
     """
     if destination.is_local:
         try:
-            local.make_folder(Path(destination.path))
+            local.make_directory(Path(destination.path))
         except OSError as error:
             raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
         with suppress(OSError, AttributeError):
@@ -56,160 +54,159 @@ def new_spool(destination: StorageTarget) -> BinaryIO:
     try:
         return cast(BinaryIO, tempfile.TemporaryFile())
     except OSError as error:
-        raise LandingError(f"{no_room()} ({error.strerror or error}).") from error
+        raise LandingError(f"{no_space_message()} ({error.strerror or error}).") from error
 
 
-def no_room() -> str:
-    """What to tell where a temporary file can't be made or grow; the destination has no part in it."""
+def no_space_message() -> str:
+    """Describe a temporary file that can't be created or grow; the destination has no part in it."""
     with suppress(OSError):
-        return f"This worker has no room for a temporary file in {tempfile.gettempdir()} (TMPDIR chooses the folder)"
-    return "This worker has no folder for temporary files (TMPDIR chooses it)"
+        return f"This worker has no room for a temporary file in {tempfile.gettempdir()} (TMPDIR sets the folder)"
+    return "This worker has no folder for temporary files (TMPDIR sets it)"
 
 
-def contains(place: StorageTarget, size: int, sha256: str) -> bool:
-    """Whether a file of this name is there, with this size and, read again, this hash."""
-    # What can't be read counts as not there: it is written again, and if that fails too, that is told.
+def contains(target: StorageTarget, size: int, sha256: str) -> bool:
+    """Whether the file exists, with this size and, read back, this hash."""
+    # An unreadable file counts as missing: it is written again, and that raises if it fails too.
     with suppress(Exception):
-        return is_same(place, size, sha256)
+        return matches(target, size, sha256)
     return False
 
 
-def sweep(place: StorageTarget) -> None:
-    """Remove what a landing has left that was killed when its file had its name already; other storage leaves none."""
-    if place.is_local:
-        local.sweep(Path(place.path))
+def remove_leftovers(target: StorageTarget) -> None:
+    """Remove what a landing killed right after publishing has left; only local storage keeps anything."""
+    if target.is_local:
+        local.remove_leftovers(Path(target.path))
 
 
-def generation_at(place: StorageTarget) -> str | None:
-    """Return which generation the file of this name is of, where the storage has kept that."""
-    noted = None
+def stored_generation_id(target: StorageTarget) -> str | None:
+    """Return which generation the existing file is a result of, if the storage keeps that."""
+    stored = None
     with suppress(Exception):
-        if place.is_local:
-            noted = local.generation_of(Path(place.path))
-        elif place.protocol in s3.PROTOCOLS:
-            noted = place.fs.metadata(place.path, refresh=True).get(_MARK.replace("_", "-"))
+        if target.is_local:
+            stored = local.read_generation_id(Path(target.path))
+        elif target.protocol in s3.PROTOCOLS:
+            stored = target.fs.metadata(target.path, refresh=True).get(_METADATA_NAME.replace("_", "-"))
         else:
-            noted = (place.fs.info(place.path).get("metadata") or {}).get(_MARK)
-    return noted if is_generation_id(noted) else None
+            stored = (target.fs.info(target.path).get("metadata") or {}).get(_METADATA_NAME)
+    return stored if is_generation_id(stored) else None
 
 
 def publish(
-    file: WholeFile,
-    place: StorageTarget,
+    file: StagedFile,
+    target: StorageTarget,
     *,
     replace: bool = False,
-    earlier_uploads: Collection[str] = (),
-    began: Callable[[str | None], None] = lambda _: None,
+    earlier_upload_ids: Collection[str] = (),
+    on_start: Callable[[str | None], None] = lambda _: None,
 ) -> None:
-    """
-    Give a whole file its final name.
+    """Give a complete file its final name.
 
-    :param replace: put it in the place of what lies there; otherwise that is left as it is.
-    :param earlier_uploads: ids of uploads to this place by earlier tries of the same task, which are aborted.
-    :param began: called before the name can appear, with the id of the upload if there is one.
-    :raises FileConflictError: something lies there, and was left as it is.
-    :raises StorageRefusedError: it could not be written, and a retry could not either.
-    :raises LandingError: it could not be written; no half file is left.
+    :param replace: replace an existing file; otherwise it is left alone.
+    :param earlier_upload_ids: multipart uploads to this target by earlier attempts of the same task; they are aborted.
+    :param on_start: called before the file can appear, with the id of the multipart upload if there is one.
+    :raises FileConflictError: there is an existing file; it was left alone.
+    :raises StorageRefusedError: the storage refused the write, and would refuse a retry too.
+    :raises LandingError: the write failed; no partial file is left.
     """
     try:
-        if place.is_local:
-            began(None)
-            local.name_file(file.spool, Path(place.path), file.generation_id, replace=replace)
-        elif place.protocol in s3.PROTOCOLS:
-            _upload_to_s3(file, place, replace=replace, earlier=earlier_uploads, began=began)
+        if target.is_local:
+            on_start(None)
+            local.publish(file.stream, Path(target.path), file.generation_id, replace=replace)
+        elif target.protocol in s3.PROTOCOLS:
+            _upload_to_s3(file, target, replace=replace, earlier_upload_ids=earlier_upload_ids, on_start=on_start)
         else:
-            began(None)
-            (_upload if place.is_object_store else write_and_move)(file, place, replace=replace)
+            on_start(None)
+            (_upload if target.is_object_store else write_and_move)(file, target, replace=replace)
     except Exception as error:
-        if is_taken(error):
-            raise FileConflictError(f"Something lies at {place.uri} already.") from error
-        raise failure(place, error) from error
-    if not place.is_local:
-        _check(file, place)
+        if already_exists(error):
+            raise FileConflictError(f"A file already exists at {target.uri}.") from error
+        raise write_error(target, error) from error
+    if not target.is_local:
+        _check_size(file, target)
 
 
-def _check(file: WholeFile, place: StorageTarget) -> None:
-    stored = size_of(place)
-    if stored is None or stored == file.size:
+def _check_size(file: StagedFile, target: StorageTarget) -> None:
+    size = stored_size(target)
+    if size is None or size == file.size:
         return
     with suppress(Exception):
-        # Only what is certain to be the half of ours may go: it may as well be another file by now.
-        if is_beginning(place, stored, file):
-            place.fs.rm_file(place.path)
+        # It may be someone else's file by now: only what is certainly a part of ours may be removed.
+        if is_prefix(target, size, file):
+            target.fs.rm_file(target.path)
     raise LandingError(
-        f"{place.uri} has {stored} bytes after {file.size} were written: the storage has lost some, or something else "
-        "was written there at the same time."
+        f"{target.uri} has {size} bytes after {file.size} were written: the storage lost some, or something else was "
+        "written there at the same time."
     )
 
 
 def _upload_to_s3(
-    file: WholeFile,
-    place: StorageTarget,
+    file: StagedFile,
+    target: StorageTarget,
     *,
     replace: bool,
-    earlier: Collection[str],
-    began: Callable[[str | None], None],
+    earlier_upload_ids: Collection[str],
+    on_start: Callable[[str | None], None],
 ) -> None:
     is_large = file.size >= BLOCK_BYTES
-    s3.abort(place, earlier)
+    s3.abort(target, earlier_upload_ids)
     if is_large:
-        s3.abort_stale(place, now=datetime.now(UTC))
-    facts = {"ContentType": file.content_type, "Metadata": {_MARK.replace("_", "-"): file.generation_id}}
+        s3.abort_stale(target, now=datetime.now(UTC))
+    metadata = {_METADATA_NAME.replace("_", "-"): file.generation_id}
+    object_args = {"ContentType": file.content_type, "Metadata": metadata}
 
     def upload(only_new: Mapping[str, str]) -> None:
         def condition() -> Mapping[str, str]:
             if not replace:
-                refuse_if_taken(place)
+                refuse_if_exists(target)
             return only_new
 
-        s3.upload(file.spool, place, facts, is_large=is_large, condition=condition, began=began)
+        s3.upload(file.stream, target, object_args, is_large=is_large, condition=condition, on_start=on_start)
 
-    _preferring_conditions(lambda: upload(s3.ONLY_NEW), lambda: upload({}), replace=replace)
+    _prefer_conditional_write(lambda: upload(s3.ONLY_NEW), lambda: upload({}), replace=replace)
 
 
-def _upload(file: WholeFile, place: StorageTarget, *, replace: bool) -> None:
+def _upload(file: StagedFile, target: StorageTarget, *, replace: bool) -> None:
     def upload(mode: str) -> None:
-        facts = _facts(file, place)
-        target = place.fs.open(place.path, mode, block_size=BLOCK_BYTES, **facts)
+        output = target.fs.open(target.path, mode, block_size=BLOCK_BYTES, **_open_args(file, target))
         try:
-            file.spool.seek(0)
-            shutil.copyfileobj(file.spool, target, COPY_BYTES)
+            file.stream.seek(0)
+            shutil.copyfileobj(file.stream, output, COPY_BYTES)
             if not replace:
-                refuse_if_taken(place)
-            target.close()
+                refuse_if_exists(target)
+            output.close()
         except BaseException:
-            _abandon(target)
+            _discard(output)
             raise
 
-    _preferring_conditions(lambda: upload("xb"), lambda: upload("wb"), replace=replace)
+    _prefer_conditional_write(lambda: upload("xb"), lambda: upload("wb"), replace=replace)
 
 
-def _preferring_conditions(only_new: Callable[[], None], plainly: Callable[[], None], *, replace: bool) -> None:
-    """Write only where nothing is, or where the storage can't do that, after having looked."""
+def _prefer_conditional_write(conditional: Callable[[], None], plain: Callable[[], None], *, replace: bool) -> None:
+    """Write conditionally; if the storage can't do that, or the file may be replaced, write plainly."""
     if replace:
-        plainly()
+        plain()
         return
     try:
-        only_new()
+        conditional()
     except Exception as error:
-        if not lacks_conditions(error):
+        if not lacks_conditional_writes(error):
             raise
-        plainly()
+        plain()
 
 
-def _facts(file: WholeFile, place: StorageTarget) -> dict[str, Any]:
-    if place.protocol in {"gs", "gcs"}:
-        return {"content_type": file.content_type, "metadata": {_MARK: file.generation_id}}
-    if place.protocol in {"abfs", "abfss", "adl"}:
-        # adlfs notes the second at every file it makes, unless it is given other metadata.
-        metadata = {_MARK: file.generation_id, "is_directory": "false"}
+def _open_args(file: StagedFile, target: StorageTarget) -> dict[str, Any]:
+    if target.protocol in {"gs", "gcs"}:
+        return {"content_type": file.content_type, "metadata": {_METADATA_NAME: file.generation_id}}
+    if target.protocol in {"abfs", "abfss", "adl"}:
+        # adlfs sets is_directory on every file it creates, unless it is given other metadata.
+        metadata = {_METADATA_NAME: file.generation_id, "is_directory": "false"}
         return {"content_settings": {"content_type": file.content_type}, "metadata": metadata}
     return {}
 
 
-def _abandon(target: Any) -> None:
-    """Closing, even by the garbage collector, would turn what has been sent into an object."""
+def _discard(output: Any) -> None:
+    """Discard an upload: closing it, even by the garbage collector, would create an object from what was sent."""
     with suppress(Exception):
-        target.discard()
+        output.discard()
     with suppress(AttributeError):
-        target.closed = True
+        output.closed = True

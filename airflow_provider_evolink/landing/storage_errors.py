@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What a storage's failure means, in words and for a retry. Pure.
+"""Classify and describe storage errors: whether a retry can succeed, and why the write failed. Pure.
 
-Every fsspec file system fails in its own way: with an ``OSError``, with its client's error, or with one inside the
-other. Their HTTP status tells most, and their own words the rest.
+Every fsspec file system fails in its own way: with an ``OSError``, with its client's error, or with one chained to the
+other. The HTTP status decides most cases, error codes and messages the rest.
 """
 
 from __future__ import annotations
@@ -18,81 +17,82 @@ from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 _CONFLICT, _NOT_FOUND = frozenset({412}), frozenset({404})
 _DENIED, _NOT_IMPLEMENTED = frozenset({401, 403}), frozenset({501})
-# Refusals that pass: a token that is renewed, a clock that is set, an upload that somebody has aborted.
-_PASSING = frozenset({"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "NoSuchUpload"})
+# Temporary refusals: the token gets renewed, the clock synchronized, or someone has aborted the upload.
+_TEMPORARY = frozenset(
+    {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "NoSuchUpload"}
+)
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOTSUP})
-# Where a client's words end and the storage's raw answer begins.
-_RAW = re.compile(r"<[?!A-Za-z]|RequestId:|Content: ")
-_SAID_IN_XML = re.compile(r"<(?:Code|Message)>([^<]+)<")
+# Where the client's message ends and the storage's raw response begins.
+_RAW_RESPONSE = re.compile(r"<[?!A-Za-z]|RequestId:|Content: ")
+_XML_REASON = re.compile(r"<(?:Code|Message)>([^<]+)<")
 
 
-def is_taken(error: BaseException) -> bool:
-    """Whether the storage has refused to write because something lies under that name."""
-    return any(isinstance(one, FileExistsError) or _status(one) in _CONFLICT for one in _chain(error))
+def already_exists(error: BaseException) -> bool:
+    """Whether the storage refused to write because a file of that name exists."""
+    return any(isinstance(cause, FileExistsError) or _status(cause) in _CONFLICT for cause in _chain(error))
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the storage refuses whoever asks."""
+    """Whether the storage denies access to these credentials."""
     return any(
-        isinstance(one, PermissionError) or _status(one) in _DENIED or _is_forbidden(one) for one in _chain(error)
+        isinstance(cause, PermissionError) or _status(cause) in _DENIED or _is_forbidden(cause)
+        for cause in _chain(error)
     )
 
 
-def lacks_conditions(error: BaseException) -> bool:
-    """Whether the storage, or its client, does not know how to write only where nothing is."""
+def lacks_conditional_writes(error: BaseException) -> bool:
+    """Whether the storage, or its client, does not support conditional writes."""
     return any(
-        isinstance(one, NotImplementedError)
-        or (isinstance(one, OSError) and one.errno in _NOT_SUPPORTED)
-        or _status(one) in _NOT_IMPLEMENTED
-        for one in _chain(error)
+        isinstance(cause, NotImplementedError)
+        or (isinstance(cause, OSError) and cause.errno in _NOT_SUPPORTED)
+        or _status(cause) in _NOT_IMPLEMENTED
+        for cause in _chain(error)
     )
 
 
-def failure(place: StorageTarget, error: Exception) -> LandingError:
-    """
-    Put a failed write into words.
+def write_error(target: StorageTarget, error: Exception) -> LandingError:
+    """Turn a failed write into an error of this package.
 
-    :return: a :class:`StorageRefusedError` if a retry meets the same.
+    :return: a :class:`StorageRefusedError` if a retry would be refused too.
     """
-    reason = reason_of(error)
-    if not place.is_local and (refusal := _refusal(place, error)):
+    reason = describe(error)
+    if not target.is_local and (refusal := _refusal(target, error)):
         return StorageRefusedError(
-            f"It could not be written to {place.uri}: {refusal} ({reason}). A retry is refused again: mend that, then "
-            "clear this task; it lands the result and generates nothing."
+            f"The result could not be written to {target.uri}: {refusal} ({reason}). A retry is refused again: "
+            "fix that, then clear this task; it lands the result without generating it again."
         )
-    return LandingError(f"It could not be written to {place.uri}: {reason}.")
+    return LandingError(f"The result could not be written to {target.uri}: {reason}.")
 
 
-def reason_of(error: BaseException) -> str:
-    """Return an error's kind and words as one short text, without markup and a stop at its end."""
+def describe(error: BaseException) -> str:
+    """Describe an error by its type and message: one short text without markup, and without a stop at its end."""
     text = str(error)
-    words = _RAW.split(text, maxsplit=1)[0].strip(" \n:'\"")
-    words = words.removesuffix(" b") if words.endswith(" b") else words
-    said = words if len(words) > 1 else ": ".join(_SAID_IN_XML.findall(text))
-    return f"{type(error).__name__}: {sanitize(said, '') or 'no reason given'}".rstrip(". ")
+    message = _RAW_RESPONSE.split(text, maxsplit=1)[0].strip(" \n:'\"")
+    message = message.removesuffix(" b")
+    reason = message if len(message) > 1 else ": ".join(_XML_REASON.findall(text))
+    return f"{type(error).__name__}: {sanitize(reason, '') or 'no reason given'}".rstrip(". ")
 
 
-def _refusal(place: StorageTarget, error: Exception) -> str | None:
-    links = list(_chain(error))
-    credentials = f"connection {place.conn_id!r}" if place.conn_id else "the worker's own credentials (no connection)"
-    bucket = f"bucket {place.bucket!r}" if place.is_object_store else "this folder"
-    if any(_code(one) in _PASSING for one in links):
+def _refusal(target: StorageTarget, error: Exception) -> str | None:
+    causes = list(_chain(error))
+    credentials = f"connection {target.conn_id!r}" if target.conn_id else "the worker's own credentials (no connection)"
+    bucket = f"bucket {target.bucket!r}" if target.is_object_store else "this folder"
+    if any(_code(cause) in _TEMPORARY for cause in causes):
         return None
     if is_denied(error):
-        return f"{bucket} is not open to {credentials}"
-    if any(type(one).__name__ in _NO_CREDENTIALS for one in links):
-        return f"there are no credentials for {bucket}"
-    if place.is_object_store and any(isinstance(one, FileNotFoundError) or _status(one) in _NOT_FOUND for one in links):
-        return f"there is no {bucket} for {credentials}"
-    return None
+        return f"no access to {bucket} with {credentials}"
+    if any(type(cause).__name__ in _NO_CREDENTIALS for cause in causes):
+        return f"no credentials for {bucket}"
+    is_missing = any(isinstance(cause, FileNotFoundError) or _status(cause) in _NOT_FOUND for cause in causes)
+    return f"{bucket} not found with {credentials}" if target.is_object_store and is_missing else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _response(error: BaseException) -> Mapping[str, object]:
@@ -101,21 +101,21 @@ def _response(error: BaseException) -> Mapping[str, object]:
 
 
 def _status(error: BaseException) -> int | None:
-    """HTTP status, where botocore, Azure's and Google's clients keep it."""
+    """Return the HTTP status from where botocore, Azure's and Google's clients keep it."""
     metadata = _response(error).get("ResponseMetadata")
-    found = metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
+    status = metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None
     for name in ("status_code", "status", "code"):
         value = getattr(error, name, None)
-        found = found or (value if isinstance(value, int) else None)
-    return found if isinstance(found, int) else None
+        status = status or (value if isinstance(value, int) else None)
+    return status if isinstance(status, int) else None
 
 
 def _code(error: BaseException) -> str | None:
-    said = _response(error).get("Error")
-    code = said.get("Code") if isinstance(said, Mapping) else getattr(error, "error_code", None)
+    details = _response(error).get("Error")
+    code = details.get("Code") if isinstance(details, Mapping) else getattr(error, "error_code", None)
     return str(code) if code else None
 
 
 def _is_forbidden(error: BaseException) -> bool:
-    """How gcsfs says 403."""
+    """Whether this is how gcsfs reports HTTP 403."""
     return isinstance(error, OSError) and str(error).startswith("Forbidden:")

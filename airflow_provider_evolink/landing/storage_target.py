@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-Reads a destination: which storage, which connection, which folder.
+"""Parse a destination (storage, connection and folder) and open its file system.
 
-What can be known without asking the storage itself is checked here, so that it can be checked before anything is
-paid for or fetched.
+Everything that can be checked without a request to the storage is checked here, so that it can be checked before
+anything is paid for or downloaded.
 """
 
 from __future__ import annotations
@@ -24,29 +23,28 @@ if TYPE_CHECKING:
 
 LOCAL = frozenset({"", "file", "local"})
 OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", "oss"})
-_ALLOWED = "it must be an absolute path, a storage URI such as s3://conn_id@bucket/folder, or an ObjectStoragePath"
+_ALLOWED = "an absolute path, a storage URI such as s3://conn_id@bucket/folder, or an ObjectStoragePath"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AZURE = frozenset({"abfs", "abfss", "adl"})
-# By scheme: the library that speaks to the storage, and what brings it and Airflow's side of it.
+# By scheme: the library for the storage, and the package that installs it and Airflow's file system for it.
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a", "s3n"), ("s3fs", "apache-airflow-providers-amazon[s3fs]")),
     **dict.fromkeys(("gs", "gcs"), ("gcsfs", "apache-airflow-providers-google")),
     **dict.fromkeys(_AZURE, ("adlfs", "apache-airflow-providers-microsoft-azure")),
 }
-_AZURE_ELSEWHERE = frozenset({"az", "wasb", "wasbs"})
-# Airflow's AWS hook takes the worker's own credentials where its default connection is not defined.
-_MAY_BE_MISSING = frozenset({"aws_default"})
+_UNSUPPORTED_AZURE = frozenset({"az", "wasb", "wasbs"})
+# Airflow's AWS hook uses the worker's own credentials if its default connection is not defined.
+_OPTIONAL_CONNECTIONS = frozenset({"aws_default"})
 
 
 @dataclass(frozen=True, slots=True)
 class StorageTarget:
-    """
-    A file name in some storage.
+    """A file or folder in a storage.
 
     :param fs: the fsspec file system.
-    :param path: the name there.
+    :param path: its path there.
     :param protocol: such as ``s3``.
-    :param conn_id: the connection it is reached through, for messages.
+    :param conn_id: the connection that is used, for messages.
     """
 
     fs: Any
@@ -56,70 +54,67 @@ class StorageTarget:
 
     @property
     def uri(self) -> str:
-        """The name for people and assets: without connection id and credentials."""
+        """Its URI for messages and assets: without connection id and credentials."""
         return f"file://{self.path}" if self.is_local else f"{self.protocol}://{self.path}"
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a file of this machine."""
+        """Whether it is on this machine."""
         return self.protocol in LOCAL
 
     @property
     def is_object_store(self) -> bool:
-        """Whether a file appears there whole or not at all."""
+        """Whether a file appears there as a whole or not at all."""
         return self.protocol in OBJECT_STORES
 
     @property
     def bucket(self) -> str:
-        """The first part of its path, which an object store calls a bucket or container."""
+        """The first part of its path: on an object store, the bucket or container."""
         return self.path.lstrip("/").partition("/")[0]
 
     @property
     def folder(self) -> str:
-        """The name of what holds it."""
+        """The path of the folder it is in."""
         return self.path.rpartition("/")[0]
 
     def __truediv__(self, name: str) -> StorageTarget:
-        """Return the place of this relative name below."""
+        """Return the file of this relative name below."""
         return StorageTarget(self.fs, f"{self.path.rstrip('/')}/{name}", self.protocol, self.conn_id)
 
 
 def check_destination(destination: object) -> None:
-    """
-    Refuse a destination that can't work, without a request to the storage.
+    """Refuse a destination that can't work, without a request to the storage.
 
-    Looks at how it is written, at the installed packages, and whether Airflow has the connection it names. Call it
-    before anything is paid for or fetched.
+    Checks its syntax, the installed packages, and whether Airflow has the connection it names. Call it before anything
+    is paid for or downloaded.
 
     :param destination: as for :func:`storage_target`.
-    :raises LandingInputError: what is wrong with it, and what to write or install instead. A retry is refused again.
-    :raises LandingError: Airflow does not find the connection. A retry looks for it again.
+    :raises LandingInputError: it can't work; the message says what to write or install. A retry is refused again.
+    :raises LandingError: Airflow does not find the connection. A retry looks it up again.
     """
     check_form(destination)
     scheme, conn_id = _scheme_and_connection(destination)
     if scheme in LOCAL:
         return
     _check_packages(destination, scheme)
-    if conn_id is not None and conn_id not in _MAY_BE_MISSING:
+    if conn_id is not None and conn_id not in _OPTIONAL_CONNECTIONS:
         _check_connection(destination, conn_id)
 
 
 def check_form(destination: object) -> None:
-    """
-    Refuse a destination by how it is written. Pure for text; cheap enough for a DAG file.
+    """Refuse a destination by its syntax. Pure for text; cheap enough to call when a DAG file is parsed.
 
-    :raises LandingInputError: a relative path, a bucket that is missing, an Azure account where Airflow wants a
-        connection, credentials in the URI, or no destination at all.
+    :raises LandingInputError: a relative path, a missing bucket, an Azure account where Airflow expects a connection,
+        credentials in the URI, or no destination at all.
     """
-    judge = _problem_of_text if isinstance(destination, str) else _problem_of_object
-    problem = "no path holds a zero byte" if "\0" in str(destination) else judge(destination)
-    if problem:
-        raise LandingInputError("destination", _without_credentials(destination), problem)
+    check = _allowed_instead_of_text if isinstance(destination, str) else _allowed_instead_of_object
+    allowed = f"{_ALLOWED}, without a zero byte" if "\0" in str(destination) else check(destination)
+    if allowed:
+        raise LandingInputError("destination", _without_credentials(destination), allowed)
 
 
 def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
-    """
-    Open the storage behind a destination.
+    """Open the storage of a destination.
 
     :param destination: an absolute path (also ``~/folder``), a URI such as ``s3://conn_id@bucket/folder``, or an
         ``ObjectStoragePath``.
@@ -134,71 +129,69 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
         folder = ObjectStoragePath(destination)
         fs = folder.fs
     except (ValueError, ImportError) as error:
-        problem = f"its storage can't be opened ({type(error).__name__}: {error})"
-        raise LandingInputError("destination", _without_credentials(destination), problem) from error
+        allowed = f"a destination whose storage can be opened ({type(error).__name__}: {error})"
+        raise LandingInputError("destination", _without_credentials(destination), allowed) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {sanitize(str(error), '')}".rstrip(".")
-        raise LandingError(
-            f"The storage of destination={shorten(destination)} could not be opened: {reason}."
-        ) from error
+        raise LandingError(f"The storage of `destination`={shorten(destination)} can't be opened: {reason}.") from error
     protocol = folder.protocol or "file"
     path = str(Path(folder.path).absolute()) if protocol in LOCAL else folder.path
     return StorageTarget(fs, path, protocol, folder.conn_id)
 
 
-def _problem_of_text(text: Any) -> str | None:
+def _allowed_instead_of_text(text: Any) -> str | None:
     match = _SCHEME.match(text)
     if not text.strip():
         return _ALLOWED
     if match is None:
-        return None if _is_absolute(text) else _relative_problem(text)
+        return None if _is_absolute(text) else _allowed_instead_of_relative(text)
     if not text[match.end() :].startswith("//"):
-        return f"after {match[0]} two slashes are due; {_ALLOWED}"
+        return f"{_ALLOWED}; after {match[0]} it needs two slashes"
     try:
         url = urlsplit(text)
     except ValueError as error:
-        return f"it is no URI ({error}); {_ALLOWED}"
+        return f"{_ALLOWED}, but it is not a valid URI ({error})"
     user, _, host = url.netloc.rpartition("@")
     if match[1].lower() not in LOCAL:
-        return _problem_of_uri(match[1].lower(), user, host)
-    return f"a folder of this machine is written file:///folder; {_ALLOWED}" if host or not url.path else None
+        return _allowed_instead_of_uri(match[1].lower(), user, host)
+    return f"{_ALLOWED}; write a folder of this machine as file:///folder" if host or not url.path else None
 
 
-def _problem_of_uri(scheme: str, user: str, host: str) -> str | None:
+def _allowed_instead_of_uri(scheme: str, user: str, host: str) -> str | None:
     if ":" in user:
-        return "credentials belong into an Airflow connection, whose id stands before the @"
-    if scheme in _AZURE_ELSEWHERE:
-        return f"Airflow has no {scheme}://; write abfs://conn_id@container/folder"
+        return f"{scheme}://conn_id@bucket/folder: credentials belong in an Airflow connection, its id before the @"
+    if scheme in _UNSUPPORTED_AZURE:
+        return f"abfs://conn_id@container/folder: Airflow does not support {scheme}://"
     if scheme in _AZURE and "." in host:
         container = user or "container"
         return (
-            "before the @ Airflow wants the id of a connection, which names the storage account, and after it the "
-            f"container: write {scheme}://conn_id@{container}/folder"
+            f"{scheme}://conn_id@{container}/folder: the id of an Airflow connection, which names the "
+            "storage account, goes before the @, the container after it"
         )
-    return None if host else f"it names no bucket; write {scheme}://conn_id@bucket/folder"
+    return None if host else f"{scheme}://conn_id@bucket/folder, but it names no bucket"
 
 
-def _problem_of_object(destination: object) -> str | None:
+def _allowed_instead_of_object(destination: object) -> str | None:
     from airflow.sdk import ObjectStoragePath
 
     if not isinstance(destination, ObjectStoragePath):
         return _ALLOWED
     if destination.protocol not in LOCAL:
         return None
-    return None if _is_absolute(destination.path) else _relative_problem(destination.path)
+    return None if _is_absolute(destination.path) else _allowed_instead_of_relative(destination.path)
 
 
 def _is_absolute(path: str) -> bool:
-    # Path.expanduser would raise where there is no such user.
+    # Path.expanduser would raise for an unknown user.
     return os.path.isabs(os.path.expanduser(path))  # noqa: PTH111, PTH117
 
 
-def _relative_problem(path: str) -> str:
+def _allowed_instead_of_relative(path: str) -> str:
     if path == "None":
-        return f"a template has found nothing to fill in; {_ALLOWED}"
+        return f"{_ALLOWED}, but a template found no value"
     if path.startswith("$"):
-        return f"the shell's variables are not filled in here; {_ALLOWED}"
-    return f"a relative path would lie in whatever folder the worker runs in, and go with it; {_ALLOWED}"
+        return f"{_ALLOWED}; shell variables are not expanded"
+    return f"{_ALLOWED}; a relative path would be in whatever folder the worker runs in, and disappear with it"
 
 
 def _scheme_and_connection(destination: Any) -> tuple[str, str | None]:
@@ -215,9 +208,10 @@ def _check_packages(destination: object, scheme: str) -> None:
     library, package = _PACKAGES.get(scheme, (None, None))
     if has_fs(scheme) and (library is None or find_spec(library)):
         return
-    wanted = f"{scheme}:// needs a package that is not installed here: pip install '{package}'"
-    unknown = f"no installed provider of Airflow's has a file system for {scheme}://"
-    raise LandingInputError("destination", _without_credentials(destination), wanted if package else unknown)
+    missing = f"{scheme}:// needs a package that is not installed here: pip install '{package}'"
+    unknown = f"no installed Airflow provider has a file system for {scheme}://"
+    allowed = f"on storage that Airflow can use here, but {missing if package else unknown}"
+    raise LandingInputError("destination", _without_credentials(destination), allowed)
 
 
 def _check_connection(destination: object, conn_id: str) -> None:
@@ -226,10 +220,10 @@ def _check_connection(destination: object, conn_id: str) -> None:
     try:
         BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
-        # Airflow says the same where its secrets could not be reached just now, so this must not end the retries.
+        # Airflow reports the same if its secrets backend is temporarily unreachable, so a retry may succeed.
         raise LandingError(
-            f"destination={shorten(destination)} names a connection that Airflow does not find: {conn_id!r}, which is "
-            f"what stands before the @. {NOTHING_LANDED} A retry looks for it again."
+            f"Airflow does not find the connection {conn_id!r} of `destination`={shorten(destination)} (the part "
+            f"before the @). {NOTHING_LANDED} A retry looks it up again."
         ) from error
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tells text from media by its first bytes, whatever its charset: what comes as text is an error page. Pure."""
+"""Detect text, whatever its charset, by its first bytes: a text instead of a media file is an error page. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import codecs
 import re
 
 _SPACE = "\t\n\r\f"
-# A tag, and nothing before or in it that no page holds.
+# A tag, with nothing before or in it that can't be in a page.
 _PAGE = re.compile(rb"\s*<([a-z!?/][^\x00-\x08\x0e-\x1f]{0,2000}?>|!doctype\s|html\s|\?xml\s)", re.IGNORECASE)
 _TAG_PATTERN, _CONTROL_PATTERN = r"</?[a-z][a-z0-9]{0,10}(\s[^<>]*)?/?>", r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]"
 _TAG, _WIDE_TAG = re.compile(_TAG_PATTERN.encode(), re.IGNORECASE), re.compile(_TAG_PATTERN, re.IGNORECASE)
@@ -17,10 +17,11 @@ _WIDE_BOMS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, cod
 
 
 def is_text(head: bytes) -> bool:
-    """
-    Whether a file that begins so is text: nothing at all, a page in any charset, or words.
+    """Whether a file with these first bytes is text: empty, a page in any charset, or words.
 
-    A byte order mark alone makes no text, since sound without a header may begin with the same bytes.
+    A byte order mark alone does not make a text, since headerless audio may begin with the same bytes.
+
+    :param head: the first bytes.
     """
     return _is_unicode(head) or _PAGE.match(head) is not None or _is_legacy(head) or _is_wide_page(head)
 
@@ -32,7 +33,7 @@ def _is_unicode(head: bytes) -> bool:
     elif head.startswith(_WIDE_BOMS[2:]):
         encoding = "utf-16"
     try:
-        # A character that is cut off at the end does not matter.
+        # A character that is cut at the end does not matter.
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:
         return False
@@ -40,14 +41,14 @@ def _is_unicode(head: bytes) -> bool:
 
 
 def _is_legacy(head: bytes) -> bool:
-    """Whether this is text in a charset like Latin-1 or GBK: no control characters, and mostly ASCII or tags in it."""
+    """Whether this is text in a charset like Latin-1 or GBK: no control characters, and mostly ASCII or with tags."""
     if _CONTROL.search(head):
         return False
     return 10 * len(_WORDS.findall(head)) > 7 * len(head) or _TAG.search(head) is not None
 
 
 def _is_wide_page(head: bytes) -> bool:
-    """Whether this is a page in UTF-16 that does not say so."""
+    """Whether this is a page in UTF-16 without a byte order mark."""
     texts = (head.decode(encoding, "ignore") for encoding in ("utf-16-le", "utf-16-be"))
     return any(_WIDE_TAG.search(text) and not _WIDE_CONTROL.search(text) for text in texts)
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-A file that is on its way to the disk while it still comes.
+"""A file without a name (``O_TMPFILE``) that is written to disk while it is still being downloaded.
 
-A file may only get its final name once the disk has it (fsync), or a power cut could leave a half one under that name.
-Told early, the disk works while the network does, and there is next to nothing to wait for in the end.
+A file may only get its final name once it is on the disk (fsync); otherwise a power failure could leave a partial file
+under that name. Started early, the disk works while the network does, and the final fsync has almost nothing to do.
 """
 
 from __future__ import annotations
@@ -17,27 +16,26 @@ _STEP_BYTES = 4 * 1024 * 1024
 
 
 def open_unnamed(folder: str) -> BinaryIO:
-    """
-    Open an empty file without a name on the folder's file system, which vanishes unless it is given one.
+    """Open an empty file without a name on the folder's file system; it disappears unless it is given one.
 
-    :raises OSError, AttributeError: this system can't.
+    :raises OSError, AttributeError: this system does not support it.
     """
     descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666)
-    return cast(BinaryIO, io.BufferedRandom(_Eager(descriptor, "w+b")))
+    return cast(BinaryIO, io.BufferedRandom(_EagerFile(descriptor, "w+b")))
 
 
-class _Eager(io.FileIO):
-    _unsent = 0
+class _EagerFile(io.FileIO):
+    _unwritten = 0
 
     def write(self, data: Any, /) -> int:
         count = super().write(data)
-        self._unsent += count
-        if self._unsent >= _STEP_BYTES:
-            self._send()
+        self._unwritten += count
+        if self._unwritten >= _STEP_BYTES:
+            self._start_writeback()
         return count
 
-    def _send(self) -> None:
-        """Begin to write back, and don't wait: what is not on the disk yet is not forgotten by this either."""
-        start, self._unsent = max(self.tell() - self._unsent, 0), 0
+    def _start_writeback(self) -> None:
+        """Start writing back without waiting for it; pages that are not on the disk yet stay cached."""
+        start, self._unwritten = max(self.tell() - self._unwritten, 0), 0
         with suppress(OSError):
             os.posix_fadvise(self.fileno(), start, 0, os.POSIX_FADV_DONTNEED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads links and redirects as browsers do (the WHATWG's URL standard), as far as http and https need. Pure."""
+"""Parse links and redirects as browsers do (the WHATWG URL standard), as far as http and https need. Pure."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from airflow_provider_evolink.api.errors import ResultRefusedError
 _EDGES = "".join(map(chr, range(0x21)))
 _LINE_BREAKS = re.compile(r"[\t\r\n]")
 _SLASHES = re.compile(r"(https?:)?//+", re.IGNORECASE)
-# What stands for itself; anything else is percent-encoded, but a percent sign is left as it is.
+# Left as they are, and so is the percent sign; everything else is percent-encoded.
 _IN_QUERY = "".join(sorted(set(string.punctuation) - set("\"#<>'")))
 _IN_PATH = "".join(sorted(set(string.punctuation) - set('"#<>?^`{}')))
 
 
 def parse(link: str) -> SplitResult:
-    """
-    Take a link apart.
+    """Split a link into its parts.
 
-    :raises ResultRefusedError: it is no http or https link to a host, or carries a password. Lasting.
+    :raises ResultRefusedError: it is not an http or https link to a host, or contains a password. Permanent.
     """
     try:
         parts = urlsplit(_tidy(link))
@@ -31,45 +30,44 @@ def parse(link: str) -> SplitResult:
     except ValueError:
         is_usable = False
     if not is_usable or "@" in parts.netloc:
-        raise ResultRefusedError("The link is no https link to a host, or carries a password.")
+        raise ResultRefusedError("The link is not an https link to a host, or contains a password.")
     return parts
 
 
-def secured(parts: SplitResult) -> SplitResult:
-    """Return the same link over https: at its usual port, unless the link names an unusual one."""
+def as_https(parts: SplitResult) -> SplitResult:
+    """Return the same link over https: at the default port, unless the link names another one than http's default."""
     netloc = parts.netloc.removesuffix(":80") if parts.scheme == "http" else parts.netloc
     return parts._replace(scheme="https", netloc=netloc)
 
 
 def is_plain_http(link: str) -> bool:
-    """Whether a link leads to another machine over plain http, by its text."""
+    """Whether a link, by its text, leads to another machine over plain http."""
     parts = parse(link)
     return parts.scheme == "http" and not is_this_machine(parts.hostname or "")
 
 
-def target(parts: SplitResult) -> str:
-    """Return what stands in the request line: path and query in ASCII, without the fragment."""
+def request_target(parts: SplitResult) -> str:
+    """Return the request target: path and query in ASCII, without the fragment."""
     path = _quote(parts.path or "/", _IN_PATH)
     return f"{path}?{_quote(parts.query, _IN_QUERY)}" if parts.query else path
 
 
-def redirected(link: str, location: str) -> str:
-    """
-    Follow a redirect.
+def resolve_redirect(link: str, location: str) -> str:
+    """Return where a redirect leads.
 
-    :param location: the header as :mod:`http.client` has it: bytes as Latin-1, though servers mean UTF-8.
-    :raises ResultRefusedError: it is no link. Lasting.
+    :param location: the header as :mod:`http.client` returns it: decoded as Latin-1, though servers mean UTF-8.
+    :raises ResultRefusedError: it is not a link. Permanent.
     """
     try:
         return urljoin(_tidy(link), _tidy(location.encode("latin-1").decode("utf-8", "surrogateescape")))
     except ValueError:
-        raise ResultRefusedError("The link is redirected to something that is no link.") from None
+        raise ResultRefusedError("The link is redirected to something that is not a link.") from None
 
 
 def _tidy(link: str) -> str:
-    """Drop what browsers drop, and turn backslashes before the query into slashes."""
-    clean = _LINE_BREAKS.sub("", link.strip(_EDGES))
-    head, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", clean, re.DOTALL).groups()  # type: ignore[union-attr]
+    """Remove the characters that browsers remove, and turn backslashes before the query into slashes."""
+    stripped = _LINE_BREAKS.sub("", link.strip(_EDGES))
+    head, mark, rest = re.match(r"([^?#]*)([?#]?)(.*)", stripped, re.DOTALL).groups()  # type: ignore[union-attr]
     head = head.replace("\\", "/")
     slashes = _SLASHES.match(head)
     if slashes:
@@ -82,5 +80,5 @@ def _quote(text: str, safe: str) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """Spell text as UTF-8; a redirect's bytes that were none stay what they were."""
+    """Encode text as UTF-8; bytes of a redirect that were not UTF-8 stay as they were."""
     return text.encode("utf-8", "surrogateescape")

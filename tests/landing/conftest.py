@@ -13,7 +13,7 @@ from testkit.certificates import issue_certificate
 
 
 def _load(name: str) -> ModuleType:
-    """Test folders are no packages, so a helper is loaded by its path."""
+    """Load a module of this folder by its path, since test folders are not packages."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
@@ -23,15 +23,15 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-for helper in ("media_server", "real_media", "publishing", "gateway"):
-    _load(helper)
+for support in ("media_server", "real_media", "publishing", "downloading", "gateway"):
+    _load(support)
 from media_server import MediaServer  # noqa: E402 - just loaded
 from publishing import FakeStore  # noqa: E402
 
 
 @pytest.fixture
 def media() -> Iterator[MediaServer]:
-    """A media host of this test's own."""
+    """A media host for one test."""
     server = MediaServer()
     yield server
     server.close()
@@ -39,13 +39,13 @@ def media() -> Iterator[MediaServer]:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for media.example.com with its key, which is its own authority."""
+    """A self-signed certificate for media.example.com, with its private key."""
     return issue_certificate("media.example.com", tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def secure_media(authority: Path) -> Iterator[MediaServer]:
-    """The media host behind TLS, as media.example.com."""
+    """A media host for one test, with TLS, as media.example.com."""
     server = MediaServer()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority)
@@ -56,5 +56,5 @@ def secure_media(authority: Path) -> Iterator[MediaServer]:
 
 @pytest.fixture
 def store() -> FakeStore:
-    """A task state store."""
+    """A task state store in memory."""
     return FakeStore()

@@ -1,4 +1,4 @@
-"""What stands between a client and the S3 server, and can do what that server does not do."""
+"""A reverse proxy for the S3 server of the tests, with S3 features that the server lacks."""
 
 from __future__ import annotations
 
@@ -14,56 +14,55 @@ PRECONDITION_FAILED = (
 
 
 class Gateway(BaseHTTPRequestHandler):
-    """
-    Stands before the S3 server, turns requests down that match ``refused``, and does what that server does not do.
+    """Forward requests to the S3 server, refuse those that match ``refused``, and add conditional writes.
 
-    ``conditions`` is "honoured" (as S3 does: an object is only made where none is), "ignored" (as the server behind
-    does), or "refused" (as others do).
+    ``conditions`` is "honored" (like S3: an object is only created if there is none), "ignored" (like the server behind
+    it), or "refused" (like other stores).
     """
 
     protocol_version = "HTTP/1.1"
-    to: str
+    upstream: str
     refused: tuple[str, str]
     conditions = "ignored"
-    made: ClassVar[set[str]]
+    created: ClassVar[set[str]]
     lock: ClassVar[threading.Lock]
 
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path, _, query = self.path.partition("?")
-        makes = (self.command == "PUT" and "partNumber" not in query) or (
+        creates = (self.command == "PUT" and "partNumber" not in query) or (
             self.command == "POST" and query.startswith("uploadId")
         )
         if self.command == self.refused[0] and self.refused[1] in self.path:
-            self._answer(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+            self._respond(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
         elif self.headers.get("If-None-Match") and self.conditions == "refused":
-            self._answer(501, {}, b"<Error><Code>NotImplemented</Code><Message>No such header.</Message></Error>")
-        elif makes and self.conditions == "honoured":
+            self._respond(501, {}, b"<Error><Code>NotImplemented</Code><Message>No such header.</Message></Error>")
+        elif creates and self.conditions == "honored":
             with self.lock:
-                if self.headers.get("If-None-Match") == "*" and path in self.made:
-                    self._answer(412, {}, PRECONDITION_FAILED)
-                elif self._pass_on(body) == 200:
-                    self.made.add(path)
+                if self.headers.get("If-None-Match") == "*" and path in self.created:
+                    self._respond(412, {}, PRECONDITION_FAILED)
+                elif self._relay(body) == 200:
+                    self.created.add(path)
         else:
-            self._pass_on(body)
+            self._relay(body)
 
-    def _pass_on(self, body: bytes) -> int:
-        connection = HTTPConnection(self.to)
+    def _relay(self, body: bytes) -> int:
+        connection = HTTPConnection(self.upstream)
         connection.request(self.command, self.path, body, dict(self.headers))
         response = connection.getresponse()
-        self._answer(response.status, dict(response.headers), response.read())
+        self._respond(response.status, dict(response.headers), response.read())
         connection.close()
         return response.status
 
-    def _answer(self, status: int, headers: dict[str, str], answer: bytes) -> None:
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self.send_response(status)
         for name, value in headers.items():
             if name.lower().startswith(("etag", "content-type", "last-modified", "x-amz-meta")):
                 self.send_header(name, value)
-        length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(answer))
+        length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
         self.send_header("Content-Length", length)
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
     do_GET = _forward  # noqa: N815 - the base's names
     do_PUT = _forward  # noqa: N815

@@ -1,4 +1,4 @@
-"""A media host on loopback that can do what real ones do wrong."""
+"""A media host on loopback that can misbehave as real ones do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNK = 64 * 1024
 
 
 def mp4(size: int = 50_000, seed: str = "a") -> bytes:
-    """Bytes that begin like an MP4 and differ by seed."""
+    """Return bytes that begin like an MP4 and differ by seed."""
     head = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
     block = hashlib.sha512(seed.encode()).digest()
     return head + (block * (size // len(block) + 1))[: size - len(head)]
@@ -22,10 +22,9 @@ def mp4(size: int = 50_000, seed: str = "a") -> bytes:
 
 @dataclass
 class Media:
-    """
-    A file and how it is served.
+    """A file and how it is served.
 
-    :param faults: what happens to the next requests, one each; see :class:`_Handler`.
+    :param faults: faults of the next requests, one each; see :class:`_Handler`.
     """
 
     body: bytes = field(default_factory=mp4)
@@ -38,8 +37,8 @@ class Media:
 
 
 @dataclass
-class Seen:
-    """A request as it came in."""
+class ReceivedRequest:
+    """A request as it was received, and the status of its response."""
 
     path: str
     headers: dict[str, str]
@@ -51,11 +50,11 @@ class Seen:
 
 
 class MediaServer:
-    """Serves ``media`` by path; ``seen`` is its log."""
+    """Serve ``media`` by path; ``requests`` lists what it received."""
 
     def __init__(self) -> None:
         self.media: dict[str, Media] = {}
-        self.seen: list[Seen] = []
+        self.requests: list[ReceivedRequest] = []
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._http.daemon_threads = True
         self._http.media_server = self  # type: ignore[attr-defined]
@@ -63,9 +62,9 @@ class MediaServer:
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
 
-    def serve(self, path: str, **how: Any) -> str:
+    def serve(self, path: str, **options: Any) -> str:
         """Add a file and return its link."""
-        self.media[path] = Media(**how)
+        self.media[path] = Media(**options)
         return self.url + path
 
     def close(self) -> None:
@@ -74,18 +73,19 @@ class MediaServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """
-    Faults: ``status``+``headers``+``body`` answers that; ``cut`` closes after so many bytes; ``announce`` lies about
-    the length; ``range`` lies about the range; ``endless`` sends for ever; ``pause`` waits before each chunk of
-    ``chunk`` bytes; ``silence`` says nothing for so long; ``raw`` is sent as it is.
+    """Serve a file, with the next fault of its list.
+
+    Faults: ``status``, ``headers`` and ``body`` are the response; ``cut`` closes the connection after that many bytes;
+    ``announce`` is a wrong length; ``range`` a wrong range; ``endless`` never stops sending; ``pause`` waits that many
+    seconds before each chunk of ``chunk`` bytes; ``silence`` waits before responding; ``raw`` is sent as it is.
     """
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         media_server: MediaServer = self.server.media_server  # type: ignore[attr-defined]
-        seen = Seen(self.path, {name.lower(): value for name, value in self.headers.items()})
-        media_server.seen.append(seen)
+        request = ReceivedRequest(self.path, {name.lower(): value for name, value in self.headers.items()})
+        media_server.requests.append(request)
         media = media_server.media.get(self.path)
         fault = media.faults.pop(0) if media and media.faults else {}
         self.close_connection = True
@@ -93,15 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
             if "raw" in fault:
                 self.wfile.write(fault["raw"])
             elif media is None or "status" in fault:
-                seen.status = fault.get("status", 404)
-                self._answer(seen.status, fault.get("headers", {}), fault.get("body", b"nothing here"))
+                request.status = fault.get("status", 404)
+                self._respond(request.status, fault.get("headers", {}), fault.get("body", b"nothing here"))
             else:
                 time.sleep(fault.get("silence", 0))
-                self._serve(media, fault, seen)
+                self._serve(media, fault, request)
         except OSError:
             pass
 
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def _respond(self, status: int, headers: dict[str, str], body: bytes) -> None:
         self._begin(status, {"Content-Length": str(len(body)), **headers})
         self.wfile.write(body)
 
@@ -112,20 +112,20 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
 
-    def _serve(self, media: Media, fault: dict[str, Any], seen: Seen) -> None:
-        start, whole = 0, len(media.body)
+    def _serve(self, media: Media, fault: dict[str, Any], request: ReceivedRequest) -> None:
+        start, size = 0, len(media.body)
         condition = self.headers.get("If-Range")
-        if media.takes_range and seen.range and condition in {None, media.etag}:
-            start = int(seen.range.removeprefix("bytes=").removesuffix("-"))
-        seen.status = 206 if start else 200
+        if media.takes_range and request.range and condition in {None, media.etag}:
+            start = int(request.range.removeprefix("bytes=").removesuffix("-"))
+        request.status = 206 if start else 200
         headers = {"Content-Type": media.content_type, "ETag": media.etag, **media.headers}
         if start:
-            headers["Content-Range"] = fault.get("range", f"bytes {start}-{whole - 1}/{whole}")
+            headers["Content-Range"] = fault.get("range", f"bytes {start}-{size - 1}/{size}")
         if media.framing == "length" and "endless" not in fault:
-            headers["Content-Length"] = str(fault.get("announce", whole - start))
+            headers["Content-Length"] = str(fault.get("announce", size - start))
         if media.framing == "chunked":
             headers["Transfer-Encoding"] = "chunked"
-        self._begin(seen.status, headers)
+        self._begin(request.status, headers)
         for chunk in _chunks(media.body[start:], fault):
             time.sleep(fault.get("pause", 0))
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk) if media.framing == "chunked" else chunk)

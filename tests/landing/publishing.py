@@ -1,4 +1,4 @@
-"""Publishes whole files as a landing does, one or several at the same moment."""
+"""Publish complete files as a landing does, one by one or several at the same time."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from media_server import mp4
 
 from airflow_provider_evolink.api.errors import FileConflictError
 from airflow_provider_evolink.landing import storage
-from airflow_provider_evolink.landing.storage import new_spool
+from airflow_provider_evolink.landing.staged_file import StagedFile
+from airflow_provider_evolink.landing.storage import open_staging_file
 from airflow_provider_evolink.landing.storage_target import StorageTarget
-from airflow_provider_evolink.landing.whole_file import WholeFile
 
 BODY = mp4(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -25,7 +25,7 @@ ID = "task-unified-1757169743-7cvnl5zw"
 
 
 class FakeStore:
-    """Airflow's task state store, as a dictionary."""
+    """Airflow's task state store in memory."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Any] = {}
@@ -38,37 +38,39 @@ class FakeStore:
 
 
 def local(folder: Path) -> StorageTarget:
-    """A folder of this machine."""
+    """Return a local folder as a target."""
     return StorageTarget(LocalFileSystem(), str(folder), "file")
 
 
-def filled(place: StorageTarget, body: bytes = BODY) -> BinaryIO:
-    """A spool with a whole file."""
-    spool = new_spool(place)
-    spool.write(body)
-    return spool
+def staged(target: StorageTarget, body: bytes = BODY) -> BinaryIO:
+    """Return a staging file that holds a complete file."""
+    staging_file = open_staging_file(target)
+    staging_file.write(body)
+    return staging_file
 
 
-def publish(spool: BinaryIO, place: StorageTarget, size: int, content_type: str = "video/mp4", **how: Any) -> None:
-    """Give the file its name, as generation ``ID``."""
-    storage.publish(WholeFile(spool, size, content_type, ID), place, **how)
+def publish(
+    staging_file: BinaryIO, target: StorageTarget, size: int, content_type: str = "video/mp4", **options: Any
+) -> None:
+    """Publish a staging file as a result of generation ``ID``."""
+    storage.publish(StagedFile(staging_file, size, content_type, ID), target, **options)
 
 
 def files_in(folder: Path) -> list[str]:
-    """Every file, whatever its name."""
+    """List every file, hidden ones too."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def race(bodies: list[bytes], places: list[StorageTarget], **how: Any) -> list[str]:
-    """Publish every body at the same moment, each in a thread at a place of its own; say how each ended."""
+def race(bodies: list[bytes], targets: list[StorageTarget], **options: Any) -> list[str]:
+    """Publish every body at the same time, each in its own thread to its own target; return each outcome."""
     barrier = threading.Barrier(len(bodies))
 
     def land(number: int) -> str:
-        target = places[number]
-        with filled(StorageTarget(target.fs, target.folder, target.protocol), bodies[number]) as spool:
+        target = targets[number]
+        with staged(StorageTarget(target.fs, target.folder, target.protocol), bodies[number]) as staging_file:
             barrier.wait()
             try:
-                publish(spool, target, len(bodies[number]), **how)
+                publish(staging_file, target, len(bodies[number]), **options)
             except FileConflictError:
                 return "conflict"
         return "landed"

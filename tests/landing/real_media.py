@@ -1,4 +1,4 @@
-"""Short files as real encoders write them."""
+"""Short media files from real encoders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import av
 RATE = 48_000
 
 
-# PyAV 13 brings one of them, PyAV 18 the other.
+# PyAV 13 includes one of them, PyAV 18 the other.
 AV1 = next(codec for codec in ("libsvtav1", "libaom-av1") if codec in av.codecs_available)
 
 
 @cache
 def sound(container: str, codec: str, **options: str) -> bytes:
-    """A second of a tone."""
+    """Encode one second of a tone."""
     file = io.BytesIO()
     wave = struct.pack(f"<{RATE}h", *(int(8000 * math.sin(step / 20)) for step in range(RATE)))
     with av.open(file, "w", format=container, options=options) as output:
@@ -34,7 +34,7 @@ def sound(container: str, codec: str, **options: str) -> bytes:
 
 @cache
 def pictures(container: str, codec: str, frames: int = 3, **options: str) -> bytes:
-    """A short film, or one picture."""
+    """Encode a short video, or one image."""
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=25, width=64, height=64, pix_fmt="yuv420p")
@@ -49,6 +49,6 @@ def pictures(container: str, codec: str, frames: int = 3, **options: str) -> byt
 
 
 def quiet_pcm(seed: int, samples: int = 4096, *, big: bool = False) -> bytes:
-    """Sound without a header that begins with noise of a few steps around zero."""
+    """Return headerless audio that begins with noise close to silence."""
     dice = random.Random(seed)
     return struct.pack(f"{'>' if big else '<'}{samples}h", *(dice.randint(-3, 3) for _ in range(samples)))

@@ -1,4 +1,4 @@
-"""What a task remembers of its landings: it saves work, and can do no harm."""
+"""The checkpoint saves work on a retry, and can do no harm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testkit.examples import GENERATION_ID
 from tests import hostile
 
 RESULT = Result(GENERATION_ID, 0, "https://files.example.com/a.mp4")
-NOTED: dict[str, Any] = {
+ENTRY: dict[str, Any] = {
     "uri": "file:///videos/a.mp4",
     "bytes": 5,
     "sha256": "ab" * 32,
@@ -24,8 +24,8 @@ NOTED: dict[str, Any] = {
 }
 
 
-class Held:
-    """A task state store that holds a value."""
+class FixedStore:
+    """A task state store that holds one value."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -35,40 +35,42 @@ class Held:
         return self.value
 
 
-def notes(value: Any) -> Checkpoint:
-    """The notes that a store holds."""
-    return Checkpoint(Held(value), timedelta(days=1))
+def checkpoint(value: Any) -> Checkpoint:
+    """Return the checkpoint that a store holds."""
+    return Checkpoint(FixedStore(value), timedelta(days=1))
 
 
 @pytest.mark.parametrize("change", [{"extension": "../../a"}, {"extension": ""}, {"extension": None}, {"more": 1}])
-def test_a_note_that_is_none_of_ours_is_no_note(change: dict[str, Any]) -> None:
-    """A note that could not lead to the file's name is as if it were not there: the file is fetched and compared."""
-    assert notes({f"{GENERATION_ID}/0": NOTED}).get(RESULT) is not None
-    assert notes({f"{GENERATION_ID}/0": {**NOTED, **change}}).get(RESULT) is None
+def test_invalid_entry_is_ignored(change: dict[str, Any]) -> None:
+    """An entry that can't lead to the file's name is ignored: the file is downloaded and compared."""
+    assert checkpoint({f"{GENERATION_ID}/0": ENTRY}).get(RESULT) is not None
+    assert checkpoint({f"{GENERATION_ID}/0": {**ENTRY, **change}}).get(RESULT) is None
 
 
-@given(hostile.gone_wrong({f"{GENERATION_ID}/0": NOTED}) | hostile.anything)
-def test_any_stored_value_is_a_note_or_none(stored: Any) -> None:
-    """Whatever the store holds, a note that is believed names a file as the pattern would."""
-    found = notes(stored).get(RESULT)
-    if found is not None:
-        assert render(DEFAULT_PATTERN, RESULT, found.media_type) == f"{GENERATION_ID}/0.{found.extension}"
-        assert found.generation_id == GENERATION_ID
+@given(hostile.gone_wrong({f"{GENERATION_ID}/0": ENTRY}) | hostile.anything)
+def test_any_stored_value_is_an_entry_or_ignored(stored: Any) -> None:
+    """Whatever the store holds, an entry that is used names the file as the pattern would."""
+    landed = checkpoint(stored).get(RESULT)
+    if landed is not None:
+        assert render(DEFAULT_PATTERN, RESULT, landed.media_type) == f"{GENERATION_ID}/0.{landed.extension}"
+        assert landed.generation_id == GENERATION_ID
 
 
-def test_what_a_task_has_written() -> None:
-    """A file under a name is this task's own if it has written it; notes of earlier versions hold only such."""
-    found = {**NOTED, "written": False, "upload": None}
-    own = {**NOTED, "written": True, "upload": "u1"}
-    kept = notes({"task-a/0": NOTED, "task-b/0": found, "task-c/0": own, "task-d/0": {**own, "uri": "file:///b"}})
-    assert len(kept.written_to(NOTED["uri"])) == 2
-    assert kept.uploads_to(NOTED["uri"]) == ["u1"]
-    assert kept.written_to("file:///elsewhere") == []
+def test_files_written_by_the_task() -> None:
+    """A file is the task's own if the task has written it; entries without that field are of such files."""
+    existing = {**ENTRY, "written": False, "upload_id": None}
+    own = {**ENTRY, "written": True, "upload_id": "u1"}
+    loaded = checkpoint(
+        {"task-a/0": ENTRY, "task-b/0": existing, "task-c/0": own, "task-d/0": {**own, "uri": "file:///b"}}
+    )
+    assert len(loaded.written_to(ENTRY["uri"])) == 2
+    assert loaded.uploads_to(ENTRY["uri"]) == ["u1"]
+    assert loaded.written_to("file:///elsewhere") == []
 
 
-@given(hostile.gone_wrong({f"{GENERATION_ID}/0": {**NOTED, "written": True, "upload": "u1"}}) | hostile.anything)
-def test_any_stored_value_names_uploads_or_none(stored: Any) -> None:
-    """Whatever the store holds, what is taken from it for a name is of that name."""
-    kept = notes(stored)
-    assert all(landed.uri == NOTED["uri"] for landed in kept.written_to(NOTED["uri"]))
-    assert all(isinstance(upload, str) and upload for upload in kept.uploads_to(NOTED["uri"]))
+@given(hostile.gone_wrong({f"{GENERATION_ID}/0": {**ENTRY, "written": True, "upload_id": "u1"}}) | hostile.anything)
+def test_any_stored_value_yields_entries_of_the_uri_only(stored: Any) -> None:
+    """Whatever the store holds, the entries for a URI are of that URI."""
+    loaded = checkpoint(stored)
+    assert all(landed.uri == ENTRY["uri"] for landed in loaded.written_to(ENTRY["uri"]))
+    assert all(isinstance(upload_id, str) and upload_id for upload_id in loaded.uploads_to(ENTRY["uri"]))

@@ -25,7 +25,7 @@ RESULT = Result("task-unified-1-a", 3, "https://example.com/../../x.exe", "gemin
     ],
 )
 def test_pattern(pattern: str, name: str) -> None:
-    """A pattern is filled with what we know; nothing of the link gets into the name."""
+    """A pattern is filled with known values; nothing from the link gets into the name."""
     assert render(pattern, RESULT, MP4) == name
 
 
@@ -57,15 +57,15 @@ def test_pattern(pattern: str, name: str) -> None:
     ],
 )
 def test_bad_patterns(pattern: str) -> None:
-    """A pattern that leaves the destination, or has fields that do not exist, is refused by name."""
-    with pytest.raises(InvalidInputError, match="filename_pattern="):
+    """A pattern that leaves the destination, or has unknown fields, is refused by the parameter's name."""
+    with pytest.raises(InvalidInputError, match="`filename_pattern`="):
         render(pattern, RESULT, MP4)
 
 
 @given(st.text(max_size=200), st.text(max_size=200))
 @example("..", ".")
-def test_outside_words_stay_inside(generation_id: str, model: str) -> None:
-    """No id and no model name, however hostile, leads out of the destination or adds a folder."""
+def test_outside_text_stays_inside(generation_id: str, model: str) -> None:
+    """No generation id or model, however hostile, leads out of the destination or adds a folder."""
     name = render("{generation_id}/{model}.{ext}", Result(generation_id, 0, "", model), MP4)
     folder, _, file = name.partition("/")
     assert folder not in {"", ".", ".."}
@@ -74,14 +74,15 @@ def test_outside_words_stay_inside(generation_id: str, model: str) -> None:
     assert name.isprintable()
 
 
-def test_two_results_need_two_names() -> None:
-    """A pattern that would put two results under one name is refused before anything is fetched."""
+def test_results_need_different_names() -> None:
+    """A pattern that gives two results the same name is refused before anything is downloaded."""
     results = [Result("task-1", 0, ""), Result("task-1", 1, ""), Result("task-2", 0, "")]
     check(DEFAULT_PATTERN, results)
     check("all.{ext}", results[:1])
     for pattern in ("{generation_id}.{ext}", "{index}.{ext}", "{kind}.{ext}"):
-        with pytest.raises(InvalidInputError, match="several results"):
+        with pytest.raises(InvalidInputError, match="`filename_pattern`=") as caught:
             check(pattern, results)
+        assert {"{generation_id}", "{index}"} <= set(str(caught.value).replace(",", "").split())
 
 
 pieces = st.sampled_from(
@@ -103,11 +104,11 @@ pieces = st.sampled_from(
 
 @given(st.text() | hostile.texts | st.lists(pieces | st.text(max_size=5)).map("".join))
 def test_any_pattern_stays_inside_or_is_refused(pattern: str) -> None:
-    """Whatever a pattern holds, it names a file below the destination, or is refused by its name."""
+    """Whatever a pattern holds, it names a file below the destination, or is refused by the parameter's name."""
     try:
         name = render(pattern, RESULT, MP4)
     except InvalidInputError as error:
-        assert str(error).startswith("filename_pattern=")
+        assert str(error).startswith("`filename_pattern`=")
         return
     assert not {"", ".", ".."} & set(name.split("/"))
     assert len(name.encode()) <= 1024

@@ -8,75 +8,77 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_evolink.landing import unnamed_file
-from airflow_provider_evolink.landing.hashing_writer import PIECE_BYTES, HashingWriter
+from airflow_provider_evolink.landing.hashing_writer import BUFFER_BYTES, HashingWriter
 
 
-def pour(sink: HashingWriter, data: bytes, step: int) -> None:
-    """Fill a sink as a socket would, at most so many bytes at a time."""
+def fill(writer: HashingWriter, data: bytes, step: int) -> None:
+    """Write as a socket would fill the buffers, at most ``step`` bytes at a time."""
     rest = memoryview(data)
     while rest:
-        free = sink.free
+        free = writer.free
         count = min(step, len(free), len(rest))
         free[:count] = rest[:count]
-        sink.took(count)
+        writer.commit(count)
         rest = rest[count:]
 
 
-@pytest.mark.parametrize("step", [1000, 65_536, PIECE_BYTES - 1, PIECE_BYTES, 10 * PIECE_BYTES])
-@pytest.mark.parametrize("size", [0, 1000, PIECE_BYTES, 5 * PIECE_BYTES + 17])
+@pytest.mark.parametrize("step", [1000, 65_536, BUFFER_BYTES - 1, BUFFER_BYTES, 10 * BUFFER_BYTES])
+@pytest.mark.parametrize("size", [0, 1000, BUFFER_BYTES, 5 * BUFFER_BYTES + 17])
 def test_every_byte_once_and_in_order(size: int, step: int) -> None:
-    """However the bytes come, the spool holds them all, in their order, and the hash is theirs."""
-    data, held = os.urandom(size), io.BytesIO()
-    with HashingWriter(held) as sink:
-        pour(sink, data, step)
-        digest = sink.finish()
-    assert held.getvalue() == data
+    """In whatever pieces the bytes arrive, the file and the hash have all of them, in order."""
+    data, file = os.urandom(size), io.BytesIO()
+    with HashingWriter(file) as writer:
+        fill(writer, data, step)
+        digest = writer.finish()
+    assert file.getvalue() == data
     assert digest == hashlib.sha256(data).hexdigest()
 
 
-def test_settled_is_written() -> None:
-    """After settling, all that came is in the spool, and what comes then goes on behind it."""
-    held = io.BytesIO()
-    with HashingWriter(held) as sink:
-        pour(sink, b"one", 9)
-        sink.settle()
-        assert held.getvalue() == b"one"
-        pour(sink, b"two", 9)
-        assert sink.finish() == hashlib.sha256(b"onetwo").hexdigest()
+def test_flushed_bytes_are_written() -> None:
+    """After a flush everything is in the file, and later bytes follow it."""
+    file = io.BytesIO()
+    with HashingWriter(file) as writer:
+        fill(writer, b"one", 9)
+        writer.flush()
+        assert file.getvalue() == b"one"
+        fill(writer, b"two", 9)
+        assert writer.finish() == hashlib.sha256(b"onetwo").hexdigest()
 
 
-def test_restart_forgets() -> None:
-    """After a restart neither the spool nor the hash holds anything of before."""
-    held = io.BytesIO()
-    with HashingWriter(held) as sink:
-        pour(sink, bytes(3 * PIECE_BYTES + 1), PIECE_BYTES)
-        sink.restart()
-        pour(sink, b"new", 9)
-        assert sink.finish() == hashlib.sha256(b"new").hexdigest()
-    assert held.getvalue() == b"new"
+def test_reset_discards_everything() -> None:
+    """After a reset neither the file nor the hash has any earlier bytes."""
+    file = io.BytesIO()
+    with HashingWriter(file) as writer:
+        fill(writer, bytes(3 * BUFFER_BYTES + 1), BUFFER_BYTES)
+        writer.reset()
+        fill(writer, b"new", 9)
+        assert writer.finish() == hashlib.sha256(b"new").hexdigest()
+    assert file.getvalue() == b"new"
 
 
-class Full(io.BytesIO):
+class FullDisk(io.BytesIO):
+    """A file on a full disk."""
+
     def write(self, data: object) -> int:
         raise OSError(28, "No space left on device")
 
 
-def test_failed_write_is_told() -> None:
-    """A write that failed beside the network is raised before anything could be taken for whole."""
-    with HashingWriter(Full()) as sink:
-        pour(sink, b"a", 9)
+def test_failed_write_is_raised() -> None:
+    """A failed write in the background is raised before the file can be taken for complete."""
+    with HashingWriter(FullDisk()) as writer:
+        fill(writer, b"a", 9)
         with pytest.raises(OSError, match="No space left"):
-            sink.finish()
+            writer.finish()
 
 
-def test_spool_on_its_way_to_the_disk_is_still_whole(tmp_path: Path) -> None:
-    """Pushing a file to the disk while it comes loses nothing of it, even when it is begun again in between."""
+def test_early_writeback_loses_nothing(tmp_path: Path) -> None:
+    """Writing a file to disk while it is downloaded loses nothing, even with a restart in between."""
     data = os.urandom(9 * 1024 * 1024 + 1)
-    with unnamed_file.open_unnamed(str(tmp_path)) as held, HashingWriter(held) as sink:
-        pour(sink, data[::-1], 65_536)
-        sink.restart()
-        pour(sink, data, 65_536)
-        assert sink.finish() == hashlib.sha256(data).hexdigest()
-        held.seek(0)
-        assert held.read() == data
+    with unnamed_file.open_unnamed(str(tmp_path)) as file, HashingWriter(file) as writer:
+        fill(writer, data[::-1], 65_536)
+        writer.reset()
+        fill(writer, data, 65_536)
+        assert writer.finish() == hashlib.sha256(data).hexdigest()
+        file.seek(0)
+        assert file.read() == data
     assert list(tmp_path.iterdir()) == []

@@ -45,19 +45,19 @@ SAMPLES = {
 @pytest.mark.parametrize("extension", SAMPLES)
 @pytest.mark.parametrize("stated", [None, "application/octet-stream", "text/html; charset=utf-8", "video/mp4"])
 def test_bytes_decide(extension: str, stated: str | None) -> None:
-    """A kind is told by the bytes, whatever the server calls it."""
-    kind = identify(SAMPLES[extension], stated)
-    assert kind
-    assert kind.extension == extension
+    """The bytes decide, whatever content type the server states."""
+    media_type = identify(SAMPLES[extension], stated)
+    assert media_type
+    assert media_type.extension == extension
 
 
-def test_old_mp3_with_a_tag() -> None:
-    """An MP3 may begin with its title."""
+def test_mp3_with_a_tag() -> None:
+    """An MP3 may begin with an ID3 tag."""
     assert identify(b"ID3\x04\x00\x00\x00\x00\x00\x23TSSE", None) == MediaType("mp3", "audio/mpeg")
 
 
 @pytest.mark.parametrize(
-    ("stated", "kind"),
+    ("stated", "media_type"),
     [
         (None, MediaType("bin", "application/octet-stream")),
         ("binary/octet-stream", MediaType("bin", "application/octet-stream")),
@@ -75,13 +75,13 @@ def test_old_mp3_with_a_tag() -> None:
         ("video/\x1b[31m", MediaType("bin", "application/octet-stream")),
     ],
 )
-def test_unknown_bytes(stated: str | None, kind: MediaType | None) -> None:
-    """Bytes without a known signature pass as what the server says, unless it says that they are no media."""
-    assert identify(b"\x01\x02\x03\xfe\xff unknown", stated) == kind
+def test_unknown_bytes(stated: str | None, media_type: MediaType | None) -> None:
+    """Bytes without a known signature get the server's content type, unless that is not a media type."""
+    assert identify(b"\x01\x02\x03\xfe\xff unknown", stated) == media_type
 
 
 def test_only_bytes_are_certain() -> None:
-    """Whoever has the server's word only can tell."""
+    """A media type that only the server states is marked as uncertain."""
     certain, uncertain = identify(SAMPLES["mp4"], "video/mp4"), identify(b"\x01\x02\x03\xfe", "video/mp4")
     assert certain == uncertain == MediaType("mp4", "video/mp4")
     assert certain is not None
@@ -89,7 +89,7 @@ def test_only_bytes_are_certain() -> None:
     assert (certain.is_certain, uncertain.is_certain) == (True, False)
 
 
-MP4, FILM, MP3, FLAC = sound("mp4", "aac"), pictures("mp4", "mpeg4"), sound("mp3", "libmp3lame"), sound("flac", "flac")
+MP4, VIDEO, MP3, FLAC = sound("mp4", "aac"), pictures("mp4", "mpeg4"), sound("mp3", "libmp3lame"), sound("flac", "flac")
 WEBM, MKV = sound("webm", "libopus"), sound("matroska", "libopus")
 AVIF = pictures("avif", AV1, 1)
 FRAMES = MP3[10 + MP3[9] :]
@@ -97,8 +97,8 @@ OGG_PAGE = b"OggS\x00\x02" + bytes(20) + b"\x01\x2a"
 
 
 def tagged(rest: bytes, tag: int) -> bytes:
-    """Put an ID3 tag of so many bytes before the sound."""
-    return b"ID3\x03\x00\x00" + bytes(tag >> 7 * place & 0x7F for place in (3, 2, 1, 0)) + bytes(tag) + rest
+    """Put an ID3 tag of ``tag`` bytes before the audio."""
+    return b"ID3\x03\x00\x00" + bytes(tag >> 7 * position & 0x7F for position in (3, 2, 1, 0)) + bytes(tag) + rest
 
 
 @pytest.mark.parametrize(
@@ -107,16 +107,16 @@ def tagged(rest: bytes, tag: int) -> bytes:
         (MP4, "audio/mp4", "m4a", "audio/mp4"),
         (MP4, "audio/x-m4a; codecs=mp4a.40.2", "m4a", "audio/mp4"),
         (MP4, None, "mp4", "video/mp4"),
-        (FILM, "application/octet-stream", "mp4", "video/mp4"),
+        (VIDEO, "application/octet-stream", "mp4", "video/mp4"),
         (sound("ipod", "aac"), "video/mp4", "m4a", "audio/mp4"),
         (pictures("mov", "mpeg4"), "video/mp4", "mov", "video/quicktime"),
-        (b"\x00\x00\x00\x08free" + FILM, "video/mp4", "mp4", "video/mp4"),
+        (b"\x00\x00\x00\x08free" + VIDEO, "video/mp4", "mp4", "video/mp4"),
         (b"\x00\x00\x00\x18free" + bytes(16) + pictures("mov", "mpeg4"), None, "mov", "video/quicktime"),
-        (b"\x00\x00\x20\x00free" + bytes(8184) + FILM, None, "mp4", "video/mp4"),
+        (b"\x00\x00\x20\x00free" + bytes(8184) + VIDEO, None, "mp4", "video/mp4"),
         (b"\x00\x00\x00\x18stypmsdh\x00\x00\x00\x00msdhmsix", "video/mp4", "mp4", "video/mp4"),
         (b"\x00\x00\x00\x18stypmsdh\x00\x00\x00\x00msdhmsix", "audio/mp4", "m4a", "audio/mp4"),
         (b"\x00\x00\x00\x08wide\x00\x01\x00\x00mdat", None, "mov", "video/quicktime"),
-        (FILM[FILM.index(b"mdat") - 4 :], "video/mp4", "mp4", "video/mp4"),
+        (VIDEO[VIDEO.index(b"mdat") - 4 :], "video/mp4", "mp4", "video/mp4"),
         (WEBM, "audio/webm;codecs=opus", "webm", "audio/webm"),
         (WEBM, None, "webm", "video/webm"),
         (pictures("webm", "libvpx-vp9"), "application/octet-stream", "webm", "video/webm"),
@@ -152,7 +152,7 @@ def tagged(rest: bytes, tag: int) -> bytes:
     ],
 )
 def test_real_files(data: bytes, stated: str | None, extension: str, content_type: str) -> None:
-    """What encoders write is told by its bytes, and by the server's word where a container leaves it open."""
+    """Files of real encoders are identified by their bytes, and by the content type where a container is ambiguous."""
     assert identify(data[:HEAD_BYTES], stated) == MediaType(extension, content_type)
 
 
@@ -166,8 +166,8 @@ def test_real_files(data: bytes, stated: str | None, extension: str, content_typ
     ],
 )
 @pytest.mark.parametrize("big", [False, True], ids=["little", "big"])
-def test_sound_without_a_header(stated: str, content_type: str, big: bool) -> None:
-    """However quietly it begins, stated PCM lands as that, with what a player has to know; unstated, as bytes."""
+def test_headerless_audio(stated: str, content_type: str, big: bool) -> None:
+    """However quietly it begins, stated PCM is PCM, with the rate and channels; unstated, it is binary."""
     for seed in range(500):
         data = quiet_pcm(seed, big=big)[:HEAD_BYTES]
         assert identify(data, stated) == MediaType("pcm", content_type)
@@ -175,8 +175,8 @@ def test_sound_without_a_header(stated: str, content_type: str, big: bool) -> No
 
 
 @pytest.mark.parametrize("start", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF8])
-def test_a_byte_order_mark_alone_makes_no_text(start: bytes) -> None:
-    """Sound may begin with these bytes too."""
+def test_byte_order_mark_alone_is_not_text(start: bytes) -> None:
+    """Headerless audio may begin with the same bytes."""
     data = start + quiet_pcm(7)
     assert identify(data[:HEAD_BYTES], "audio/pcm") == MediaType("pcm", "audio/pcm")
     assert identify(data[:HEAD_BYTES], None) == MediaType("bin", "application/octet-stream")
@@ -197,59 +197,59 @@ PAGES = [
 )
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("stated", ["application/octet-stream", "video/mp4", "audio/pcm", "text/html"])
-def test_a_page_in_any_charset_is_no_media(page: str, encoding: str, stated: str) -> None:
-    """An error page is none of what was paid for, in whatever letters it is written."""
+def test_page_in_any_charset_is_not_media(page: str, encoding: str, stated: str) -> None:
+    """An error page is not a media file, in whatever charset."""
     if encoding.startswith("utf-16-") and not page.lstrip().startswith("<"):
         page = f"<p>{page}"
     assert identify(page.encode(encoding, "replace")[:HEAD_BYTES], stated) is None
 
 
-def test_words_in_an_old_charset_are_no_media() -> None:
-    """Text that is neither UTF-8 nor a page is text all the same."""
+def test_text_in_a_legacy_charset_is_not_media() -> None:
+    """Text that is neither UTF-8 nor a page is still text."""
     assert identify("Accès refusé : le lien a expiré. Réessayez.".encode("latin-1"), "video/mp4") is None
 
 
 @pytest.mark.parametrize("stated", ["application/octet-stream", "video/mp4", "audio/pcm", None])
-@pytest.mark.parametrize("pack", ["zip", "gzip", "bz2", "xz", "tar", "pdf"])
-def test_archives_and_documents_are_no_media(pack: str, stated: str | None) -> None:
-    """What holds files, or is to be read, is not a file that was ordered."""
-    held = io.BytesIO()
-    if pack == "zip":
-        with zipfile.ZipFile(held, "w") as archive:
-            archive.writestr("a.mp4", FILM)
-    elif pack == "tar":
-        with tarfile.open(fileobj=held, mode="w") as tar:
+@pytest.mark.parametrize("archive_format", ["zip", "gzip", "bz2", "xz", "tar", "pdf"])
+def test_archives_and_documents_are_not_media(archive_format: str, stated: str | None) -> None:
+    """An archive or a document is not a media file."""
+    file = io.BytesIO()
+    if archive_format == "zip":
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("a.mp4", VIDEO)
+    elif archive_format == "tar":
+        with tarfile.open(fileobj=file, mode="w") as tar:
             tar.addfile(tarfile.TarInfo("a.mp4"))
     else:
-        packers = {
+        compressors = {
             "gzip": gzip.compress,
             "bz2": bz2.compress,
             "xz": lzma.compress,
             "pdf": lambda data: b"%PDF-1.7\n" + data,
         }
-        held.write(packers[pack](FILM))
-    assert identify(held.getvalue()[:HEAD_BYTES], stated) is None
+        file.write(compressors[archive_format](VIDEO))
+    assert identify(file.getvalue()[:HEAD_BYTES], stated) is None
 
 
 @given(st.text(max_size=300), st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]), st.booleans())
 def test_text_is_never_media(text: str, encoding: str, is_cut: bool) -> None:
-    """A page, whatever its script and encoding, even cut within a character, is not taken for a video."""
+    """A page, in whatever script and encoding, even cut within a character, is not taken for a video."""
     page = f"<html>{text}".replace("\x00", "")
     if not all(char.isprintable() or char in "\t\n\r\f" for char in page):
         page = "<html>"
     data = page.encode(encoding, "ignore")
-    kind = identify(data[:-1] if is_cut and encoding != "utf-8-sig" else data, "video/mp4")
-    assert kind is None
+    media_type = identify(data[:-1] if is_cut and encoding != "utf-8-sig" else data, "video/mp4")
+    assert media_type is None
 
 
 @given(st.binary(max_size=600), st.text(max_size=40) | st.none())
 def test_never_fails(head: bytes, stated: str | None) -> None:
-    """Any bytes and any content type get an answer, and one that can be part of a file name."""
-    kind = identify(head, stated)
-    assert kind is None or (kind.extension.isalnum() and kind.content_type.isprintable())
+    """Any bytes and any content type give a media type that can be part of a file name, or none."""
+    media_type = identify(head, stated)
+    assert media_type is None or (media_type.extension.isalnum() and media_type.content_type.isprintable())
 
 
 @pytest.mark.parametrize("text", [b"The wide world", b"BM", b"ID3 not found", codecs.BOM_UTF16_LE + b"<\x00h\x00"])
 def test_text_that_begins_like_media(text: bytes) -> None:
-    """Words that happen to hold a signature are words."""
+    """Text that happens to begin with a signature is still text."""
     assert identify(text, "video/mp4") is None

@@ -1,4 +1,4 @@
-"""What one failure means for the others."""
+"""What one failure means for the other results."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.landing.partial_failure import Failures
 
-PASSING, LASTING = LandingError("later"), FileConflictError("never")
+TEMPORARY, PERMANENT = LandingError("later"), FileConflictError("never")
 
 
-def reached(*ends: EvoLinkError | None, failures: Failures | None = None) -> list[int]:
-    """Go through items that end so; return those that were begun."""
-    begun: list[int] = []
+def attempted(*outcomes: EvoLinkError | None, failures: Failures | None = None) -> list[int]:
+    """Process items with these outcomes; return those that were attempted."""
+    started: list[int] = []
 
     def do(number: int) -> None:
-        begun.append(number)
-        error = ends[number]
+        started.append(number)
+        error = outcomes[number]
         if error is not None:
             raise error
 
-    (failures or Failures()).each(range(len(ends)), do)
-    return begun
+    (failures or Failures()).each(range(len(outcomes)), do)
+    return started
 
 
-def test_three_in_a_row_are_an_outage() -> None:
-    """What passes ends it when nothing else comes in between; what lasts never does."""
-    assert reached(*[PASSING] * 5) == [0, 1, 2]
-    assert reached(PASSING, PASSING, None, PASSING, PASSING, LASTING, PASSING, PASSING) == list(range(8))
-    assert reached(*[LASTING] * 5) == list(range(5))
+def test_three_temporary_failures_in_a_row_stop() -> None:
+    """Three temporary failures in a row stop the rest; permanent ones never do."""
+    assert attempted(*[TEMPORARY] * 5) == [0, 1, 2]
+    assert attempted(TEMPORARY, TEMPORARY, None, TEMPORARY, TEMPORARY, PERMANENT, TEMPORARY, TEMPORARY) == list(
+        range(8)
+    )
+    assert attempted(*[PERMANENT] * 5) == list(range(5))
 
 
 @pytest.mark.parametrize("error", [StorageRefusedError("closed"), LandingInputError("filename_pattern", "x", "y")])
-def test_what_would_happen_to_all_ends_it(error: EvoLinkError) -> None:
-    """A storage that refuses one file would have all the others fetched for nothing."""
+def test_failure_common_to_all_stops_at_once(error: EvoLinkError) -> None:
+    """If the storage refuses one file, the others are not downloaded in vain."""
     with pytest.raises(type(error)):
-        reached(error, None)
+        attempted(error, None)
 
 
-def test_what_may_pass_is_raised_first() -> None:
-    """As long as a retry can do something, the task has its retries."""
+def test_temporary_failure_is_raised_first() -> None:
+    """The task keeps its retries as long as one can help."""
     failures = Failures()
     failures.raise_any()
-    reached(LASTING, PASSING, LASTING, failures=failures)
+    attempted(PERMANENT, TEMPORARY, PERMANENT, failures=failures)
     with pytest.raises(LandingError, match="later"):
         failures.raise_any()

@@ -1,4 +1,4 @@
-"""Naming an object on S3: whole, only where nothing has that name, and without parts that nobody takes back."""
+"""Publishing on S3: only complete objects, never over another object, and without abandoned parts."""
 
 from __future__ import annotations
 
@@ -16,20 +16,25 @@ from typing import Any
 import pytest
 from gateway import Gateway
 from media_server import mp4
-from publishing import BODY, ID, MIB, filled, publish, race
+from publishing import BODY, ID, MIB, publish, race, staged
 
 from airflow_provider_evolink.api.errors import FileConflictError, StorageRefusedError
 from airflow_provider_evolink.landing import s3 as s3_store
-from airflow_provider_evolink.landing.storage import contains, generation_at
+from airflow_provider_evolink.landing.storage import contains, stored_generation_id
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 from testkit.s3 import S3
 
 
 @pytest.fixture
 def gateway(s3: S3) -> Iterator[Any]:
-    """A handler class whose ``refused`` says which S3 requests fail."""
-    facts = {"to": s3.url.removeprefix("http://"), "refused": ("none", "none"), "made": set(), "lock": threading.Lock()}
-    handler = type("Gateway", (Gateway,), facts)
+    """A reverse proxy in front of S3; the attribute ``refused`` selects requests that fail."""
+    attributes = {
+        "upstream": s3.url.removeprefix("http://"),
+        "refused": ("none", "none"),
+        "created": set(),
+        "lock": threading.Lock(),
+    }
+    handler = type("Gateway", (Gateway,), attributes)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
@@ -39,7 +44,7 @@ def gateway(s3: S3) -> Iterator[Any]:
 
 
 def bucket(s3: S3, url: str | None = None) -> StorageTarget:
-    """The bucket, by default without anything in between."""
+    """Return the bucket, by default without the reverse proxy."""
     return StorageTarget(s3.file_system(url), "videos", "s3")
 
 
@@ -48,8 +53,8 @@ def test_s3_object(s3: S3, size: int) -> None:
     """Small and large files become objects with their content type."""
     body = mp4(size)
     target = bucket(s3) / f"task-1/{size}.mp4"
-    with filled(target, body) as spool:
-        publish(spool, target, size)
+    with staged(target, body) as staging_file:
+        publish(staging_file, target, size)
     assert (s3.folder / "videos" / "task-1" / f"{size}.mp4").read_bytes() == body
     assert target.fs.info(target.path)["ContentType"] == "video/mp4"
     assert target.uri == f"s3://videos/task-1/{size}.mp4"
@@ -68,18 +73,18 @@ def test_s3_object(s3: S3, size: int) -> None:
     ],
 )
 def test_failed_upload_leaves_nothing(s3: S3, gateway: Any, size: int, refused: tuple[str, str]) -> None:
-    """Wherever an upload fails, neither a short object nor a part that costs money is left."""
+    """Wherever an upload fails, neither a truncated object nor a part that costs money is left."""
     gateway.refused = refused
     target = bucket(s3, gateway.url) / "broken/0.mp4"
-    with filled(target, mp4(size)) as spool, pytest.raises(StorageRefusedError, match="s3://videos/broken"):
-        publish(spool, target, size)
+    with staged(target, mp4(size)) as staging_file, pytest.raises(StorageRefusedError, match="s3://videos/broken"):
+        publish(staging_file, target, size)
     gc.collect()
     assert not (s3.folder / "videos" / "broken" / "0.mp4").exists()
     assert s3.pending() == []
 
 
 class Interrupted(io.BytesIO):
-    """A spool during whose reading the task is told to stop, when three parts of it are sent."""
+    """A staging file that raises while it is read, as if the task were stopped, once three parts are sent."""
 
     def read(self, size: int | None = -1) -> bytes:
         if self.tell() >= 12 * MIB:
@@ -87,8 +92,8 @@ class Interrupted(io.BytesIO):
         return super().read(size)
 
 
-def test_stopped_upload_leaves_nothing(s3: S3) -> None:
-    """A task that is stopped in the middle of an upload (a timeout, a signal) takes its parts back with it."""
+def test_interrupted_upload_leaves_nothing(s3: S3) -> None:
+    """A task that is stopped during an upload (by a timeout or a signal) aborts it."""
     target = bucket(s3) / "stopped/0.mp4"
     sent: list[str] = []
     target.fs.s3.meta.events.register("after-call.s3.UploadPart", lambda **_: sent.append("part"))
@@ -100,31 +105,31 @@ def test_stopped_upload_leaves_nothing(s3: S3) -> None:
     assert s3.pending() == []
 
 
-def test_parts_of_a_killed_upload_are_aborted(s3: S3) -> None:
-    """What a killed try has left half uploaded is aborted by the next; uploads that may be another's go on."""
+def test_upload_of_a_killed_attempt_is_aborted(s3: S3) -> None:
+    """The upload of a killed attempt is aborted by the next one; uploads that may be another's continue."""
     target = bucket(s3) / "killed/0.mp4"
-    begin = partial(target.fs.call_s3, "create_multipart_upload", Bucket="videos")
-    own, another, other_file = (begin(Key=f"killed/0.mp4{more}")["UploadId"] for more in ("", "", ".other"))
-    with filled(target, mp4(9 * MIB)) as spool:
-        publish(spool, target, 9 * MIB, earlier_uploads=[own, "never-begun"])
+    create = partial(target.fs.call_s3, "create_multipart_upload", Bucket="videos")
+    own, another, other_file = (create(Key=f"killed/0.mp4{suffix}")["UploadId"] for suffix in ("", "", ".other"))
+    with staged(target, mp4(9 * MIB)) as staging_file:
+        publish(staging_file, target, 9 * MIB, earlier_upload_ids=[own, "never-begun"])
     assert {upload["UploadId"] for upload in s3.pending()} == {another, other_file}
     s3_store.abort(target, [another])
     s3_store.abort(StorageTarget(target.fs, f"{target.path}.other", "s3"), [other_file])
     assert s3.pending() == []
 
 
-def test_uploads_grow_old() -> None:
-    """An upload that was begun more than a day ago is nobody's any more; one whose age is not known may run."""
+def test_stale_uploads() -> None:
+    """An upload started more than a day ago is stale; one of unknown age may be running."""
     now = datetime(2026, 11, 27, 12, tzinfo=UTC)
     day, hour = timedelta(days=1), timedelta(hours=1)
     assert s3_store.is_stale({"Initiated": now - day - hour}, now=now)
-    for begun in (now - day + hour, now + hour, None, "yesterday"):
-        assert not s3_store.is_stale({"Initiated": begun}, now=now)
+    for started in (now - day + hour, now + hour, None, "yesterday"):
+        assert not s3_store.is_stale({"Initiated": started}, now=now)
     assert not s3_store.is_stale({}, now=now)
 
 
-class Listing:
-    """A store in which old uploads lie, listed by the beginning of their names as S3 does."""
+class StaleUploads:
+    """A store with old uploads, which lists them by prefix as S3 does."""
 
     def __init__(self) -> None:
         self.aborted: list[str] = []
@@ -134,89 +139,99 @@ class Listing:
         return bucket, key, None
 
     def call_s3(self, _: str, *, Bucket: str, Prefix: str) -> dict[str, Any]:  # noqa: N803 - S3's names
-        begun = datetime(2026, 1, 1, tzinfo=UTC)
-        return {"Uploads": [{"Key": Prefix + end, "UploadId": f"upload{end}", "Initiated": begun} for end in ("", "2")]}
+        started = datetime(2026, 1, 1, tzinfo=UTC)
+        return {
+            "Uploads": [{"Key": Prefix + end, "UploadId": f"upload{end}", "Initiated": started} for end in ("", "2")]
+        }
 
     def abort_mpu(self, _: str, __: str, upload: str) -> None:
         self.aborted.append(upload)
 
 
-def test_uploads_of_other_names_are_left() -> None:
-    """A name that only begins like this one is another's."""
-    store = Listing()
+def test_stale_uploads_of_other_names_are_left_alone() -> None:
+    """A longer name with the same prefix is another file."""
+    store = StaleUploads()
     s3_store.abort_stale(StorageTarget(store, "videos/0", "s3"), now=datetime(2026, 1, 9, tzinfo=UTC))
     assert store.aborted == ["upload"]
 
 
-def test_upload_is_noted_before_its_parts(s3: S3) -> None:
-    """The id of an upload is known before there is anything of it that costs money."""
-    target = bucket(s3) / "noted/0.mp4"
+def test_upload_id_is_reported_before_its_parts(s3: S3) -> None:
+    """The upload id is reported before there are parts that cost money."""
+    target = bucket(s3) / "reported/0.mp4"
     order: list[str] = []
     target.fs.s3.meta.events.register("before-call.s3.UploadPart", lambda **_: order.append("part"))
-    with filled(target, mp4(9 * MIB)) as spool:
-        publish(spool, target, 9 * MIB, began=lambda upload: order.append("small" if upload is None else "noted"))
-    assert order == ["noted", "part", "part"]
+    with staged(target, mp4(9 * MIB)) as staging_file:
+        publish(
+            staging_file,
+            target,
+            9 * MIB,
+            on_start=lambda upload_id: order.append("small" if upload_id is None else "id"),
+        )
+    assert order == ["id", "part", "part"]
 
 
 @pytest.mark.parametrize("size", [5000, 9 * MIB])
-@pytest.mark.parametrize("conditions", ["honoured", "ignored", "refused"])
-def test_object_that_is_there_stays(s3: S3, gateway: Any, size: int, conditions: str) -> None:
-    """An object that lies there is left alone, whatever the store thinks of conditions, and nothing else is left."""
+@pytest.mark.parametrize("conditions", ["honored", "ignored", "refused"])
+def test_existing_object_is_left_alone(s3: S3, gateway: Any, size: int, conditions: str) -> None:
+    """An existing object is left alone, whether the store supports conditional writes or not, and no upload is left."""
     gateway.conditions = conditions
     target = bucket(s3, gateway.url) / f"there-{conditions}/{size}.mp4"
     first, second = mp4(size, "a"), mp4(size + 1, "b")
-    with filled(target, first) as spool:
-        publish(spool, target, size)
-    with filled(target, second) as spool, pytest.raises(FileConflictError, match="s3://videos/there"):
-        publish(spool, target, size + 1)
+    with staged(target, first) as staging_file:
+        publish(staging_file, target, size)
+    with staged(target, second) as staging_file, pytest.raises(FileConflictError, match="s3://videos/there"):
+        publish(staging_file, target, size + 1)
     assert contains(target, size, hashlib.sha256(first).hexdigest())
-    with filled(target, second) as spool:
-        publish(spool, target, size + 1, replace=True)
+    with staged(target, second) as staging_file:
+        publish(staging_file, target, size + 1, replace=True)
     assert contains(target, size + 1, hashlib.sha256(second).hexdigest())
     assert s3.pending() == []
 
 
 @pytest.mark.parametrize("size", [5000, 5 * MIB])
-def test_two_uploads_meet(s3: S3, gateway: Any, size: int) -> None:
-    """Of two uploads under one name one lands, if the store honours conditions as S3 does; the other is told."""
-    gateway.conditions = "honoured"
+def test_concurrent_uploads(s3: S3, gateway: Any, size: int) -> None:
+    """Of two concurrent uploads one lands, if the store honors conditions as S3 does; the other gets a conflict."""
+    gateway.conditions = "honored"
     bodies = [mp4(size, "a"), mp4(size + 1000, "b")]
     folders = [bucket(s3, gateway.url) / f"meet-{size}" for _ in bodies]
     for number in range(10):
-        ends = race(bodies, [folder / f"{number}.mp4" for folder in folders])
-        assert sorted(ends) == ["conflict", "landed"]
-        body = bodies[ends.index("landed")]
+        outcomes = race(bodies, [folder / f"{number}.mp4" for folder in folders])
+        assert sorted(outcomes) == ["conflict", "landed"]
+        body = bodies[outcomes.index("landed")]
         assert contains(folders[0] / f"{number}.mp4", len(body), hashlib.sha256(body).hexdigest())
     assert s3.pending() == []
 
 
 @pytest.mark.parametrize("size", [5000, 5 * MIB])
-def test_object_says_whose_it_is(s3: S3, gateway: Any, size: int) -> None:
-    """An object has its generation in its metadata."""
+def test_generation_id_is_stored(s3: S3, gateway: Any, size: int) -> None:
+    """The generation id is in the object's metadata."""
     target = bucket(s3, gateway.url) / f"whose/{size}.mp4"
-    with filled(target, mp4(size)) as spool:
-        publish(spool, target, size)
-    assert generation_at(target) == ID
+    with staged(target, mp4(size)) as staging_file:
+        publish(staging_file, target, size)
+    assert stored_generation_id(target) == ID
 
 
 def test_missing_bucket(s3: S3) -> None:
-    """A bucket that does not exist is told, with the connection, and not made; no retry is promised."""
+    """A missing bucket is reported with the connection, and not created; a retry is not advised."""
     target = StorageTarget(bucket(s3).fs, "no-such-bucket/0.mp4", "s3", "store")
-    with filled(target) as spool, pytest.raises(StorageRefusedError, match="'no-such-bucket' for connection 'store'"):
-        publish(spool, target, len(BODY))
+    with (
+        staged(target) as staging_file,
+        pytest.raises(StorageRefusedError, match=r"bucket 'no-such-bucket'.*connection 'store'"),
+    ):
+        publish(staging_file, target, len(BODY))
     assert not (s3.folder / "no-such-bucket").exists()
 
 
 def test_upload_in_constant_memory(s3: S3) -> None:
-    """A large file passes through memory in pieces on its way to an object store, and back to be compared."""
+    """A large file is uploaded, and read back for comparison, in constant memory."""
     size = 64 * MIB
     target = bucket(s3) / "large/0.mp4"
     body = mp4(size)
     digest = hashlib.sha256(body).hexdigest()
-    with filled(target, body) as spool:
+    with staged(target, body) as staging_file:
         del body
         tracemalloc.start()
-        publish(spool, target, size)
+        publish(staging_file, target, size)
         assert contains(target, size, digest)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""What a storage's failure says, and whether a retry is promised."""
+"""How storage errors are classified and described."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
-from airflow_provider_evolink.landing.storage_errors import failure, is_taken, lacks_conditions, reason_of
+from airflow_provider_evolink.landing.storage_errors import (
+    already_exists,
+    describe,
+    lacks_conditional_writes,
+    write_error,
+)
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 S3 = StorageTarget(None, "videos/a/0.mp4", "s3", "store")
@@ -20,11 +25,11 @@ XML = (
 )
 
 
-def aws(code: str, status: int, message: str = "So it is.") -> Exception:
-    """An error as s3fs raises it: from botocore's."""
-    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+def aws(code: str, status: int, message: str = "Because.") -> Exception:
+    """Return an error as s3fs raises it: chained to botocore's."""
+    response: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     error = OSError(errno.EIO, message)
-    error.__cause__ = ClientError(answer, "PutObject")
+    error.__cause__ = ClientError(response, "PutObject")
     return error
 
 
@@ -44,49 +49,50 @@ class GoogleError(Exception):
         self.code = code
 
 
-def inside(error: Exception) -> Exception:
-    """An error as adlfs raises it: with Azure's inside."""
+def wrapped(error: Exception) -> Exception:
+    """Return an error as adlfs raises it: chained to Azure's."""
     outer = RuntimeError(f"Failed to upload block: {error}!")
     outer.__cause__ = error
     return outer
 
 
 @pytest.mark.parametrize(
-    ("place", "error", "what"),
+    ("target", "error", "facts"),
     [
-        (S3, aws("NoSuchBucket", 404), "there is no bucket 'videos' for connection 'store'"),
-        (S3, aws("AccessDenied", 403), "bucket 'videos' is not open to connection 'store'"),
-        (S3, aws("InvalidAccessKeyId", 403), "bucket 'videos' is not open to connection 'store'"),
-        (S3, aws("SignatureDoesNotMatch", 403), "bucket 'videos' is not open to connection 'store'"),
-        (S3, PermissionError("no"), "bucket 'videos' is not open to connection 'store'"),
-        (S3, NoCredentialsError(), "there are no credentials for bucket 'videos'"),
-        (AZURE, inside(AzureError(XML, 404)), "there is no bucket 'box' for the worker's own credentials"),
-        (AZURE, inside(AzureError("no", 403)), "bucket 'box' is not open to the worker's own credentials"),
+        (S3, aws("NoSuchBucket", 404), ("bucket 'videos'", "not found", "connection 'store'")),
+        (S3, aws("AccessDenied", 403), ("bucket 'videos'", "no access", "connection 'store'")),
+        (S3, aws("InvalidAccessKeyId", 403), ("bucket 'videos'", "no access", "connection 'store'")),
+        (S3, aws("SignatureDoesNotMatch", 403), ("bucket 'videos'", "no access", "connection 'store'")),
+        (S3, PermissionError("no"), ("bucket 'videos'", "no access", "connection 'store'")),
+        (S3, NoCredentialsError(), ("bucket 'videos'", "no credentials")),
+        (AZURE, wrapped(AzureError(XML, 404)), ("bucket 'box'", "not found", "the worker's own credentials")),
+        (AZURE, wrapped(AzureError("no", 403)), ("bucket 'box'", "no access", "the worker's own credentials")),
         (
             StorageTarget(None, "b/0.mp4", "gs"),
             OSError("Forbidden: b/o\nno access"),
-            "bucket 'b' is not open to the worker's",
+            ("bucket 'b'", "no access", "the worker's own credentials"),
         ),
-        (StorageTarget(None, "b/0.mp4", "gs"), GoogleError("Invalid Credentials", 401), "bucket 'b' is not open"),
+        (StorageTarget(None, "b/0.mp4", "gs"), GoogleError("Invalid Credentials", 401), ("bucket 'b'", "no access")),
         (
             StorageTarget(None, "/b/0.mp4", "sftp", "host"),
             PermissionError("no"),
-            "this folder is not open to connection 'host'",
+            ("this folder", "no access", "connection 'host'"),
         ),
     ],
 )
-def test_refusal(place: StorageTarget, error: Exception, what: str) -> None:
-    """A wrong bucket or wrong credentials are named, and no retry is promised."""
-    told = failure(place, error)
-    assert isinstance(told, StorageRefusedError)
-    assert told.permanent
-    assert what in str(told)
-    assert "<" not in str(told)
-    assert "A retry is refused again" in str(told)
+def test_refusal(target: StorageTarget, error: Exception, facts: tuple[str, ...]) -> None:
+    """A wrong bucket or wrong credentials are named, and a retry is not advised."""
+    failure = write_error(target, error)
+    assert isinstance(failure, StorageRefusedError)
+    assert failure.permanent
+    for fact in facts:
+        assert fact in str(failure)
+    assert "<" not in str(failure)
+    assert "A retry is refused again" in str(failure)
 
 
 @pytest.mark.parametrize(
-    ("place", "error"),
+    ("target", "error"),
     [
         (S3, aws("ExpiredToken", 400)),
         (S3, aws("RequestTimeTooSkewed", 403)),
@@ -95,17 +101,17 @@ def test_refusal(place: StorageTarget, error: Exception, what: str) -> None:
         (S3, aws("ConditionalRequestConflict", 409)),
         (S3, EndpointConnectionError(endpoint_url="http://store.test")),
         (S3, TimeoutError("slow")),
-        (AZURE, inside(AzureError("busy", 503))),
+        (AZURE, wrapped(AzureError("busy", 503))),
         (StorageTarget(None, "/videos/0.mp4", "file"), PermissionError(errno.EACCES, "Permission denied")),
         (StorageTarget(None, "/videos/0.mp4", "sftp"), FileNotFoundError("gone")),
     ],
 )
-def test_passing_failure(place: StorageTarget, error: Exception) -> None:
-    """What may be over at the next try, or on another worker, ends no retries."""
-    told = failure(place, error)
-    assert type(told) is LandingError
-    assert not told.permanent
-    assert place.uri in str(told)
+def test_temporary_failure(target: StorageTarget, error: Exception) -> None:
+    """A failure that may be gone on the next attempt, or on another worker, does not end the retries."""
+    failure = write_error(target, error)
+    assert type(failure) is LandingError
+    assert not failure.permanent
+    assert target.uri in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -114,21 +120,21 @@ def test_passing_failure(place: StorageTarget, error: Exception) -> None:
         (OSError(XML), "OSError: The specified container does not exist"),
         (OSError("<?xml version='1.0'?><Error><Code>No</Code><Message>Not there.</Message>"), "OSError: No: Not there"),
         (OSError("b'<html><h1>502 Bad Gateway</h1></html>'"), "OSError: no reason given"),
-        (ValueError("It ends so."), "ValueError: It ends so"),
+        (ValueError("It ends."), "ValueError: It ends"),
         (ValueError(""), "ValueError: no reason given"),
     ],
 )
-def test_reason(error: Exception, reason: str) -> None:
-    """A reason has no markup in it and no stop at its end, so that a sentence can go on."""
-    assert reason_of(error) == reason
-    assert ".." not in str(failure(S3, error))
+def test_description(error: Exception, reason: str) -> None:
+    """A description has no markup and no stop at its end, so that a sentence can continue."""
+    assert describe(error) == reason
+    assert ".." not in str(write_error(S3, error))
 
 
-def test_conditions() -> None:
-    """A name that is taken, and a store that knows no conditions, are known in every client's words."""
-    for error in (FileExistsError("x"), aws("PreconditionFailed", 412), inside(FileExistsError("x"))):
-        assert is_taken(error)
-        assert not lacks_conditions(error)
+def test_conflicts_and_unsupported_conditions() -> None:
+    """An existing file, and a store without conditional writes, are recognized from every client."""
+    for error in (FileExistsError("x"), aws("PreconditionFailed", 412), wrapped(FileExistsError("x"))):
+        assert already_exists(error)
+        assert not lacks_conditional_writes(error)
     for error in (OSError(errno.ENOSYS, "x"), aws("NotImplemented", 501), NotImplementedError("x")):
-        assert lacks_conditions(error)
-        assert not is_taken(error)
+        assert lacks_conditional_writes(error)
+        assert not already_exists(error)

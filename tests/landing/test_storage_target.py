@@ -1,4 +1,4 @@
-"""Destinations: what is refused before anything is paid for or fetched, and how that is said."""
+"""Destinations: what is refused before anything is paid for or downloaded, and with what advice."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from testkit.s3 import S3
 
 
 @pytest.mark.parametrize(
-    ("destination", "why"),
+    ("destination", "fact"),
     [
-        ("None", "a template has found nothing"),
-        ("videos", "a relative path"),
-        ("./videos", "a relative path"),
-        ("bucket/videos", "a relative path"),
-        ("s3//bucket/x", "a relative path"),
-        ("~nobody-of-that-name/videos", "a relative path"),
-        ("$HOME/videos", "variables are not filled in"),
-        ("${HOME}/videos", "variables are not filled in"),
+        ("None", "template"),
+        ("videos", "relative path"),
+        ("./videos", "relative path"),
+        ("bucket/videos", "relative path"),
+        ("s3//bucket/x", "relative path"),
+        ("~nobody-of-that-name/videos", "relative path"),
+        ("$HOME/videos", "shell variables"),
+        ("${HOME}/videos", "shell variables"),
         ("", "an absolute path"),
         ("  ", "an absolute path"),
         (None, "an absolute path"),
@@ -40,54 +40,54 @@ from testkit.s3 import S3
         ("file://videos/x", "file:///folder"),
         ("file://~/videos", "file:///folder"),
         ("file://", "file:///folder"),
-        ("s3://[bucket/x", "it is no URI"),
-        ("s3://", "names no bucket"),
-        ("s3:///folder", "names no bucket"),
-        ("gs://conn@/folder", "names no bucket"),
-        ("az://box/x", r"abfs://conn_id@container"),
-        ("wasb://box@account.blob.core.windows.net/x", r"abfs://conn_id@container"),
-        ("wasbs://box@account.blob.core.windows.net/x", r"abfs://conn_id@container"),
-        ("abfss://box@account.dfs.core.windows.net/x", r"write abfss://conn_id@box/folder"),
-        ("abfs://account.dfs.core.windows.net/x", r"write abfs://conn_id@container/folder"),
+        ("s3://[bucket/x", "not a valid URI"),
+        ("s3://", "no bucket"),
+        ("s3:///folder", "no bucket"),
+        ("gs://conn@/folder", "no bucket"),
+        ("az://box/x", "abfs://conn_id@container"),
+        ("wasb://box@account.blob.core.windows.net/x", "abfs://conn_id@container"),
+        ("wasbs://box@account.blob.core.windows.net/x", "abfs://conn_id@container"),
+        ("abfss://box@account.dfs.core.windows.net/x", "abfss://conn_id@box/folder"),
+        ("abfs://account.dfs.core.windows.net/x", "abfs://conn_id@container/folder"),
     ],
 )
-def test_obviously_wrong(destination: Any, why: str) -> None:
-    """What can be known to be wrong by how it is written is refused, with what to write instead."""
+def test_invalid_destinations(destination: Any, fact: str) -> None:
+    """A destination that is wrong by its syntax is refused, with what to write instead."""
     for check in (check_form, check_destination, storage_target):
-        with pytest.raises(LandingInputError, match=r"^destination=") as caught:
+        with pytest.raises(LandingInputError, match=r"^`destination`=") as caught:
             check(destination)
-        assert why in str(caught.value)
-        assert "nothing was charged" not in str(caught.value).lower()
+        assert fact in str(caught.value)
+        assert "charged" not in str(caught.value)
 
 
 def test_relative_object_path() -> None:
-    """A relative path is no better as an ObjectStoragePath."""
-    with pytest.raises(LandingInputError, match="a relative path"):
+    """A relative path is refused as an ObjectStoragePath, too."""
+    with pytest.raises(LandingInputError, match=r"^`destination`=.*relative path"):
         check_destination(ObjectStoragePath("videos"))
 
 
 def test_credentials_are_not_printed() -> None:
-    """Credentials in a URI are refused, and are not in the text."""
+    """Credentials in a URI are refused, and not printed."""
     with pytest.raises(LandingInputError, match="connection") as caught:
         check_destination("s3://AKIAKEY:secret-word@bucket/x")
     assert "secret-word" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("destination", "package"),
+    ("destination", "fact"),
     [
         ("gs://bucket/x", "pip install 'apache-airflow-providers-google'"),
         ("abfs://conn@box/x", "pip install 'apache-airflow-providers-microsoft-azure'"),
-        ("nowhere://bucket/x", "no installed provider of Airflow's has a file system for nowhere://"),
-        ("memory://bucket/x", "no installed provider of Airflow's has a file system for memory://"),
-        ("https://example.com/x", "no installed provider of Airflow's has a file system for https://"),
+        ("nowhere://bucket/x", "file system for nowhere://"),
+        ("memory://bucket/x", "file system for memory://"),
+        ("https://example.com/x", "file system for https://"),
     ],
 )
-def test_missing_provider(destination: str, package: str) -> None:
-    """Storage whose provider is not installed is refused with the package to install."""
+def test_missing_provider(destination: str, fact: str) -> None:
+    """Storage whose Airflow provider is not installed is refused with the package to install."""
     with pytest.raises(LandingInputError) as caught:
         check_destination(destination)
-    assert package in str(caught.value)
+    assert fact in str(caught.value)
 
 
 def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,35 +99,35 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_connection(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
-    """A connection that Airflow does not find is named; other credentials are not used in its place."""
+    """A connection that Airflow does not find is named; other credentials are not used in its target."""
     for destination in ("s3://typo@videos/x", ObjectStoragePath("s3://typo@videos/x")):
-        with pytest.raises(LandingError, match=r"connection that Airflow does not find: 'typo'") as caught:
+        with pytest.raises(LandingError, match=r"connection 'typo'") as caught:
             storage_target(destination)
         assert not caught.value.permanent
     monkeypatch.setenv("AIRFLOW_CONN_NO_TYPO", s3.connection)
     assert storage_target("s3://no_typo@videos/x").conn_id == "no_typo"
 
 
-def test_default_connection_may_be_missing() -> None:
-    """Airflow's own default for AWS need not exist: the worker's role is used then."""
+def test_default_aws_connection_is_optional() -> None:
+    """Airflow's default AWS connection need not exist: the worker's role is used then."""
     check_destination("s3://aws_default@bucket/x")
 
 
 def test_place(monkeypatch: pytest.MonkeyPatch, s3: S3, tmp_path: Path) -> None:
-    """A destination is opened as Airflow opens it; its URI holds no connection."""
+    """A destination is opened as Airflow opens it; its URI has no connection id."""
     monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
     monkeypatch.setenv("HOME", str(tmp_path))
-    place = storage_target("S3://store@videos/a/")
-    assert (place.protocol, place.bucket, place.conn_id) == ("s3", "videos", "store")
-    assert (place / "b/0.mp4").uri == "s3://videos/a/b/0.mp4"
+    target = storage_target("S3://store@videos/a/")
+    assert (target.protocol, target.bucket, target.conn_id) == ("s3", "videos", "store")
+    assert (target / "b/0.mp4").uri == "s3://videos/a/b/0.mp4"
     assert storage_target("~/films").uri == f"file://{tmp_path}/films"
-    for written in (
+    for form in (
         str(tmp_path),
         f"file://{tmp_path}",
         f"local://{tmp_path}",
         ObjectStoragePath(f"file://{tmp_path}"),
     ):
-        assert (storage_target(written) / "0.mp4").uri == f"file://{tmp_path}/0.mp4"
+        assert (storage_target(form) / "0.mp4").uri == f"file://{tmp_path}/0.mp4"
 
 
 @given(
@@ -136,11 +136,11 @@ def test_place(monkeypatch: pytest.MonkeyPatch, s3: S3, tmp_path: Path) -> None:
         lambda start: st.text(max_size=20).map(lambda rest: start + rest)
     )
 )
-def test_any_text_is_a_form_or_refused(text: str) -> None:
-    """Whatever a template renders to is taken or refused by the parameter's name, without another error."""
+def test_any_text_is_accepted_or_refused(text: str) -> None:
+    """Whatever a template renders to is accepted, or refused by the parameter's name."""
     try:
         check_form(text)
     except LandingInputError as error:
-        assert str(error).startswith("destination=")
+        assert str(error).startswith("`destination`=")
     else:
         assert text.startswith(("/", "~")) or "://" in text

@@ -90,7 +90,7 @@ def test_api_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> Non
     """The API key is sent with the read of the generation, and with no request for media."""
     answer(media, media.serve("/a.mp4", body=BODY))
     operator(A, str(tmp_path)).execute(context())
-    read, download = media.seen
+    read, download = media.requests
     assert read.headers["authorization"] == f"Bearer {KEY}"
     assert download.path == "/a.mp4"
     assert KEY not in json.dumps(download.headers)
@@ -120,7 +120,7 @@ def test_a_clear_that_empties_the_store_downloads_nothing(media: MediaServer, tm
     second = operator(record(link), str(tmp_path)).execute({**context(type(store)()), **stores})
 
     assert second == first
-    assert [request.path for request in media.seen] == ["/a.mp4"]
+    assert [request.path for request in media.requests] == ["/a.mp4"]
 
 
 def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
@@ -137,7 +137,7 @@ def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
         "s3://videos/landed/video/0.mp4",
         "s3://videos/landed/image/1.png",
     ]
-    assert [request.path for request in media.seen] == ["/a.mp4", "/b.mp4", f"/v1/tasks/{A}", "/b.mp4", "/b.mp4"]
+    assert [request.path for request in media.requests] == ["/a.mp4", "/b.mp4", f"/v1/tasks/{A}", "/b.mp4", "/b.mp4"]
     media.media.clear()
     assert transfer.execute(context(store)) == landed
 
@@ -182,7 +182,7 @@ def test_an_outage_is_left_to_a_retry(media: MediaServer, tmp_path: Path) -> Non
     answer(media, *links)
     with pytest.raises(ResultCorruptError):
         operator(record(*links), str(tmp_path)).execute(context())
-    assert {request.path for request in media.seen} == {"/0", "/1", "/2", f"/v1/tasks/{A}"}
+    assert {request.path for request in media.requests} == {"/0", "/1", "/2", f"/v1/tasks/{A}"}
 
 
 @pytest.mark.parametrize("model", ["suno-persona", "kling-custom-element", "voice-enrollment"])
@@ -190,7 +190,7 @@ def test_nothing_to_land(media: MediaServer, tmp_path: Path, model: str) -> None
     """A model that makes no files, and an empty list, land nothing without a request, and succeed."""
     assert operator(record(model=model), str(tmp_path)).execute(context()) == []
     assert operator([], str(tmp_path)).execute(context()) == []
-    assert media.seen == []
+    assert media.requests == []
 
 
 @pytest.mark.parametrize("links", [(), ("file:///etc/passwd",)])
@@ -205,7 +205,7 @@ def test_completed_without_a_usable_file(media: MediaServer, tmp_path: Path, lin
             assert fact in str(caught.value)
         assert caught.value.generation_id == A
         assert not caught.value.permanent
-    assert [request.path for request in media.seen] == [f"/v1/tasks/{A}"] * 2
+    assert [request.path for request in media.requests] == [f"/v1/tasks/{A}"] * 2
     answer(media, media.serve("/a.mp4", body=BODY))
     assert len(operator(record(*links), str(tmp_path)).execute(context())) == 1
 
@@ -216,7 +216,7 @@ def test_upstream_that_returned_nothing(media: MediaServer, tmp_path: Path, trig
     with pytest.raises(EvoLinkFailException, match=r"^`generation`=None is invalid: must be .*upstream") as caught:
         operator(None, str(tmp_path), trigger_rule=trigger_rule).execute(context())
     assert "charged" not in str(caught.value)
-    assert media.seen == []
+    assert media.requests == []
 
 
 @pytest.mark.parametrize("destination", ["videos", "None", "$HOME/videos", "s3//bucket/x", "s3:///x"])
@@ -236,7 +236,7 @@ def test_destination_is_checked_before_any_request(media: MediaServer) -> None:
     transfer.render_template_fields({"folder": "videos"})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(EvoLinkFailException, match=r"^`destination`='videos' is invalid: must be"):
         transfer.execute(context())
-    assert media.seen == []
+    assert media.requests == []
 
 
 def test_mapped_tasks_under_one_name(media: MediaServer, tmp_path: Path, store: Any) -> None:
@@ -295,7 +295,7 @@ def test_bad_input(media: MediaServer, tmp_path: Path, how: dict[str, Any], para
     given = {"generation": record(*links), "destination": str(tmp_path), **how}
     with pytest.raises(EvoLinkFailException, match=f"^`{parameter}`=.* is invalid: must be"):
         operator(**given).execute(context())
-    assert media.seen == []
+    assert media.requests == []
 
 
 def test_links_to_private_addresses_are_refused(
@@ -307,7 +307,7 @@ def test_links_to_private_addresses_are_refused(
     for link in (media.serve("/a.mp4", body=BODY), "https://169.254.169.254/latest", "http://10.0.0.1/a.mp4"):
         with pytest.raises(EvoLinkFailException, match=A):
             operator(record(link), str(tmp_path)).execute(context())
-    assert media.seen == []
+    assert media.requests == []
     assert list(tmp_path.rglob("*.mp4")) == []
 
 
@@ -366,7 +366,7 @@ def test_asset_uri_that_is_too_long(media: MediaServer, tmp_path: Path) -> None:
     given = record(media.serve("/a.mp4", body=BODY))
     with pytest.raises(EvoLinkFailException, match=r"^`destination`=.* is invalid: must be .*1500.*AssetAlias"):
         operator(given, str(folder), outlets=[AssetAlias("landed-videos")]).execute(context())
-    assert media.seen == []
+    assert media.requests == []
     assert len(operator(given, str(folder), outlets=[Asset("videos")]).execute(context())) == 1
 
 
@@ -375,7 +375,7 @@ def test_name_that_is_too_long_with_its_extension(media: MediaServer, tmp_path: 
     given = record(media.serve("/a.webp", body=PNG))
     with pytest.raises(EvoLinkFailException, match=r"^`filename_pattern`=.* is invalid: must be"):
         operator(given, str(tmp_path), filename_pattern="a" * 251 + ".{ext}").execute(context())
-    assert media.seen == []
+    assert media.requests == []
 
 
 def test_worker_without_room(media: MediaServer, s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +386,7 @@ def test_worker_without_room(media: MediaServer, s3: S3, tmp_path: Path, monkeyp
     assert "s3://" not in str(caught.value)
     assert "retry" in str(caught.value)
     assert not caught.value.permanent
-    assert media.seen == []
+    assert media.requests == []
 
 
 @pytest.mark.parametrize("room", [1_000_000, 2_999_900])
