@@ -25,7 +25,7 @@ from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.api.sanitize import sanitize
 from airflow_provider_evolink.landing import media_types, range_requests
 from airflow_provider_evolink.landing.content_coding import Decoder, codings_in, decoder_for
-from airflow_provider_evolink.landing.download_budget import DownloadBudget, InterruptedDownloadError
+from airflow_provider_evolink.landing.download_budget import LIMITS, DownloadBudget, InterruptedDownloadError, Limits
 from airflow_provider_evolink.landing.hashing_writer import HashingWriter
 from airflow_provider_evolink.landing.media_types import MediaType
 from airflow_provider_evolink.landing.range_requests import Position, Verdict
@@ -35,30 +35,6 @@ from airflow_provider_evolink.landing.safe_http import Network, open_link
 log = logging.getLogger(__name__)
 
 _ENCODED_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The largest file allowed, and how long and how often a download is attempted.
-
-    :param max_bytes: of one file.
-    :param max_attempts: failures in a row after which a download is given up.
-    :param min_progress: bytes that have to be received between two failures to start that count again.
-    :param min_bytes_per_second: throughput, averaged over ``throughput_window``, below which a response counts as cut.
-    :param throughput_window: seconds.
-    :param total_timeout: seconds for one file, all attempts, delays and links together; so a slow server can't hold
-        the task forever.
-    """
-
-    max_bytes: int = 5 * 1024**3
-    max_attempts: int = 6
-    min_progress: int = 1024 * 1024
-    min_bytes_per_second: float = 1024.0
-    throughput_window: float = 60.0
-    total_timeout: float = 3600.0
-
-
-LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,38 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from airflow_provider_evolink.api.errors import LandingError
 from airflow_provider_evolink.api.sanitize import sanitize
 from airflow_provider_evolink.api.transports.tls import certificate_advice
 from airflow_provider_evolink.landing import range_requests, urls
 
-if TYPE_CHECKING:
-    from airflow_provider_evolink.landing.download import Limits
-
 _RANDOM = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest file allowed, and how long and how often a download is attempted.
+
+    :param max_bytes: of one file.
+    :param max_attempts: failures in a row after which a download is given up.
+    :param min_progress: bytes that have to be received between two failures to start that count again.
+    :param min_bytes_per_second: throughput, averaged over ``throughput_window``, below which a response counts as cut.
+    :param throughput_window: seconds.
+    :param total_timeout: seconds for one file, all attempts, delays and links together; so a slow server can't hold
+        the task forever.
+    """
+
+    max_bytes: int = 5 * 1024**3
+    max_attempts: int = 6
+    min_progress: int = 1024 * 1024
+    min_bytes_per_second: float = 1024.0
+    throughput_window: float = 60.0
+    total_timeout: float = 3600.0
+
+
+LIMITS = Limits()
 
 
 class InterruptedDownloadError(Exception):

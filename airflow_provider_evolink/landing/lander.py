@@ -22,7 +22,8 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.checkpoint import Checkpoint, Landed
-from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
+from airflow_provider_evolink.landing.download import Download, download
+from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 from airflow_provider_evolink.landing.existing import OnExisting, conflict_message
 from airflow_provider_evolink.landing.filenames import Result, render
 from airflow_provider_evolink.landing.media_types import MediaType

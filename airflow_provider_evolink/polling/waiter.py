@@ -9,16 +9,20 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from airflow_provider_evolink.polling.policy import Progress, StopPolling, Watch
-
-if TYPE_CHECKING:
-    from airflow_provider_evolink.polling.poll_loop import PollLoop
 
 OnProgress = Callable[[str], None]
 
 _EPSILON = 1e-3
+
+
+class Owner(Protocol):
+    """The poll loop that a waiter belongs to."""
+
+    def discard(self, waiter: Waiter) -> None:
+        """Stop polling for it."""
 
 
 class Waiter:
@@ -56,9 +60,9 @@ class Waiter:
         # The time of the last poll on the monotonic clock; before that, of the submission.
         self.polled_at = time.monotonic() - max(time.time() - watch.submitted_at, 0.0)
         # Which loop polls the generation, whether that loop's account has known it, and which loops were left.
-        self.poll_loop: PollLoop | None = None
+        self.poll_loop: Owner | None = None
         self.is_known_here = False
-        self.tried_loops: tuple[PollLoop, ...] = ()
+        self.tried_loops: tuple[Owner, ...] = ()
 
     @property
     def rank(self) -> float:

@@ -7,7 +7,8 @@ import io
 
 from media_server import mp4
 
-from airflow_provider_evolink.landing.download import LIMITS, Download, Limits, download
+from airflow_provider_evolink.landing.download import Download, download
+from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 from airflow_provider_evolink.landing.safe_http import Network
 
 LOOPBACK = Network(allow_loopback=True, connect_timeout=2, read_timeout=1)

@@ -15,7 +15,8 @@ from downloading import BODY, LOOPBACK, SIZE_AND_HASH, fetch
 from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
-from airflow_provider_evolink.landing.download import LIMITS, Limits, download
+from airflow_provider_evolink.landing.download import download
+from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from airflow_provider_evolink.api.errors import (
     ResultExpiredError,
     ResultRefusedError,
 )
-from airflow_provider_evolink.landing.download import LIMITS, Limits, download
+from airflow_provider_evolink.landing.download import download
+from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 
 
 def test_whole_file(media: MediaServer) -> None:

@@ -26,7 +26,8 @@ from media_server import MediaServer, mp4
 from airflow_provider_evolink.api.addresses import is_public
 from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultCorruptError, ResultRefusedError
 from airflow_provider_evolink.api.transports.tls import tls_context
-from airflow_provider_evolink.landing.download import Limits, download
+from airflow_provider_evolink.landing.download import download
+from airflow_provider_evolink.landing.download_budget import Limits
 from airflow_provider_evolink.landing.safe_http import MAX_REDIRECTS, Network, open_link
 from tests import hostile
 from tests.loopback import ReceivedRequest, Write, serving

@@ -26,7 +26,7 @@ from airflow_provider_evolink.api.errors import (
     ResultExpiredError,
 )
 from airflow_provider_evolink.landing.checkpoint import STORE_KEY, Checkpoint, Landed
-from airflow_provider_evolink.landing.download import Limits
+from airflow_provider_evolink.landing.download_budget import Limits
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result
 from airflow_provider_evolink.landing.lander import Lander
