@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The small JSON record that an operator returns, and the error that stands in its place. Pure."""
+"""The small JSON record that an operator returns, and the errors and log messages that take its place. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,12 @@ _MAX_DEPTH, _MAX_BITS = 32, 63
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What is known of a generation besides EvoLink's last word: its submission and this try."""
+    """What is known about a generation besides EvoLink's report: its submission, and this try.
+
+    :param submitted_at: seconds since the epoch.
+    :param replay: ``confirmed`` or ``unconfirmed`` if the submission was sent more than once; see the ledger's record.
+    :param reattached: whether an earlier try submitted it.
+    """
 
     submitted_at: float
     model: str | None = None
@@ -41,16 +46,17 @@ class Origin:
 
 
 def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[str, Any]:
-    """
-    Put together the record that goes to XCom.
+    """Build the record that goes to XCom.
 
-    ``finished_at`` is when the end was read, which may be a while after it. ``expires_at`` is reckoned from the
-    earliest moment at which the links can have come to life, so that they never die before it: 24 hours after the
-    submission for most models (documented). ``credits_reserved`` comes from the create answer, since the final one
-    lacks it. ``roles`` is only there when the ``results`` are not all of a kind: it says of each whether it is a
-    ``result``, a ``cover`` (of a song or a video) or a ``preview``.
-    ``replay`` is only there when the submission was sent more than once: ``confirmed`` if EvoLink recognised the key,
-    ``unconfirmed`` if it did not say so.
+    :param generation: EvoLink's report.
+    :param origin: of the generation.
+    :param now: seconds since the epoch.
+    :return: ``finished_at`` is when the end was read, which may be a while after it. ``expires_at`` counts from the
+        earliest time at which the links can have been created, so that they never expire before it: 24 hours after the
+        submission for most models (documented). ``credits_reserved`` comes from the response to the submission, since
+        the final one lacks it. ``roles`` is present only if the ``results`` are of different kinds, and labels each as
+        ``result``, ``cover`` (of a song or a video) or ``preview``. ``replay`` is present only if the submission was
+        sent more than once: ``confirmed`` if EvoLink recognized the idempotency key, otherwise ``unconfirmed``.
     """
     model = generation.model or origin.model
     is_terminal = generation.status in TERMINAL_STATUSES
@@ -77,34 +83,31 @@ def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[
 
 
 def failure_error(generation: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
-    """
-    Put a generation that ended without a result into an error.
+    """Return the error for a generation that ended without a result.
 
+    :param generation: EvoLink's report.
     :param cost: credits that were reserved for it.
-    :param may_submit: whether a retry would submit it anew.
+    :param may_submit: whether a retry would submit it again.
     """
-    kind: type[GenerationFailedError]
+    error_class: type[GenerationFailedError] = PermanentGenerationFailedError
     if not may_submit:
-        kind, what = PermanentGenerationFailedError, f"has ended as {generation.status} at EvoLink"
-        after = "A retry finds the same: whoever submitted it must submit it anew."
+        what = f"ended as {generation.status} at EvoLink"
+        consequence = "A retry finds the same: the task that submitted it has to submit it again."
     elif generation.was_charged:
-        kind, what = PermanentGenerationFailedError, f"has ended as {generation.status} at EvoLink, which charged it"
-        after = "So it is not retried: ask EvoLink for a refund, or clear the task to pay for a new one."
-    elif generation.status == CANCELLED:
-        kind, what, after = (
-            GenerationCancelledError,
-            "was cancelled at EvoLink",
-            "A retry submits it as a new one.",
-        )
-    elif is_retryable(generation.error_code):
-        kind, what, after = GenerationFailedError, "failed at EvoLink", "A retry submits it as a new one."
+        what = f"ended as {generation.status} at EvoLink, which charged for it"
+        consequence = "It is not retried: ask EvoLink for a refund, or clear the task to pay for a new one."
+    elif generation.status == CANCELLED or is_retryable(generation.error_code):
+        is_cancelled = generation.status == CANCELLED
+        error_class = GenerationCancelledError if is_cancelled else GenerationFailedError
+        what = "was cancelled at EvoLink" if is_cancelled else "failed at EvoLink"
+        consequence = "A retry submits a new one."
     else:
-        kind, what = PermanentGenerationFailedError, "failed at EvoLink"
-        after = "The same request would fail again, so it is not retried: mend the request, then clear the task."
+        what = "failed at EvoLink"
+        consequence = "The same request would fail again, so it is not retried: fix the request, then clear the task."
     why = ": ".join(" ".join(part.split()) for part in (generation.error_code, generation.error_message) if part)
-    ending = sentence(f"Generation {generation.id} {what} with {why}" if why else f"Generation {generation.id} {what}")
-    return kind(
-        f"{ending} {_charge(generation, cost)} {after}",
+    failure = sentence(f"Generation {generation.id} {what} with {why}" if why else f"Generation {generation.id} {what}")
+    return error_class(
+        f"{failure} {_charge(generation, cost)} {consequence}",
         generation_id=generation.id,
         code=generation.error_code,
         detail=generation.error_message,
@@ -114,57 +117,57 @@ def failure_error(generation: Generation, *, cost: float | None, may_submit: boo
 def unfinished_error(
     stop: StopPolling,
     generation_id: str,
+    origin: Origin,
     *,
-    waited: float,
     conn_id: str,
-    cost: float | None,
+    may_submit: bool,
+    now: float,
     retry_after: float | None = None,
-    replaced_from: float | None = None,
 ) -> EvoLinkError:
-    """
-    Put a wait that ended before its generation did into an error.
+    """Return the error for a wait that ended before its generation did.
 
-    :param waited: seconds since the submission.
-    :param retry_after: seconds after which EvoLink asked to be tried again, if it did.
-    :param replaced_from: when the task may pay for a new one, in seconds since the epoch; ``None`` = never.
+    :param stop: why it ended.
+    :param origin: of the generation.
+    :param conn_id: connection of the task.
+    :param may_submit: whether the task may pay for a new one at some time.
+    :param now: seconds since the epoch.
+    :param retry_after: seconds that EvoLink asked to wait before a retry, if it did.
     """
+    cost = origin.credits_reserved
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
     text = (
-        f"Generation {generation_id} {describe(stop)}, {waited:.0f} s after its submission. It may still be completed "
-        f"at EvoLink, which offers no way to cancel it.{price} A retry goes on with it and submits nothing; "
-        f"{sensor_code(generation_id, conn_id)} collects it too."
-        + ("" if replaced_from is None else resubmit_from(replaced_from))
-        + (f" Last failure: {stop.detail}" if stop.detail else "")
+        f"Generation {generation_id} {describe(stop)}, {now - origin.submitted_at:.0f} s after its submission. It may "
+        f"still complete at EvoLink, which offers no way to cancel it.{price} {how_to_collect(generation_id, conn_id)}"
+        + (resubmit_from(results_expire_at(origin.submitted_at, origin.model)) if may_submit else "")
+        + (f" Last error: {stop.detail}" if stop.detail else "")
     )
-    kind = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
-    return kind(text, generation_id=generation_id, retry_after=retry_after)
+    error_class = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
+    return error_class(text, generation_id=generation_id, retry_after=retry_after)
 
 
 def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str:
-    """What to tell a person who has stopped a task: what goes on, what it costs, how to collect it."""
+    """Return what to log when a task is killed: what keeps running, what it costs, and how to collect it."""
     return (
-        f"Generation {generation_id} goes on at EvoLink, which can't cancel it, and stays paid for{reserved_note(cost)}. "
-        f"{how_to_collect(generation_id, conn_id)}"
+        f"Generation {generation_id} keeps running at EvoLink, which can't cancel it, and stays paid for"
+        f"{reserved_note(cost)}. {how_to_collect(generation_id, conn_id)}"
     )
 
 
 def trigger_stopped(generation_id: str, conn_id: str, *, cost: float | None) -> str:
-    """
-    What to say when a trigger is stopped.
+    """Return what to log when a trigger is stopped: what stays paid for, and how to collect it.
 
-    It holds whatever the reason, which a trigger can't know: that it moves to another triggerer, that its task was
-    cleared or marked, or that the run has timed out; and whether or not the generation has ended meanwhile.
+    The text holds for every reason, which a trigger can't know: that it moves to another triggerer, that its task was
+    cleared or marked, or that the run timed out; and it holds whether or not the generation has ended meanwhile.
     """
     return (
-        "This trigger stops here, which changes nothing at EvoLink: "
-        f"generation {generation_id} can't be cancelled and stays paid for{reserved_note(cost)}. "
-        f"{how_to_collect(generation_id, conn_id)}"
+        f"This trigger stops here, which changes nothing at EvoLink: generation {generation_id} can't be cancelled and "
+        f"stays paid for{reserved_note(cost)}. {how_to_collect(generation_id, conn_id)}"
     )
 
 
-def resubmit_from(moment: float) -> str:
-    """From when on a generation that does not end is replaced, if somebody wishes."""
-    return f' From {_iso(moment)} on, a clear with on_clear="resubmit" pays for a new one.'
+def resubmit_from(timestamp: float) -> str:
+    """Return a sentence on when a clear may replace a generation that does not end."""
+    return f' From {_iso(timestamp)} on, a clear with on_clear="resubmit" pays for a new one.'
 
 
 def links_expired(record: Mapping[str, Any], *, now: float) -> bool:
@@ -172,36 +175,40 @@ def links_expired(record: Mapping[str, Any], *, now: float) -> bool:
     try:
         return datetime.fromisoformat(record["expires_at"]).timestamp() <= now
     except (KeyError, TypeError, ValueError, OverflowError):
-        # A record that somebody edited is handed on all the same.
+        # A record that somebody edited is returned all the same.
         return False
 
 
 def sensor_code(generation_id: str, conn_id: str) -> str:
-    """The task that collects a generation, whoever submitted it, as a line of Python."""
+    """Return the Python code of a task that collects a generation, wherever it was submitted."""
     return f'EvoLinkGenerationSensor(task_id="collect", generation_id="{generation_id}", evolink_conn_id="{conn_id}")'
 
 
 def reserved_note(cost: float | None) -> str:
-    """What a generation may cost, to stand behind it in a sentence."""
+    """Return the price of a generation, in parentheses to follow its mention."""
     return "" if cost is None else f" ({cost:g} credits reserved)"
 
 
 def how_to_collect(generation_id: str, conn_id: str) -> str:
-    """Who goes on with a generation after its task was stopped."""
+    """Return a sentence on how to resume a generation after its task has ended."""
     return (
-        "A retry or a clear of this task goes on with it and submits nothing; "
+        "A retry or a clear of this task resumes it and submits nothing; "
         f"{sensor_code(generation_id, conn_id)} collects it too."
     )
 
 
 def _charge(generation: Generation, cost: float | None) -> str:
-    billing = generation.raw.get("billing")
-    said = billing if isinstance(billing, Mapping) else {}
-    names = [name for name in ("charge_status", "refund_status", "charged_credits") if name in said]
+    reported = generation.raw.get("billing")
+    billing = reported if isinstance(reported, Mapping) else {}
+    names = [name for name in ("charge_status", "refund_status", "charged_credits") if name in billing]
     if names:
-        return "EvoLink says of the charge: " + ", ".join(f"{name} {_word(said[name])}" for name in names) + "."
+        return (
+            "EvoLink reports about the charge: " + ", ".join(f"{name} {_word(billing[name])}" for name in names) + "."
+        )
     reserved = "The" if cost is None else f"The {cost:g}"
-    return f"{reserved} reserved credits are released by EvoLink's documents; the answer itself does not say so."
+    return (
+        f"{reserved} reserved credits are released according to EvoLink's documentation; the response does not say so."
+    )
 
 
 def _word(value: object) -> str:
@@ -209,11 +216,11 @@ def _word(value: object) -> str:
 
 
 def _storable(value: Any, depth: int = 0) -> Any:
-    """Leave out of free-form data what Airflow can't store and would lose the record for: NaN, depth, U+0000, …."""
+    """Drop from free-form data what Airflow can't store and would lose the record for: NaN, deep nesting, U+0000."""
     if isinstance(value, Mapping | list) and depth >= _MAX_DEPTH:
         return None
     if isinstance(value, Mapping):
-        # Airflow keeps names like __classname__ for itself.
+        # Airflow reserves names like __classname__.
         return {_storable(name): _storable(item, depth + 1) for name, item in value.items() if name[:2] != "__"}
     if isinstance(value, list):
         return [_storable(item, depth + 1) for item in value]
@@ -228,5 +235,5 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+def _iso(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""From an answer's bytes to the record that Airflow stores: whatever came, it can be stored, printed and landed."""
+"""From a response's bytes to the record that Airflow stores: any record can be stored, printed and landed."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from testkit.examples import GENERATION_ID
 from tests import hostile
 
 NOW = 1_790_000_000.0
-ASKED = RequestContext("the question", "Asking costs nothing.", GENERATION_ID)
+REQUEST = RequestContext("the request", "Reading costs nothing.", GENERATION_ID)
 
 
 @settings(max_examples=300)
 @given(hostile.bodies(hostile.CREATED, hostile.COMPLETED, hostile.FAILED))
-def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body: bytes) -> None:
-    """A record holds only what Airflow's database, log and XCom can carry, and is hardly larger than its answer."""
-    answer = ApiResponse(200, {}, body)
+def test_any_response_makes_a_record_that_can_be_stored_or_a_documented_error(body: bytes) -> None:
+    """A record holds only what Airflow's database, log and XCom can carry, and is hardly larger than the response."""
+    response = ApiResponse(200, {}, body)
     try:
-        seen = parse_generation(
-            parse_response(answer, ASKED, secret="sk-planted", now=datetime.fromtimestamp(NOW, UTC))
+        generation = parse_generation(
+            parse_response(response, REQUEST, secret="sk-planted", now=datetime.fromtimestamp(NOW, UTC))
         )
     except InvalidResponseError:
         return
-    reserved, rule = seen.usage.credits_reserved, seen.usage.billing_rule
-    origin = Origin(submitted_at=min(seen.created or NOW, NOW), credits_reserved=reserved, billing_rule=rule)
+    reserved, rule = generation.usage.credits_reserved, generation.usage.billing_rule
+    origin = Origin(submitted_at=min(generation.created or NOW, NOW), credits_reserved=reserved, billing_rule=rule)
 
-    stored = json.dumps(build_record(seen, origin, now=NOW), allow_nan=False, ensure_ascii=False)
+    stored = json.dumps(build_record(generation, origin, now=NOW), allow_nan=False, ensure_ascii=False)
 
     assert len(stored.encode()) < 3 * len(body) + 2000
     assert "\\u0000" not in stored
-    text = str(failure_error(seen, cost=reserved))
+    text = str(failure_error(generation, cost=reserved))
     assert text.isprintable()
     assert len(text) < 3000
     with suppress(EvoLinkError):
@@ -49,22 +49,22 @@ def test_any_answer_makes_a_record_that_can_be_stored_or_a_documented_error(body
 
 
 @pytest.mark.parametrize(
-    ("song", "more"),
+    ("song", "roles"),
     [
         ({"audio_url": "https://x.test/a.mp3", "image_url": "https://x.test/a.jpeg"}, {"roles": ["result", "cover"]}),
         ({"audio_url": "https://x.test/a.mp3"}, {}),
     ],
 )
-def test_a_record_tells_covers_from_songs(song: dict[str, str], more: dict[str, list[str]]) -> None:
-    """Results keep their order and form; where they are not all of a kind, their roles stand beside them."""
-    answer = {**hostile.COMPLETED, "results": [song["audio_url"]], "result_data": [song]}
-    record = build_record(parse_generation(answer), Origin(submitted_at=NOW), now=NOW)
+def test_a_record_distinguishes_covers_from_songs(song: dict[str, str], roles: dict[str, list[str]]) -> None:
+    """Results keep their order and form; if they are of different kinds, the record has their roles."""
+    response = {**hostile.COMPLETED, "results": [song["audio_url"]], "result_data": [song]}
+    record = build_record(parse_generation(response), Origin(submitted_at=NOW), now=NOW)
     assert record["results"] == list(song.values())
-    assert {name: record[name] for name in record if name == "roles"} == more
+    assert {name: record[name] for name in record if name == "roles"} == roles
 
 
 @pytest.mark.parametrize(
-    ("expires_at", "is_dead"),
+    ("expires_at", "is_expired"),
     [
         ("2026-01-01T00:00:00+00:00", True),
         ("2126-01-01T00:00:00+00:00", False),
@@ -73,6 +73,6 @@ def test_a_record_tells_covers_from_songs(song: dict[str, str], more: dict[str, 
         (5, False),
     ],
 )
-def test_dead_links_are_told_by_their_date(expires_at: object, is_dead: bool) -> None:
-    """A date that has passed, and nothing that is none: a record that was edited is still handed on."""
-    assert links_expired({"expires_at": expires_at}, now=1_800_000_000.0) is is_dead
+def test_expired_links_are_recognized_by_their_date(expires_at: object, is_expired: bool) -> None:
+    """Only a date that has passed counts: a record that was edited is still returned."""
+    assert links_expired({"expires_at": expires_at}, now=1_800_000_000.0) is is_expired

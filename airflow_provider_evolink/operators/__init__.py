@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Submitting and waiting."""
+"""The operators: submit paid generations and wait for them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading a picture from wherever Airflow can reach, and telling what may be uploaded."""
+"""Read an image from wherever Airflow can reach."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 
 def read_image(location: str) -> bytes:
-    """
-    Read a picture from a local path or any storage URI, and no more of it than a request can hold.
+    """Read an image from a local path or a storage URI, up to one byte more than fits into a request.
 
     :param location: a path, or a URI such as ``s3://conn_id@bucket/key``.
     :raises OSError, ValueError, ImportError: it can't be read, or its scheme needs a provider that is not installed.
-    :raises ConnectionError: the storage can't be asked just now. A retry may pass.
+    :raises ConnectionError: the storage is unreachable. A retry may succeed.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -26,8 +25,10 @@ def read_image(location: str) -> bytes:
     except (OSError, ValueError, ImportError):
         raise
     except Exception as error:
-        # Storage clients have failures of their own, most of which pass.
-        raise ConnectionError(f"{location} can't be read just now ({error}). Nothing was sent by this try.") from error
+        # Storage clients have exceptions of their own, most of them transient.
+        raise ConnectionError(
+            f"{location} can't be read at the moment ({error}). Nothing was sent by this try."
+        ) from error
 
 
 def _head(path: ObjectStoragePath) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long is waited and how often is asked: what tasks and Airflow's configuration say, checked."""
+"""How long to wait and how often to poll: what tasks and Airflow's configuration ask for, validated."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from datetime import timedelta
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.compat import conf
-from airflow_provider_evolink.polling.policy import EXPLICIT_FLOOR
+from airflow_provider_evolink.polling.policy import EXPLICIT_FLOOR, Outcome, StopPolling, Watch
 
 _LONGEST = timedelta(days=30).total_seconds()
+# How long a worker keeps reading before it hands a deferrable task back to the triggerer, which frees its slot.
+_WORKER_SECONDS = 60.0
 
 
 def default_timeout() -> float:
-    """
-    Seconds for which is waited where the task does not say.
+    """Return for how many seconds to wait if the task does not say: 1800 by default.
 
-    :raises InvalidInputError: ``[evolink] default_timeout`` is no duration.
+    :raises InvalidInputError: ``[evolink] default_timeout`` is not a duration.
     """
     return _option("default_timeout") or 1800.0
 
 
 def unreachable_timeout() -> float:
-    """
-    Seconds for which EvoLink may be out of reach.
+    """Return for how many seconds EvoLink may be unreachable: 600 by default.
 
-    :raises InvalidInputError: ``[evolink] unreachable_timeout`` is no duration.
+    :raises InvalidInputError: ``[evolink] unreachable_timeout`` is not a duration.
     """
     return _option("unreachable_timeout") or 600.0
 
 
 def poll_interval(given: object) -> float | None:
-    """
-    Seconds between two questions, or ``None`` where pacing decides.
+    """Return the seconds between two polls, or ``None`` to poll adaptively.
 
-    :param given: the task's own; ``[evolink] poll_interval`` where it is ``None``.
-    :raises InvalidInputError: it is no duration, or too short.
+    :param given: the task's own interval; if it is ``None``, ``[evolink] poll_interval`` applies.
+    :raises InvalidInputError: it is not a duration, or too short.
     """
     if given is not None:
-        return _long_enough("poll_interval", given, seconds_of("poll_interval", given))
+        return _checked("poll_interval", given, seconds_of("poll_interval", given))
     configured = _option("poll_interval")
-    return _long_enough("[evolink] poll_interval", configured, configured)
+    return _checked("[evolink] poll_interval", configured, configured)
 
 
 def seconds_of(name: str, value: object) -> float | None:
-    """
-    Read a duration.
+    """Return a duration in seconds; ``None`` stays ``None``.
 
-    :raises InvalidInputError: it is neither a positive number of seconds nor a ``timedelta``.
+    :param name: of the parameter or option, for the error.
+    :param value: a number of seconds, or a ``timedelta``.
+    :raises InvalidInputError: it is neither, not positive, or longer than 30 days.
     """
     if value is None:
         return None
@@ -55,6 +55,21 @@ def seconds_of(name: str, value: object) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
         raise InvalidInputError(name, value, "more than 0 seconds and at most 30 days, as a number or a timedelta")
     return float(seconds)
+
+
+def read_timeout(watch: Watch, stop: StopPolling, failing_since: float | None, *, may_defer: bool, now: float) -> float:
+    """Return for how many seconds a worker's reads may fail with transient errors once a wait has ended.
+
+    :param stop: why the wait ended.
+    :param failing_since: since when earlier workers' reads have failed, in seconds since the epoch, if they have.
+    :param may_defer: whether the task can go back to the triggerer.
+    :param now: seconds since the epoch.
+    """
+    if stop.outcome is Outcome.UNREACHABLE:
+        return 0.0
+    failed_for = 0.0 if failing_since is None else now - failing_since
+    remaining = max(watch.unreachable_timeout - failed_for, 0.0)
+    return min(_WORKER_SECONDS, remaining) if may_defer else remaining
 
 
 def _option(name: str) -> float | None:
@@ -68,7 +83,7 @@ def _option(name: str) -> float | None:
     return seconds_of(f"[evolink] {name}", value)
 
 
-def _long_enough(name: str, value: object, seconds: float | None) -> float | None:
+def _checked(name: str, value: object, seconds: float | None) -> float | None:
     if seconds is not None and seconds < EXPLICIT_FLOOR:
-        raise InvalidInputError(name, value, f"at least {EXPLICIT_FLOOR:g}, or None")
+        raise InvalidInputError(name, value, f"at least {EXPLICIT_FLOOR:g} s, or not set")
     return seconds

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From an operator's arguments to a model's parameters."""
+"""Turn an operator's arguments into a model's parameters."""
 
 from __future__ import annotations
 
@@ -15,63 +15,57 @@ from airflow_provider_evolink.api.media import image_reference, is_link
 from airflow_provider_evolink.api.schema import LINKS_ONLY
 from airflow_provider_evolink.operators.image_input import read_image
 
-_ONE_PICTURE = "it must be one picture: a link, a data URL, base64, a path or a storage URI"
+_SINGLE_IMAGE = "a single image: a link, a data URL, base64, a path or a storage URI"
 
 
 def as_parameters(given: object) -> Mapping[str, Any]:
-    """
-    Return an operator's ``parameters``.
+    """Return an operator's ``parameters``.
 
-    :raises InvalidInputError: they are no mapping.
+    :raises InvalidInputError: they are not a mapping.
     """
     if not isinstance(given, Mapping):
         hint = MADE_TEXT if isinstance(given, str) else ""
-        raise InvalidInputError("parameters", given, f"it must be a mapping of parameter names to values{hint}")
+        raise InvalidInputError("parameters", given, f"a mapping of parameter names to values{hint}")
     return given
 
 
-def picture_parameters(model: object, image: object, *, allow_loopback: bool) -> dict[str, Any]:
-    """
-    Return the parameter that carries the picture of an image-to-video model.
+def image_parameters(model: object, image: object, *, allow_loopback: bool) -> dict[str, Any]:
+    """Return the parameter that holds the image of an image-to-video model.
 
-    :param model: model id.
-    :param image: a picture in any form, or a sequence that holds one, as a mapped task hands it over.
-    :param allow_loopback: let links to this machine pass, as an API on this machine can follow them.
-    :return: ``image_urls``, or ``image_start`` for models that are documented to take that in its place.
-    :raises InvalidInputError: no picture, more than one, a form that the model does not take, or it takes none.
+    :param model: EvoLink's model id.
+    :param image: an image in any form, or a sequence that contains one, as a mapped task passes it.
+    :param allow_loopback: accept links to this machine, which an API on this machine can follow.
+    :return: ``image_urls``, or ``image_start`` for models that are documented to take that instead.
+    :raises InvalidInputError: no image, more than one, a form that the model does not take, or it takes no image.
     :raises UnreadableInputError, ConnectionError, TimeoutError: it can't be read; nothing was sent.
     """
-    picture = _one(image)
-    carrier, form = _carrier_of_pictures(model)
-    if form == "http-url" and not is_link(picture):
-        raise InvalidInputError("image", without_secrets(picture), LINKS_ONLY)
-    reference = image_reference(picture, read_image, allow_loopback=allow_loopback)
-    return {carrier: reference if carrier == "image_start" else [reference]}
+    location = _single(image)
+    parameter, form = _image_parameter(model)
+    if form == "http-url" and not is_link(location):
+        raise InvalidInputError("image", without_secrets(location), LINKS_ONLY)
+    reference = image_reference(location, read_image, allow_loopback=allow_loopback)
+    return {parameter: reference if parameter == "image_start" else [reference]}
 
 
-def _carrier_of_pictures(model: object) -> tuple[str, str | None]:
-    """Return the parameter that takes a model's picture, and its documented form."""
+def _image_parameter(model: object) -> tuple[str, str | None]:
+    """Return the name of the parameter that takes a model's image, and its documented format."""
     known = catalog.find(model) if isinstance(model, str) else None
     properties: Mapping[str, Any] = known.schema["properties"] if known else {"image_urls": {"items": {}}}
-    carrier = next((name for name in ("image_urls", "image_start") if name in properties), None)
-    if carrier is None:
-        raise InvalidInputError(
-            "model", model, "it must be a model that makes videos of a picture: this one takes none"
-        )
+    parameter = next((name for name in ("image_urls", "image_start") if name in properties), None)
+    if parameter is None:
+        raise InvalidInputError("model", model, "a model that makes videos from an image, which this one does not take")
     if known and known.endpoint != catalog.endpoint_for("", "video"):
-        raise InvalidInputError(
-            "model", model, "it must be a model that makes videos; EvoLinkGenerateOperator runs others"
-        )
-    facts = properties[carrier]
-    return carrier, facts.get("items", facts).get("format")
+        raise InvalidInputError("model", model, "a model that makes videos; EvoLinkGenerateOperator runs the others")
+    schema = properties[parameter]
+    return parameter, schema.get("items", schema).get("format")
 
 
-def _one(image: object) -> str:
+def _single(image: object) -> str:
     if isinstance(image, Sequence) and not isinstance(image, str | bytes | bytearray):
         if len(image) != 1:
-            raise InvalidInputError("image", type(image), f"{_ONE_PICTURE}, not {len(image)}")
+            raise InvalidInputError("image", type(image), f"{_SINGLE_IMAGE}, not {len(image)}")
         image = image[0]
     if not isinstance(image, str | PathLike) and not hasattr(image, "open"):
         hint = A_RECORD if isinstance(image, Mapping) and "results" in image else ""
-        raise InvalidInputError("image", None if image is None else type(image), f"{_ONE_PICTURE}{hint}")
+        raise InvalidInputError("image", None if image is None else type(image), f"{_SINGLE_IMAGE}{hint}")
     return str(image)

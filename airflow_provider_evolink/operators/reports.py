@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a generation that is paid for when its task can't get on with it. Pure."""
+"""The errors that a task ends with after its generation was paid for: what happened, what it cost, what a retry does.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,85 +16,87 @@ from airflow_provider_evolink.api.errors import (
     ResultMissingError,
     StaleRequestError,
 )
-from airflow_provider_evolink.result import reserved_note, resubmit_from, sensor_code
+from airflow_provider_evolink.api.results import results_expire_at
+from airflow_provider_evolink.result import how_to_collect, reserved_note, resubmit_from, sensor_code
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
+    from airflow_provider_evolink.operators.pending import PendingGeneration
     from airflow_provider_evolink.polling.confirmed_read import Refused
 
 
 def result_missing(generation: Generation, *, cost: float | None, conn_id: str, may_submit: bool) -> ResultMissingError:
-    """
-    Put a generation that is completed and has no usable link into an error.
+    """Report a completed generation without a link to a result.
 
-    :param cost: credits that were reserved for it.
-    :param may_submit: whether the task could pay for a new one.
+    :param cost: credits reserved for it; used if EvoLink does not report the credits used.
+    :param conn_id: connection of the task.
+    :param may_submit: whether the task could pay for a new generation.
     """
     used = cost if generation.usage.credits_used is None else generation.usage.credits_used
     price = "" if used is None else f" ({used:g} credits)"
-    anew = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
+    resubmit = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
     return ResultMissingError(
-        f"Generation {generation.id} is completed at EvoLink and paid for{price}, but the answer has no link to a result "
-        "that could be fetched. It is not generated again: a retry reads it again, since a later answer may have the "
-        f"links, and {sensor_code(generation.id, conn_id)} does so too. If none comes, EvoLink's support needs the id.{anew}",
+        f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result. "
+        "A retry submits nothing: it reads the generation again, since a later response may have the links, and so "
+        f"does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
         generation_id=generation.id,
     )
 
 
-def read_refused(
-    refused: Refused, generation_id: str, *, cost: float | None, may_submit: bool, replaced_from: float
-) -> EvoLinkError:
-    """
-    Return a refusal that is believed, with what was tried and what a clear does.
+def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bool) -> EvoLinkError:
+    """Return a confirmed refusal to return the generation, with what was tried and what a clear does.
 
-    :param cost: credits that were reserved for the generation.
-    :param may_submit: whether the task could pay for a new one.
-    :param replaced_from: when it may, whatever the refusal, in seconds since the epoch.
+    :param may_submit: whether the task could pay for a new generation.
     """
-    error = refused.error
-    is_lost = isinstance(error, GenerationNotFoundError)
-    anew = ', or, with on_clear="resubmit", pays for a new one.' if is_lost else "." + resubmit_from(replaced_from)
+    error, origin = refused.error, pending.origin
+    resubmittable = ""
+    if may_submit and isinstance(error, GenerationNotFoundError):
+        resubmittable = ' With on_clear="resubmit" it pays for a new one instead.'
+    elif may_submit:
+        resubmittable = resubmit_from(results_expire_at(origin.submitted_at, origin.model))
     text = (
-        f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, with the same answer. Generation "
-        f"{generation_id} stays paid for{reserved_note(cost)}: once that is mended, a clear of this task goes on with it "
-        f"and submits nothing{anew if may_submit else '.'}"
+        f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, each time with this response. "
+        f"Generation {pending.generation_id} stays paid for{reserved_note(origin.credits_reserved)}. Once the cause is "
+        f"fixed, a clear of this task resumes it and submits nothing.{resubmittable}"
     )
     error.args = (text,)
     return error
 
 
 def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, *, conn_id: str) -> EvoLinkError:
-    """
-    Return a mistake in a task's input with what an earlier try has paid for, or may have: it must not hide that.
+    """Return an input error that also reports what an earlier try paid for, or may have paid for.
 
     :param known: what the ledger holds.
+    :param conn_id: connection of the task.
     """
     if known is None or known.phase not in (Phase.INTENT, Phase.SUBMITTED, Phase.FINISHED):
         return error
     if known.generation_id is None:
         paid = (
-            f"But an earlier try sent a request under the key {known.idempotency_key} and its answer was lost: it may have been "
-            "charged. Restore the input and clear the task to settle that."
+            f"But an earlier try sent a request with idempotency key {known.idempotency_key}, and its response was "
+            "lost: it may have been accepted and charged. Restore the input and clear the task to settle that."
         )
     else:
         paid = (
-            f"An earlier try has paid for generation {known.generation_id}, which stays: mend the input, or let "
-            f"{sensor_code(known.generation_id, conn_id)} collect it."
+            f"An earlier try paid for generation {known.generation_id}, which stays: fix the input, or collect it with "
+            f"{sensor_code(known.generation_id, conn_id)}."
         )
-    return StaleRequestError(f"{error.refusal} Nothing was sent now. {paid}", generation_id=known.generation_id)
+    return StaleRequestError(
+        f"{error.refusal} Nothing was sent now, and a retry sends nothing. {paid}", generation_id=known.generation_id
+    )
 
 
-def cannot_wait(error: EvoLinkError, generation_id: str, *, conn_id: str, cost: float | None) -> PollingFailedError:
-    """
-    Put a setting that was broken after the payment, so that the wait can't go on, into an error.
+def cannot_wait(error: EvoLinkError, pending: PendingGeneration, *, conn_id: str) -> PollingFailedError:
+    """Report a setting that was broken after the payment, so that the wait can't continue.
 
     :param error: what is wrong with it.
+    :param conn_id: connection of the task.
     """
-    what = f"{error.parameter}: {error.allowed} is needed." if isinstance(error, InvalidInputError) else str(error)
+    cost, generation_id = pending.origin.credits_reserved, pending.generation_id
+    why = error.refusal if isinstance(error, InvalidInputError) else str(error)
     return PollingFailedError(
-        f"Generation {generation_id} is paid for{reserved_note(cost)}, and waiting for it can't go on: {what} Once that is "
-        f"mended, a retry or a clear goes on with it and submits nothing; {sensor_code(generation_id, conn_id)} "
-        "collects it too.",
+        f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. {why} Fix "
+        f"that. {how_to_collect(generation_id, conn_id)}",
         generation_id=generation_id,
     )

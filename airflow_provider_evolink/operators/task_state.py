@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-What outlives the tries of the task instance that is running, and the clears: its ledger, and the notes of its landings.
+"""What a task instance remembers over tries and clears: its ledger, and the checkpoint of its landing.
 
 Both are in Airflow's task state store, which a clear may empty, and in a copy, which it does not.
 """
@@ -24,29 +23,28 @@ from airflow_provider_evolink.submission.record import STORE_KEY
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
 
-# Its state store keeps the copies. Airflow keeps nothing for an asset that no task names, so every task that pays does.
-# A URI with a scheme would make Airflow load the handlers of all providers at each parse.
+# Its state store keeps the copies. Airflow stores nothing for an asset that no task refers to, so every task that pays
+# does. A URI with a scheme would make Airflow load the URI handlers of all providers at each parse.
 LEDGER_ASSET = Asset(name="evolink_ledger")
 
-# The clocks of the scheduler and of a worker do.
-_CLOCKS_DIFFER_SECONDS = 60.0
+# By how much the clocks of the scheduler and of a worker may differ.
+_CLOCK_SKEW_SECONDS = 60.0
 
-# By the identity of each task instance that this process has run; it is held, so that no other gets its address.
+# By the id() of each task instance that this process has run, which is kept alive so that no other gets its address.
 _calls: dict[int, tuple[Any, Counter[tuple[int, str]]]] = {}
 
 
 def with_ledger_asset(inlets: object) -> list[Any]:
-    """Return a task's inlets with the asset that keeps the copies among them, once."""
+    """Return a task's inlets with the asset that keeps the copies, once."""
     given = list(inlets) if isinstance(inlets, Iterable) and not isinstance(inlets, str) else [inlets]
     return [*(inlet for inlet in given if inlet is not None and inlet != LEDGER_ASSET), LEDGER_ASSET]
 
 
 def ledger_name(operator: BaseOperator, context: Context) -> str:
-    """
-    Name the record of a call of ``execute``.
+    """Return the store key of the record of a call of ``execute``.
 
-    A task has one. An operator that is executed by hand inside another task has one for each call, counted within the
-    try: a later try that makes the same calls in the same order finds what the earlier one has paid for.
+    A task has one record. An operator that is executed by hand inside another task has one for each call, counted
+    within the try: a later try that makes the same calls in the same order finds what the earlier one paid for.
     """
     if outer_task(operator, context) is None:
         return STORE_KEY
@@ -57,16 +55,17 @@ def ledger_name(operator: BaseOperator, context: Context) -> str:
 
 
 def open_ledger(context: Context, name: str, log: Any) -> Ledger:
-    """
-    Open a record of this task instance.
+    """Open a ledger of this task instance.
 
-    :raises ConfigurationError: Airflow has no store for it.
+    :param name: store key of its record; see :func:`ledger_name`.
+    :param log: receives what a person should know about the copy.
+    :raises ConfigurationError: Airflow has no store for it. Nothing was sent.
     """
     store = task_state_store(context)
     if store is None:
         raise ConfigurationError(
-            "Airflow offers this task no state store, so nothing would be known of a payment after a crash. "
-            "Nothing was sent. Airflow 3.3 or later is needed."
+            "Airflow provides no state store for this task, so a payment would be forgotten after a crash. Nothing was "
+            "sent, and a retry fails too: Airflow 3.3 or later is required."
         )
     return Ledger(
         store,
@@ -74,18 +73,17 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
         name=name,
         try_number=context["ti"].try_number,
         copy=_copy_of(context),
-        not_before=_run_began(context),
+        not_before=_run_started_at(context),
         log=log,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class MirroredStore:
-    """
-    The task state store, and behind it a copy that answers where a clear has emptied the store.
+    """The task state store, backed by a copy that is read if a clear has emptied the store.
 
-    :param is_first_try: whether there can't have been a clear: what the copy holds then is of a deleted run.
-    :param log: is told of a copy that can't be written, which stops nothing.
+    :param is_first_try: whether a clear is impossible, so that the copy can only hold values of a deleted run.
+    :param log: receives a warning if the copy can't be written; the task carries on without it.
     """
 
     store: Store
@@ -94,23 +92,23 @@ class MirroredStore:
     log: Any
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what is kept under a key."""
-        kept = self.store.get(key)
-        if kept is not None:
-            return kept
+        """Return the value of a store key."""
+        value = self.store.get(key)
+        if value is not None:
+            return value
         return default if self.is_first_try else self.copy.get(key, default)
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        """Keep a value in both."""
+        """Store a value in both."""
         self.store.set(key, value, retention=retention)
         try:
             self.copy.set(key, value)
         except Exception as error:
-            self.log.warning("The copy of %s could not be written (%s); a clear may forget it.", key, error)
+            self.log.warning("The copy of %s could not be written (%s). A clear may lose it.", key, error)
 
 
 def mirrored_store(context: Context, log: Any) -> Store | None:
-    """Return a store for what a task instance should remember after a clear, too; ``None`` where Airflow has none."""
+    """Return a store for what should survive clears of a task instance; ``None`` if Airflow has none."""
     store, copy = task_state_store(context), _copy_of(context)
     if store is None or copy is None:
         return store
@@ -136,17 +134,17 @@ def _copy_of(context: Context) -> _AssetCopy | None:
     return None if store is None else _AssetCopy(store, hashlib.sha256(repr(_identity(context)).encode()).hexdigest())
 
 
-def _run_began(context: Context) -> float:
-    """When the run was started, in seconds since the epoch, as far as Airflow still knows: a clear starts it anew."""
+def _run_started_at(context: Context) -> float:
+    """Return when the run started, in seconds since the epoch; 0 if unknown, as after a clear, which resets it."""
     run: Any = context.get("dag_run")
-    began = getattr(run, "start_date", None)
-    if not isinstance(began, datetime) or getattr(run, "clear_number", None) != 0 or _was_cleared(context):
+    start_date = getattr(run, "start_date", None)
+    if not isinstance(start_date, datetime) or getattr(run, "clear_number", None) != 0 or _was_cleared(context):
         return 0.0
-    return began.timestamp() - _CLOCKS_DIFFER_SECONDS
+    return start_date.timestamp() - _CLOCK_SKEW_SECONDS
 
 
 def _was_cleared(context: Context) -> bool:
-    """Whether the task was cleared, as it can be without its run: that one may be started anew without it, too."""
+    """Whether the task was cleared, which is possible without clearing its run; the run may be restarted later."""
     task = context.get("task")
     return task is not None and context["ti"].max_tries != getattr(task, "retries", None)
 

@@ -27,8 +27,9 @@ from airflow_provider_evolink.compat import (
     outer_task,
 )
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
-from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator, PendingGeneration
+from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
 from airflow_provider_evolink.operators.limits import default_timeout, seconds_of
+from airflow_provider_evolink.operators.pending import PendingGeneration
 from airflow_provider_evolink.polling.confirmed_read import Refused, describe_error
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.result import Origin

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The durable record of one task instance.
+"""The durable record of one task instance.
 
-A record is written before the paid request (*intent*), after its answer (*submitted*) and when the result has been
-handed on (*finished*) or can't come (*failed*). It lives in Airflow's task state store, one entry for each try, so that
-a late try can't overwrite what a later one has written, whatever keeps the values; and, since Airflow 3.4 empties that
-store when a task is cleared, in a copy that clears leave alone. These rules must not be relaxed:
+A record is written before the paid request (*intent*), after its response (*submitted*), and when the result was
+returned (*finished*) or can't come (*failed*). It is kept in Airflow's task state store, with one entry per try, so
+that a late try can't overwrite what a later one has written, whatever storage holds the values. Since Airflow 3.4
+empties that store when a task is cleared, there is also a copy, which clears leave alone. These rules must not be
+relaxed:
 
 * No request is paid for without an intent written before it.
-* An intent is withdrawn only when the request provably never left or EvoLink turned it down.
-* A record that can't be read is never taken for no record; one whose value is gone from where it was kept can't be.
-* An id, once known, is never dropped: what a new submission replaces stays in ``earlier``, and where its answer was
-  lost, so that there is no id, its key does.
+* An intent is withdrawn only if the request provably never left, or EvoLink rejected it.
+* A record that can't be read is never taken for a missing one; neither is one whose value has disappeared from its
+  storage.
+* An id, once known, is never dropped: a submission that is replaced stays in ``previous_ids``, by its id or, where the
+  response was lost and there is none, by its idempotency key.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ _ABSENT = object()
 
 
 class Store(Protocol):
-    """Keeps JSON values by name, as Airflow's task state store does."""
+    """Stores JSON values by name, like Airflow's task state store."""
 
     def get(self, key: str, default: Any = None) -> Any: ...  # noqa: D102
     def set(self, key: str, value: Any, *, retention: Any = None) -> None: ...  # noqa: D102
 
 
 class Ledger:
-    """
-    Reads and writes the record of one task instance.
+    """Reads and writes the record of one task instance.
 
-    :param store: Airflow's task state store. It refuses the writes of a try whose place another has taken.
-    :param retention: keeps the record for good; each write would shorten it to 30 days otherwise.
-    :param name: of the record; the entry of a try after the first has the try's number behind it.
+    :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
+    :param retention: passed with each write, so that the record is kept forever; by default a write would limit its
+        life to 30 days.
+    :param name: store key of the record; the entry of a later try has its number appended.
     :param try_number: of the try that reads and writes.
-    :param copy: a second store, which a clear does not empty; it is asked where the first has nothing to say of
-        earlier tries, or lacks the answer to a submission. A copy that can't be written stops nothing.
-    :param not_before: when what the copy holds can have been written at the earliest, in seconds since the epoch;
-        what is older is of a deleted run of the same name.
-    :param log: takes what a person should know of the copy.
+    :param copy: a second store, which a clear does not empty. It is consulted if the first has no entry of earlier
+        tries, or lacks the response to a submission. If it can't be written, the task carries on without it.
+    :param not_before: earliest time at which an entry of the copy can have been written, in seconds since the epoch;
+        older ones belong to a deleted run of the same name.
+    :param log: receives what a person should know about the copy.
     """
 
     def __init__(
@@ -71,14 +72,13 @@ class Ledger:
         self._log = log
 
     def read(self) -> LedgerRecord | None:
-        """
-        Return the newest record, or ``None`` if there never was one.
+        """Return the newest record, or ``None`` if there never was one.
 
         :raises LedgerError: it could not be read. Nothing may be sent then.
         """
         try:
             stored = next(self._entries(self._store), _ABSENT)
-            # A first try with no record is a task that has never run, even if a deleted run of that name has.
+            # A first try without a record has never run, even if the copy holds one of a deleted run of that name.
             if stored is None or (stored is _ABSENT and self._try_number > 1):
                 stored = self._from_copy(stored)
             elif _is_open(stored):
@@ -90,19 +90,18 @@ class Ledger:
         return None if stored is _ABSENT else LedgerRecord.from_json(stored)
 
     def write(self, record: LedgerRecord) -> LedgerRecord:
-        """
-        Store the record; it is durable on return.
+        """Store the record; it is durable on return.
 
-        :raises LedgerError: it could not be written, as when another try has taken this one's place.
+        :raises LedgerError: it could not be written, for example because a later try has superseded this one.
         """
-        # The copy first: the write that another try's can refuse has to be the last before anything is sent.
+        # The copy first: the write that Airflow refuses to a superseded try must be the last one before a send.
         self._write_copy(record)
         try:
             self._store.set(self._entry(self._try_number), record.to_json(), retention=self._retention)
         except Exception as error:
-            self._take_back(record)
+            self._withdraw_from_copy(record)
             raise LedgerError(
-                f"The task's ledger could not be written ({error}). A retry goes on from what it holds."
+                f"The task's ledger could not be written ({error}). A retry continues from what it holds."
             ) from error
         return record
 
@@ -110,7 +109,7 @@ class Ledger:
         return self._name if try_number <= 1 else f"{self._name}.{try_number}"
 
     def _entries(self, store: Store) -> Iterator[Any]:
-        """What the tries up to this one have left, the last of them first."""
+        """Yield the entries of the tries up to this one, latest first."""
         for try_number in range(max(self._try_number, 1), 0, -1):
             stored = store.get(self._entry(try_number), _ABSENT)
             if stored is not _ABSENT:
@@ -124,52 +123,54 @@ class Ledger:
         except Exception as error:
             if record.phase is Phase.INTENT:
                 self._log.warning(
-                    "The ledger's copy could not be written (%s). Should Airflow empty this task's state store, as "
-                    "3.4 does when a task is cleared, nothing will be known of what this try pays.",
+                    "The ledger's copy could not be written (%s). If Airflow empties this task's state store, as 3.4 "
+                    "does when a task is cleared, what this try pays for will be forgotten.",
                     error,
                 )
 
-    def _take_back(self, record: LedgerRecord) -> None:
-        """A refused intent of which nothing was sent must not pass, in the copy, for the submission begun last."""
+    def _withdraw_from_copy(self, record: LedgerRecord) -> None:
+        """Mark a refused intent that was never sent, lest the copy take it for the latest submission."""
         if record.phase is Phase.INTENT and record.send_count <= 1:
             self._write_copy(replace(record, phase=Phase.WITHDRAWN, intent_at=0.0))
 
     def _from_copy(self, stored: Any) -> Any:
-        """Take the submission that was begun last; a deleted run of that name may have left others, and more tries."""
-        kept = [] if self._copy is None else list(self._entries(self._copy))
-        own = [entry for entry in kept if _begun_at(entry) >= self._not_before]
+        """Return the latest submission in the copy, where a deleted run of the same name may have left others."""
+        copied = [] if self._copy is None else list(self._entries(self._copy))
+        own = [entry for entry in copied if _intent_at(entry) >= self._not_before]
         if not own:
             return stored
         self._log.warning(
             "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
-            "it. Going on with the ledger's copy."
+            "it. Using the ledger's copy."
         )
-        return _answer_to(max(own, key=_begun_at), own)
+        return _answered(max(own, key=_intent_at), own)
 
     def _with_copied_id(self, stored: Any) -> Any:
-        """Look for an id that only the copy has taken; where that can't be read, the submission stays open."""
+        """Look for an id that only the copy holds; if that can't be read, the submission stays open."""
         try:
-            return _answer_to(stored, [] if self._copy is None else self._entries(self._copy))
+            return _answered(stored, [] if self._copy is None else self._entries(self._copy))
         except Exception as error:
-            self._log.warning("The ledger's copy could not be read (%s); it may know more.", error)
+            self._log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
             return stored
 
 
-def _begun_at(entry: object) -> float:
-    """When an entry's submission was begun; what can't be read counts as the last, so that nobody passes it over."""
-    moment = entry.get("intent_at") if isinstance(entry, Mapping) else None
-    return moment if isinstance(moment, int | float) else math.inf
+def _intent_at(entry: object) -> float:
+    """Return when an entry's submission began; an unreadable one counts as the latest, so that it is not missed."""
+    intent_at = entry.get("intent_at") if isinstance(entry, Mapping) else None
+    return intent_at if isinstance(intent_at, int | float) else math.inf
 
 
 def _is_open(entry: object) -> bool:
     return isinstance(entry, Mapping) and entry.get("phase") == Phase.INTENT
 
 
-def _answer_to(entry: Any, others: Iterable[Any]) -> Any:
-    """Return what another entry knows of the same open submission: the answer to it, or the entry itself."""
-    answers = (one for one in others if _is_answer(one) and one.get("idempotency_key") == entry.get("idempotency_key"))
-    return next(answers, entry) if _is_open(entry) else entry
+def _answered(entry: Any, others: Iterable[Any]) -> Any:
+    """Return the entry that holds the response to an open submission, or the given one if there is none."""
+    if not _is_open(entry):
+        return entry
+    key = entry.get("idempotency_key")
+    return next((other for other in others if _has_id(other) and other.get("idempotency_key") == key), entry)
 
 
-def _is_answer(entry: object) -> bool:
+def _has_id(entry: object) -> bool:
     return isinstance(entry, Mapping) and entry.get("generation_id") is not None

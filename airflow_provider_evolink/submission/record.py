@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-One submission of one task instance as the ledger stores it: its fields, their checks, and the digests that go into it.
+"""One submission of one task instance, as the ledger stores it: its fields, their validation, and their digests.
 
 Pure.
 """
@@ -18,20 +17,20 @@ from airflow_provider_evolink.api.errors import EvoLinkError
 from airflow_provider_evolink.api.sanitize import sanitize
 
 STORE_KEY = "evolink"
-_LARGEST, _LATEST = 1e15, 1e11
-# Where a person finds an entry that stands in the way.
+_MAX_NUMBER, _MAX_TIMESTAMP = 1e15, 1e11
+# Where to find an entry that has to be repaired by hand.
 _WHERE = (
-    f"({STORE_KEY!r}, or {STORE_KEY!r} and a number or a task id) in the task's state store, or where that has none, its copy in "
-    "that of the asset 'evolink_ledger'"
+    f"{STORE_KEY!r} (or {STORE_KEY!r} followed by a number or a task id) in the task's state store or, where it is not "
+    "there, its copy in the state store of the asset 'evolink_ledger'"
 )
 
 
 class LedgerError(EvoLinkError):
-    """The ledger could not be read or written; nothing was sent. A retry reads it again."""
+    """The ledger could not be read or written. Nothing is sent without it; a retry reads it again."""
 
 
 class Phase(StrEnum):
-    """How far the record's submission has come."""
+    """How far a submission has got."""
 
     INTENT = "intent"
     WITHDRAWN = "withdrawn"
@@ -42,23 +41,29 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRecord:
-    """
-    One submission of one task instance.
+    """One submission of one task instance. All times are seconds since the epoch.
 
-    :param fingerprint: of the request and the account it goes to.
-    :param key: the idempotency key, the same for every sending of this submission.
-    :param ordinal: the how-manieth submission of this task instance it is, from 1.
-    :param try_number: of the try that submitted it.
-    :param sendings: how often it was sent, over all tries.
-    :param sent_at: of the last sending.
-    :param in_doubt_since: of the first sending that may have been accepted, though no answer said so; ``None`` if each
-        came to nothing for certain.
-    :param account: digest of the API key that it was sent with.
-    :param missing_since: when EvoLink was first found not to know the generation, if it did not know it since.
-    :param finished_without_waiting: whether the task ended as a success without waiting for the generation.
-    :param charged: whether EvoLink says that it was charged though it failed.
-    :param max_tries: Airflow's figure at the submission, and again when it ended; a clear raises it.
-    :param earlier: ids of the generations that this submission replaced; keys of those whose answer was lost.
+    :param fingerprint: digest of the request and of the account that it goes to.
+    :param idempotency_key: the same for every send of this submission.
+    :param submission_number: 1-based number of this submission within the task instance.
+    :param intent_at: when the submission began.
+    :param submitted_at: when EvoLink accepted it, as far as that is known; deadlines count from here.
+    :param estimated_time: EvoLink's estimate, in seconds.
+    :param replay: ``confirmed`` or ``unconfirmed`` if the submission was sent again after its response was lost, by
+        whether EvoLink recognized the idempotency key; ``conflict`` if EvoLink holds it for another request's.
+    :param try_number: the try that submitted it.
+    :param send_count: number of sends, over all tries.
+    :param last_sent_at: when it was last sent.
+    :param in_doubt_since: first send that may have been accepted although no response confirmed it; ``None`` if every
+        send is known to have failed.
+    :param api_key_digest: digest of the API key that it was sent with.
+    :param missing_since: when EvoLink was first found not to know the generation, if it has not known it since.
+    :param finished_without_waiting: whether the task succeeded without waiting for the generation.
+    :param was_charged: whether EvoLink says that it charged for the generation although it failed.
+    :param max_tries: Airflow's ``max_tries`` at the submission, and again when the generation ended. It changes when
+        the task is cleared, which is how a clear is recognized.
+    :param previous_ids: ids of the generations that this submission replaced, or the idempotency keys of those whose
+        response was lost.
     """
 
     phase: Phase
@@ -88,26 +93,25 @@ class LedgerRecord:
     previous_ids: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The form that is stored: without what is not known."""
+        """Return the stored form, without the fields that are unknown."""
         known = {name: value for name, value in asdict(self).items() if value is not None}
         return {**known, "phase": self.phase.value, "previous_ids": list(self.previous_ids)}
 
     @classmethod
     def from_json(cls, stored: object) -> LedgerRecord:
-        """
-        Read the stored form; fields of a later version are ignored.
+        """Read the stored form; fields of a later version are ignored.
 
-        :raises LedgerError: it is no record of ours.
+        :raises LedgerError: it is not a valid record. Nothing may be sent then.
         """
         if stored is None:
-            raise _gone()
+            raise _value_lost()
         if not isinstance(stored, Mapping):
             raise _unreadable(f"a {type(stored).__name__}")
         known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         try:
             known["phase"] = Phase(known["phase"])
-            known["previous_ids"] = _texts(known.get("previous_ids", []))
-            known["result"] = _sound(known.get("result"))
+            known["previous_ids"] = _strings(known.get("previous_ids", []))
+            known["result"] = _valid_result(known.get("result"))
             record = cls(**known)
             _check_types(record)
             return record
@@ -116,7 +120,7 @@ class LedgerRecord:
 
 
 def fingerprint(*parts: str | bytes) -> str:
-    """Digest the parts of a request; where one ends and the next begins counts."""
+    """Return a digest of the parts of a request; the boundaries between the parts count."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -126,22 +130,20 @@ def fingerprint(*parts: str | bytes) -> str:
 
 
 def new_idempotency_key() -> str:
-    """
-    Make the idempotency key of a new submission; the intent keeps it for every sending of it.
+    """Make the idempotency key of a new submission; the intent keeps it for every send.
 
-    It is drawn by lot, not derived: a run that is deleted and made again, or another Airflow on the same account, asks
-    for something new, and must not be handed a generation of long ago with dead links.
+    The key is random rather than derived from the task instance: a run that is deleted and created again, or another
+    Airflow on the same account, wants a new generation, and must not be given an old one whose links have expired.
 
-    :return: 40 characters; EvoLink's gateway takes 16 to 96 of ``[A-Za-z0-9._-]`` (seen in its clients).
+    :return: 40 characters. EvoLink's gateway accepts 16 to 96 of ``[A-Za-z0-9._-]`` (undocumented; from its clients).
     """
     return f"airflow-{uuid.uuid4().hex}"
 
 
 def digest_api_key(idempotency_key: str, api_key: str) -> str:
-    """
-    Tell accounts apart without keeping their API keys.
+    """Return a digest that tells API keys apart without storing them.
 
-    :param key: the submission's idempotency key, so that no two records hold the same digest.
+    :param idempotency_key: of the submission; it salts the digest, so that no two records hold the same one.
     """
     return fingerprint(idempotency_key, api_key)[:16]
 
@@ -150,23 +152,23 @@ def _check_types(record: LedgerRecord) -> None:
     for field in fields(record):
         value, is_optional = getattr(record, field.name), field.default is None
         if not (value is None and is_optional) and not _CHECKS.get(field.name, _is_number)(value):
-            raise TypeError(f"{field.name} is of another type")
+            raise TypeError(f"{field.name} has the wrong type or range")
     if record.phase in {Phase.SUBMITTED, Phase.FINISHED} and (
         record.generation_id is None or record.submitted_at is None
     ):
-        raise ValueError("it lacks the generation")
+        raise ValueError("generation_id or submitted_at is missing")
 
 
-def _is_text(value: object) -> bool:
+def _is_string(value: object) -> bool:
     return isinstance(value, str)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _MAX_NUMBER
 
 
-def _is_moment(value: object) -> bool:
-    return _is_number(value) and 0 <= cast("float", value) < _LATEST
+def _is_timestamp(value: object) -> bool:
+    return _is_number(value) and 0 <= cast("float", value) < _MAX_TIMESTAMP
 
 
 _CHECKS: Mapping[str, Callable[[object], bool]] = {
@@ -183,41 +185,42 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
             "error_code",
             "error",
         ),
-        _is_text,
+        _is_string,
     ),
-    **dict.fromkeys(("intent_at", "submitted_at", "last_sent_at", "in_doubt_since", "missing_since"), _is_moment),
+    **dict.fromkeys(("intent_at", "submitted_at", "last_sent_at", "in_doubt_since", "missing_since"), _is_timestamp),
     **dict.fromkeys(("was_charged", "finished_without_waiting"), lambda value: isinstance(value, bool)),
     "result": lambda value: isinstance(value, dict),
     "previous_ids": lambda value: isinstance(value, tuple),
 }
 
 
-def _texts(stored: object) -> tuple[str, ...]:
-    if not isinstance(stored, list | tuple) or not all(map(_is_text, stored)):
-        raise TypeError("earlier is no list of texts")
+def _strings(stored: object) -> tuple[str, ...]:
+    if not isinstance(stored, list | tuple) or not all(map(_is_string, stored)):
+        raise TypeError("previous_ids is not a list of strings")
     return tuple(stored)
 
 
-def _sound(result: object) -> dict[str, Any] | None:
-    """A result that can be handed on again; any other is forgotten, and EvoLink asked for it."""
+def _valid_result(result: object) -> dict[str, Any] | None:
+    """Return a result that can be returned again; any other is dropped, and EvoLink is asked for it."""
     if not isinstance(result, dict):
         return None
     links, usage = result.get("results"), result.get("usage")
-    used = usage.get("credits_used", "nothing") if isinstance(usage, dict) else "nothing"
-    is_sound = isinstance(links, list) and all(map(_is_text, links)) and (used is None or _is_number(used))
-    return result if is_sound and {"generation_id", "status", "expires_at"} <= result.keys() else None
+    used = usage.get("credits_used", "missing") if isinstance(usage, dict) else "missing"
+    is_valid = isinstance(links, list) and all(map(_is_string, links)) and (used is None or _is_number(used))
+    return result if is_valid and {"generation_id", "status", "expires_at"} <= result.keys() else None
 
 
-def _gone() -> LedgerError:
+def _value_lost() -> LedgerError:
     return LedgerError(
-        "The task's ledger has an entry whose value is gone from the storage that [workers] state_store_backend keeps "
-        "it in, so what was paid is not known and nothing was sent. Restore the object; or, to pay for a new one, "
-        f"delete the entry {_WHERE}, and clear the task."
+        "The task's ledger has an entry whose value is missing from the storage of [workers] state_store_backend. What "
+        "was paid for is unknown, so nothing was sent, and a retry sends nothing while it is missing. Restore the "
+        f"object, or delete the entry {_WHERE}, and clear the task to pay for a new generation."
     )
 
 
 def _unreadable(why: str) -> LedgerError:
     return LedgerError(
-        f"The task's ledger holds something that is no record ({sanitize(why, '')}), so nothing was sent. Fix or "
-        f"delete that entry {_WHERE}: while it is there, this task can't know what was paid."
+        f"The task's ledger holds an entry that is not a valid record ({sanitize(why, '')}). What was paid for is "
+        "unknown, so nothing was sent, and a retry sends nothing while the entry is there. Repair it, or delete it: "
+        f"{_WHERE}."
     )

@@ -1,4 +1,4 @@
-"""What the operators' tests share."""
+"""Shared fixtures of the operators' tests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ import pytest
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A submission that is sent again is sent at once."""
+    """Send submissions again without a pause."""
     for module in ("send_outcome", "submitter"):
         monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)

@@ -1,4 +1,4 @@
-"""Any sequence of crashes, retries, clears, lost answers and changes of mind: one charge for one result."""
+"""Any sequence of crashes, retries, clears, lost responses and changed prompts: one charge for one result."""
 
 from __future__ import annotations
 
@@ -7,20 +7,32 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from airflow_provider_evolink.api.errors import StaleRequestError, SubmissionUnknownError
 from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
-from tests.operators.airflow_in_memory import World
+from tests.operators.airflow_in_memory import SimulatedTask
 
-# Most of the time little goes wrong, so that sequences come far; and an answer that is lost is the worst that can.
+# Little goes wrong most of the time, so that sequences get far; a lost response is the worst that can happen.
 WRITES = st.just([]) | st.lists(st.sampled_from(["ok", "ok", "fails", "dies before", "dies after"]), max_size=4)
-ENDS = ("ok", "dies before", "dies after", "unreachable", "reset", "html", "402", "403", "429", "503")
+OUTCOMES = (
+    "ok",
+    "dies before",
+    "dies after",
+    "unreachable",
+    "connection_reset",
+    "html_response",
+    "402",
+    "403",
+    "429",
+    "503",
+)
 KILLED = ("killed at ok", "killed at lost", "killed at 429", "killed at 503", "killed at unreachable")
-SENDINGS = st.lists(st.sampled_from(["lost", "lost behind 503"]), max_size=2).flatmap(
-    lambda lost: st.lists(st.sampled_from((*ENDS, *KILLED)), max_size=2).map(lambda then: [*lost, *then])
+SENDS = st.lists(st.sampled_from(["lost", "lost behind 503"]), max_size=2).flatmap(
+    lambda lost: st.lists(st.sampled_from((*OUTCOMES, *KILLED)), max_size=2).map(lambda others: [*lost, *others])
 )
 
 
 class AnySequence(RuleBasedStateMachine):
-    """A task instance to which anything may happen, in any order."""
+    """A task instance to which anything can happen, in any order."""
 
     @initialize(
         unknown=st.sampled_from(["replay", "replay", "fail"]),
@@ -31,137 +43,139 @@ class AnySequence(RuleBasedStateMachine):
         empties=st.booleans(),
     )
     def begin(self, unknown: str, clear: str, change: str, waits: bool, calls: int, empties: bool) -> None:
-        """Start with the policies of a DAG's author, on an Airflow that empties its store on a clear, or does not."""
+        """Start with some policies, on an Airflow that empties its store on a clear, or does not."""
         self.patch = pytest.MonkeyPatch()
         policies = {"on_unknown_submission": unknown, "on_clear": clear, "on_changed_input": change}
-        # Operators that are executed by hand can't be resumed, and would wait here.
-        self.world = World(
+        # Operators that are executed by hand can't be resumed, and would wait in this process.
+        self.task = SimulatedTask(
             self.patch,
             calls=calls,
             empties_on_clear=empties,
             wait_for_completion=waits and calls == 1,
             **policies,
         )
-        # How many charged generations the author has asked for, in so many words.
-        self.asked_for = calls
+        # Number of generations that the author has explicitly agreed to pay for.
+        self.agreed = calls
         self.changes = 0
-        self.passed = 0.0
+        self.seconds_passed = 0.0
 
     def teardown(self) -> None:
-        """In the end, with all disturbances over, the result is there, or its error leads to it."""
-        if hasattr(self, "world"):
+        """With all faults over, the result is returned, or an error leads to it."""
+        if hasattr(self, "task"):
             self._check_the_end()
             self.patch.undo()
 
-    @precondition(lambda self: not self.world.is_deferred and self.world.delivered is None)
-    @rule(writes=WRITES, sendings=SENDINGS)
-    def retry(self, writes: list[str], sendings: list[str]) -> None:
+    @precondition(lambda self: not self.task.is_deferred and self.task.delivered is None)
+    @rule(writes=WRITES, sends=SENDS)
+    def retry(self, writes: list[str], sends: list[str]) -> None:
         """Airflow runs the next try."""
-        self.world.attempt(cleared=False, writes=writes, sendings=sendings)
+        self.task.attempt(cleared=False, writes=writes, sends=sends)
 
-    @rule(writes=WRITES, sendings=SENDINGS)
-    def clear(self, writes: list[str], sendings: list[str]) -> None:
+    @rule(writes=WRITES, sends=SENDS)
+    def clear(self, writes: list[str], sends: list[str]) -> None:
         """A person clears the task, whatever its state."""
-        if self.world.policies["on_clear"] == "resubmit":
-            self.asked_for += self.world.calls
-        self.world.attempt(cleared=True, writes=writes, sendings=sendings)
+        if self.task.policies["on_clear"] == "resubmit":
+            self.agreed += self.task.calls
+        self.task.attempt(cleared=True, writes=writes, sends=sends)
 
-    @precondition(lambda self: self.world.harness.ti.try_number > 1)
+    @precondition(lambda self: self.task.harness.ti.try_number > 1)
     @rule()
     def a_late_try_wakes_up(self) -> None:
-        """A worker that was cut off goes on, after another try has taken its place."""
-        self.world.wake_a_late_try()
+        """A worker that was cut off continues after another try has superseded it."""
+        self.task.wake_a_late_try()
 
-    @precondition(lambda self: self.world.is_deferred)
+    @precondition(lambda self: self.task.is_deferred)
     @rule(timed_out=st.booleans(), writes=WRITES)
     def resume(self, timed_out: bool, writes: list[str]) -> None:
-        """The event comes, or the deferral times out; the worker that resumes may die."""
-        self.world.resume(timed_out=timed_out, writes=writes)
+        """The event arrives, or the deferral times out; the worker that resumes may die."""
+        self.task.resume(timed_out=timed_out, writes=writes)
 
     @rule()
     def evolink_finishes(self) -> None:
-        """EvoLink ends all that it has begun."""
-        self.world.emulator.backend.clock.advance(1000)
+        """EvoLink finishes all its generations."""
+        self.task.emulator.backend.clock.advance(1000)
 
     @rule(code=st.sampled_from(["service_error", "content_policy_violation"]))
     def evolink_will_fail(self, code: str) -> None:
-        """EvoLink fails to make the next generation."""
-        self.world.emulator.backend.faults.inject("generation_failed", "submit", 1, 0, {"code": code})
+        """EvoLink will fail to make the next generation."""
+        self.task.emulator.backend.faults.inject("generation_failed", "submit", 1, 0, {"code": code})
 
     @rule(is_down=st.booleans())
     def reads_fail(self, is_down: bool) -> None:
-        """EvoLink can't be asked any more, or again."""
-        self.world.wire.is_down = is_down
+        """EvoLink becomes unreachable for reads, or reachable again."""
+        self.task.network.is_down = is_down
 
     @rule(seconds=st.sampled_from([1.0, 70.0, 200.0, 2_000.0, REPLAY_SECONDS / 2, 86_400.0]))
     def time_passes(self, seconds: float) -> None:
-        """Between two tries, or while the task waits."""
-        self.passed += seconds
-        self.world.pass_time(seconds)
+        """Time passes between two tries, or while the task waits."""
+        self.seconds_passed += seconds
+        self.task.pass_time(seconds)
 
     @rule()
     def change_the_prompt(self) -> None:
         """The author edits the DAG."""
         self.changes += 1
-        if self.world.policies["on_changed_input"] == "resubmit":
-            self.asked_for += self.world.calls
-        self.world.prompt = f"A lighthouse, take {self.changes}"
+        if self.task.policies["on_changed_input"] == "resubmit":
+            self.agreed += self.task.calls
+        self.task.prompt = f"A lighthouse, take {self.changes}"
 
     @invariant()
-    def one_charge_for_one_wish(self) -> None:
-        """Nothing is charged that nobody has asked for."""
-        if hasattr(self, "world"):
-            assert len(self.world.paid) <= self.asked_for
+    def nothing_unwanted_is_charged(self) -> None:
+        """Nothing is charged that nobody has agreed to."""
+        if hasattr(self, "task"):
+            assert len(self.task.paid) <= self.agreed
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whatever is charged can be found from the ledger."""
-        if hasattr(self, "world"):
-            assert [one for one in self.world.paid if not self.world.is_findable(one)] == []
+        """Everything that is charged can be found from the ledger."""
+        if hasattr(self, "task"):
+            assert [paid for paid in self.task.paid if not self.task.is_findable(paid)] == []
 
     @invariant()
-    def fail_sends_a_key_once(self) -> None:
-        """A submission in doubt is not sent again where the author forbids it."""
-        if hasattr(self, "world") and self.world.policies["on_unknown_submission"] == "fail":
-            assert max(self.world.wire.sent.values(), default=0) <= 1
+    def fail_sends_an_idempotency_key_once(self) -> None:
+        """A submission in doubt is not sent again if the author forbids it."""
+        if hasattr(self, "task") and self.task.policies["on_unknown_submission"] == "fail":
+            assert max(self.task.network.sent.values(), default=0) <= 1
 
     @invariant()
     def nothing_is_sent_after_a_kill(self) -> None:
-        """A task that is told to stop submits nothing more."""
-        if hasattr(self, "world"):
-            assert self.world.wire.sent_after_kill == 0
+        """A killed task submits nothing more."""
+        if hasattr(self, "task"):
+            assert self.task.network.sent_after_kill == 0
 
     def _check_the_end(self) -> None:
-        world = self.world
-        world.settle_down()
-        world.policies["on_clear"] = "reuse"
+        task = self.task
+        task.end_all_faults()
+        task.policies["on_clear"] = "reuse"
         for _ in range(3):
-            world.attempt(cleared=True)
-            if world.is_deferred:
-                world.settle_down()
-                world.resume(timed_out=False)
+            task.attempt(cleared=True)
+            if task.is_deferred:
+                task.end_all_faults()
+                task.resume(timed_out=False)
             if self._is_complete():
                 break
-            world.settle_down()
-        self.one_charge_for_one_wish()
+            task.end_all_faults()
+        self.nothing_unwanted_is_charged()
         self.nothing_is_lost()
-        if world.delivered:
+        if task.delivered:
             assert self._is_complete()
-            assert {record["generation_id"] for record in world.delivered} <= world.paid
+            assert {record["generation_id"] for record in task.delivered} <= task.paid
         else:
-            assert self._is_refused_rightly(world.errors[-1])
+            assert self._is_rightly_refused(task.error)
 
     def _is_complete(self) -> bool:
-        return bool(self.world.delivered) and all(one["status"] == "completed" for one in self.world.delivered or ())
-
-    def _is_refused_rightly(self, error: str) -> bool:
-        """A person has to decide: the request has changed, or an answer was lost that may not be asked for again."""
-        may_stop = (
-            self.changes
-            or self.world.policies["on_unknown_submission"] == "fail"
-            or (self.passed >= REPLAY_SECONDS and "too long ago" in error)
+        return bool(self.task.delivered) and all(
+            record["status"] == "completed" for record in self.task.delivered or ()
         )
-        return bool(may_stop) and ("has changed since" in error or "may have been charged" in error)
+
+    def _is_rightly_refused(self, error: BaseException | None) -> bool:
+        """Whether a person has to decide: the request has changed, or a lost response must not be replayed."""
+        may_refuse = (
+            self.changes
+            or self.task.policies["on_unknown_submission"] == "fail"
+            or (self.seconds_passed >= REPLAY_SECONDS and self.task.in_doubt_for() >= REPLAY_SECONDS)
+        )
+        return bool(may_refuse) and isinstance(error, StaleRequestError | SubmissionUnknownError)
 
 
 AnySequence.TestCase.settings = settings(max_examples=400, stateful_step_count=14)

@@ -1,4 +1,4 @@
-"""The limits of a wait, and what a trigger's event is taken for."""
+"""The limits of a wait, and how a trigger's event is understood."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests import hostile
     ],
 )
 def test_events(event: Any, stop: StopPolling) -> None:
-    """An event that says nothing, or too much, only makes a worker look for itself."""
+    """An event without meaning, or with too much, only makes a worker read the generation."""
     assert parse_event(event) == stop
 
 
@@ -37,8 +37,8 @@ EVENT = {"generation_id": GENERATION_ID, "outcome": "terminal", "status": "compl
 
 
 @given(hostile.gone_wrong(EVENT) | hostile.anything)
-def test_any_event_is_a_reason_to_look(event: Any) -> None:
-    """Whatever lies in Airflow's database for an event, the worker looks for itself, and can say why."""
+def test_any_event_can_be_parsed(event: Any) -> None:
+    """Whatever Airflow's database holds for an event, it has a description that can be printed."""
     stop = parse_event(event)
     assert describe(stop).isprintable()
     assert all(text is None or text.isprintable() for text in (stop.status, stop.detail))
@@ -67,7 +67,7 @@ def test_durations(value: Any, seconds: float | None) -> None:
         pytest.param(10**5000, id="huge"),
     ],
 )
-def test_durations_that_are_none(value: Any) -> None:
-    """Anything else is refused by name."""
-    with pytest.raises(InvalidInputError, match="timeout="):
+def test_invalid_durations(value: Any) -> None:
+    """Anything else is rejected by name."""
+    with pytest.raises(InvalidInputError, match=r"^`timeout`=.* is invalid: must be "):
         seconds_of("timeout", value)

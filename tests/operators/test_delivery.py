@@ -1,4 +1,4 @@
-"""What counts as a result of a generation that was completed and charged."""
+"""What counts as the result of a generation that was completed and charged."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.api.errors import (
-    ResultMissingError,
-)
+from airflow_provider_evolink.api.errors import ResultMissingError
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from tests.operators.orders import operator
+from tests.operators.submissions import operator
 from tests.task_harness import TaskHarness
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
 
 
 def test_links_in_result_data_are_found(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """A completed generation may have its links in result_data alone."""
+    """A completed generation may have its links in ``result_data`` only."""
     emulator.control.inject("result_data_only")
 
     record = harness.run(operator())
@@ -33,7 +31,7 @@ def test_links_in_result_data_are_found(emulator: EmulatorHandle, harness: TaskH
 def test_completed_without_results_is_no_success(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
-    """What was charged and gave nothing is an error with id and price; retries read again, and nothing is bought."""
+    """A charge without a result is an error with id and price; retries read again, and nothing is bought."""
     emulator.control.inject("no_results")
 
     with pytest.raises(ResultMissingError) as caught:
@@ -43,16 +41,17 @@ def test_completed_without_results_is_no_success(
             harness.retry(operator(deferrable=deferrable))
 
     [made] = emulator.control.state()["generations"]
-    for part in (made["id"], "paid for (29.78 credits)", "not generated again", "a retry reads it again", "Sensor("):
-        assert part in str(caught.value)
+    assert caught.value.generation_id == made["id"]
+    for fact in (made["id"], "paid for (29.78 credits)", "retry submits nothing", "EvoLinkGenerationSensor("):
+        assert fact in str(caught.value)
     assert harness.store.get("evolink")["phase"] == "submitted"
     assert "None" not in str(caught.value) + capsys.readouterr().out
 
 
 def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """It costs a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
+    """It takes a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
     emulator.control.inject("no_results", times=2)
-    with pytest.raises(ResultMissingError, match='A clear with on_clear="resubmit" pays for a new one'):
+    with pytest.raises(ResultMissingError, match='on_clear="resubmit"'):
         harness.run(operator(on_clear="resubmit"))
 
     with pytest.raises(ResultMissingError):
@@ -65,10 +64,10 @@ def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, harn
     assert harness.clear(operator(on_clear="resubmit"))["status"] == "completed"
 
 
-def test_links_that_come_later_are_collected(
+def test_links_that_appear_later_are_collected(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retry takes what an answer lacked before."""
+    """A retry takes the links that an earlier response lacked."""
     links: tuple[str, ...] = ("file:///etc/passwd", "videos/0.mp4", "", "https://", "httpfoo://x/y")
     read = EvoLinkHook.get_generation
     monkeypatch.setattr(EvoLinkHook, "get_generation", lambda hook, id_: replace(read(hook, id_), links=links))
@@ -83,7 +82,7 @@ def test_links_that_come_later_are_collected(
 def test_a_model_that_makes_no_files_needs_no_links(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An id is all that a persona is; its record is a success, and its log says nothing of links."""
+    """A persona is nothing but an id; its record is a success, and its log does not mention links."""
     emulator.control.inject("no_results")
     parameters = {"source_task_id": "task-unified-1", "result_id": "1", "name": "Ada", "description": "A voice"}
     task = EvoLinkGenerateOperator(
@@ -97,16 +96,16 @@ def test_a_model_that_makes_no_files_needs_no_links(
 
 
 @pytest.mark.parametrize(("data", "is_enough"), [({"voice": "v-1"}, True), ({}, False), (None, False)])
-def test_data_will_do_for_a_model_that_is_not_known(
+def test_data_is_enough_for_an_unknown_model(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, data: Any, is_enough: bool
 ) -> None:
-    """What a later model makes may be an id; with no data either, nothing was delivered."""
+    """A later model may deliver just an id; without data either, nothing was delivered."""
     read = EvoLinkHook.get_generation
 
-    def answered(hook: EvoLinkHook, generation_id: str) -> Generation:
-        return replace(read(hook, generation_id), model="of-a-later-day", links=(), result_data=data)
+    def get_generation(hook: EvoLinkHook, generation_id: str) -> Generation:
+        return replace(read(hook, generation_id), model="of-a-later-version", links=(), result_data=data)
 
-    monkeypatch.setattr(EvoLinkHook, "get_generation", answered)
+    monkeypatch.setattr(EvoLinkHook, "get_generation", get_generation)
     if is_enough:
         assert harness.run(operator())["result_data"] == data
     else:

@@ -1,13 +1,18 @@
-"""What a wait endures: outages, strays, and triggers that can't go on."""
+"""What a wait tolerates: outages, stray refusals, and triggers that fail."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    EvoLinkError,
+    GenerationNotFoundError,
     GenerationTimeoutError,
     PollingFailedError,
 )
@@ -16,7 +21,7 @@ from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from tests.leaping import LeapingTime
-from tests.operators.orders import operator
+from tests.operators.submissions import operator
 from tests.task_harness import TaskHarness
 
 BOTH = pytest.mark.parametrize("deferrable", [True, False])
@@ -26,10 +31,10 @@ BOTH = pytest.mark.parametrize("deferrable", [True, False])
 @pytest.mark.parametrize(
     "fault", ["server_error", "html_response", "connection_reset", "malformed_json", "not_found", "http_error"]
 )
-def test_failed_questions_are_endured(
+def test_failed_polls_are_tolerated(
     emulator: EmulatorHandle, harness: TaskHarness, fault: str, deferrable: bool
 ) -> None:
-    """A question that fails in passing costs a moment, never the video."""
+    """A poll that fails with a transient error costs a moment, never the video."""
     emulator.control.inject(fault, on="read", times=2)
 
     assert harness.run(operator(deferrable=deferrable))["status"] == "completed"
@@ -54,7 +59,7 @@ def test_a_stray_refusal_is_not_believed(
     options: dict[str, Any],
     event: dict[str, Any] | None,
 ) -> None:
-    """Whatever a worker's one read is refused with, whatever the trigger has said, the result is handed on."""
+    """However a worker's single read is refused, and whatever the trigger reported, the result is returned."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
@@ -65,14 +70,14 @@ def test_a_stray_refusal_is_not_believed(
 
 
 @BOTH
-def test_strays_at_the_trigger_and_at_the_worker(
+def test_stray_refusals_at_the_trigger_and_at_the_worker(
     emulator: EmulatorHandle,
     harness: TaskHarness,
     leaping: LeapingTime,
     monkeypatch: pytest.MonkeyPatch,
     deferrable: bool,
 ) -> None:
-    """A generation that is old enough to be known, runs, and is denied once to each of those who ask, is waited for."""
+    """A running generation that is denied once to the trigger and once to the worker is waited for."""
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.NOT_FOUND_GRACE", 0.0)
     emulator.control.set_speed(0.1)
     emulator.control.inject("not_found", on="read", times=2)
@@ -86,22 +91,17 @@ def test_strays_at_the_trigger_and_at_the_worker(
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
     with pytest.raises(TaskDeferred):
-        task.execute_complete(harness.context, {"outcome": "refused", "detail": "GenerationNotFoundError HTTP 404"})
+        task.execute_complete(harness.context, {"outcome": "http_error", "detail": "GenerationNotFoundError HTTP 404"})
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (401, "A retry fails until the connection holds a valid API key"),
-        (403, "A retry is denied until the API key"),
-        (404, "A retry finds nothing either"),
-    ],
+    ("status", "error_class"), [(401, AuthenticationError), (403, AccessDeniedError), (404, GenerationNotFoundError)]
 )
 def test_refusals_that_agree_end_the_wait(
-    emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, status: int, words: str
+    emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, status: int, error_class: type[EvoLinkError]
 ) -> None:
-    """Several alike over two minutes are believed; the text says what was tried, what is paid, what a clear does."""
+    """Several identical ones over two minutes are believed; the error has what was tried, paid, and how to resume."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
@@ -112,16 +112,12 @@ def test_refusals_that_agree_end_the_wait(
 
     [made] = emulator.control.state()["generations"]
     text = str(caught.value)
-    for part in (
-        words,
-        "with the same answer",
-        f"{made['id']} stays paid for (30.7 credits reserved)",
-        "a clear of this",
-    ):
-        assert part in text
-    assert "A retry goes on" not in text
-    assert ('or, with on_clear="resubmit", pays' in text) is (status == 404)
-    assert ('on, a clear with on_clear="resubmit" pays' in text) is (status != 404)
+    assert type(caught.value.error) is error_class
+    for fact in (str(status), "read 8 times", made["id"], "stays paid for (30.7 credits reserved)", "a clear of this"):
+        assert fact in text
+    assert 'on_clear="resubmit"' in text
+    # Only a generation that is gone may be replaced at once; otherwise the error has the date from which it may.
+    assert (re.search(r"From \d{4}-\d\d-\d\dT", text) is None) is (status == 404)
     assert emulator.control.state()["requests"]["read"] == 8
 
     emulator.control.advance(1000)
@@ -133,7 +129,7 @@ def test_refusals_that_agree_end_the_wait(
 def test_an_outage_at_the_last_look_is_endured(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, deferrable: bool
 ) -> None:
-    """Four 503s in a row, when the end was seen already, cost a pause and no try."""
+    """Four 503s in a row, when the end was already reported, cost a pause and no try."""
     task = operator(deferrable=deferrable)
     with pytest.raises(TaskDeferred):
         operator().execute(harness.context)
@@ -145,33 +141,34 @@ def test_an_outage_at_the_last_look_is_endured(
 
 
 def test_a_longer_outage_frees_the_worker(emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime) -> None:
-    """After a minute of 503s the task is deferred again, and only after ten is it a failure."""
+    """After a minute of 503s the task is deferred again, and only after ten minutes does it fail."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
     emulator.control.inject("server_error", on="read", times=None, status=503)
 
-    def resumed_again_and_again() -> None:
+    def resume_until_it_ends() -> None:
         kwargs: dict[str, Any] = {}
         while True:
             try:
                 task.execute_complete(harness.context, {"outcome": "terminal"}, **kwargs)
-            except TaskDeferred as again:
-                kwargs = again.kwargs or {}
-                deferrals.append(again)
+            except TaskDeferred as deferred:
+                kwargs = deferred.kwargs or {}
+                deferrals.append(deferred)
 
     deferrals: list[TaskDeferred] = []
     with pytest.raises(PollingFailedError, match=r"503.*") as caught:
-        resumed_again_and_again()
+        resume_until_it_ends()
     assert 8 <= len(deferrals) <= 12
     assert 590 <= sum(leaping.slept) <= 610
-    assert "A retry goes on with it and submits nothing" in str(caught.value)
+    for fact in (str(caught.value.generation_id), "A retry", "submits nothing"):
+        assert fact in str(caught.value)
 
 
-def test_without_a_triggerer_the_worker_endures_it_all(
+def test_without_a_triggerer_the_worker_tolerates_it(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime
 ) -> None:
-    """Not deferrable, ten minutes are endured where the task is, and none more."""
+    """If the task is not deferrable, the worker tolerates ten minutes, and no more."""
     with pytest.raises(TaskDeferred):
         operator().execute(harness.context)
     emulator.control.inject("server_error", on="read", times=None, status=503)
@@ -181,7 +178,7 @@ def test_without_a_triggerer_the_worker_endures_it_all(
     assert sum(leaping.slept) == pytest.approx(600, abs=10)
 
 
-def test_an_outage_past_the_deadline_is_endured_too(
+def test_an_outage_past_the_deadline_is_tolerated(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime
 ) -> None:
     """A video that was finished in time is not lost to an outage at the deadline."""
@@ -195,10 +192,8 @@ def test_an_outage_past_the_deadline_is_endured_too(
     assert task.execute_complete(harness.context, {"outcome": "deadline"})["status"] == "completed"
 
 
-def test_the_servers_pause_survives_into_the_error(
-    emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime
-) -> None:
-    """What EvoLink asks for reaches the retry policy, though the error is one of ours."""
+def test_retry_after_reaches_the_error(emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime) -> None:
+    """EvoLink's ``Retry-After`` reaches the retry policy, although the error is not that of a response."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
@@ -210,16 +205,16 @@ def test_the_servers_pause_survives_into_the_error(
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_patience_ends(
+def test_the_unreachable_timeout_ends_the_wait(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
-    """When EvoLink can't be asked for too long, and a worker can't ask either, the task fails; a retry goes on."""
+    """If neither the trigger nor a worker can reach EvoLink for too long, the task fails; a retry resumes it."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "2")
     monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
     emulator.control.set_speed(0.1)
     emulator.control.inject("html_response", on="read", times=5 + 4)
 
-    with pytest.raises(PollingFailedError, match="could not be polled for too long"):
+    with pytest.raises(PollingFailedError):
         harness.run(operator(deferrable=deferrable))
 
     emulator.control.advance(1000)
@@ -227,11 +222,11 @@ def test_patience_ends(
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-@pytest.mark.parametrize("outcome", ["unreachable", "refused", "terminal"])
-def test_what_a_worker_finds_alive_is_waited_for_again(
+@pytest.mark.parametrize("outcome", ["unreachable", "http_error", "terminal"])
+def test_a_generation_that_still_runs_is_waited_for_again(
     emulator: EmulatorHandle, harness: TaskHarness, outcome: str
 ) -> None:
-    """A trigger that gave up, for a stray 404 or an outage that is over, costs a moment, not the task."""
+    """A trigger that gave up, after a stray 404 or an outage that is over, costs a moment, not the task."""
     emulator.control.set_speed(0.1)
     task = operator()
     with pytest.raises(TaskDeferred):
@@ -246,12 +241,12 @@ def test_what_a_worker_finds_alive_is_waited_for_again(
 def test_a_revoked_key_ends_the_wait(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, leaping: LeapingTime
 ) -> None:
-    """401 for minutes while waiting ends the task; with the key mended, a clear goes on with the same generation."""
+    """401 for minutes ends the wait; once the API key is fixed, a clear resumes the same generation."""
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", emulator.airflow_connection.replace("sk-", "sk-other-"))
-    event = {"outcome": "refused", "detail": "AuthenticationError HTTP 401"}
+    event = {"outcome": "http_error", "detail": "AuthenticationError HTTP 401"}
     with pytest.raises(EvoLinkFailException, match="401"):
         task.resume_execution("execute_complete", {"event": event}, harness.context)
 
@@ -260,24 +255,24 @@ def test_a_revoked_key_ends_the_wait(
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
-def test_what_goes_on_is_waited_for_without_a_triggerer_too(
+def test_a_worker_also_waits_again_for_what_still_runs(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not deferrable, a wait that ended for nothing goes on in the same process, after a pause."""
+    """If the task is not deferrable, a wait that ended too early is resumed in the same process, after a pause."""
     stops = [
         StopPolling(Outcome.REFUSED, None, "HTTP 404"),
         StopPolling(Outcome.TERMINAL, "completed"),
         StopPolling(Outcome.UNREACHABLE),
     ]
-    wait_here = EvoLinkGenerateOperator._poll_on_worker
+    poll_on_worker = EvoLinkGenerateOperator._poll_on_worker
 
-    def played(task: EvoLinkGenerateOperator, watch: Watch) -> StopPolling:
+    def poll(task: EvoLinkGenerateOperator, watch: Watch) -> StopPolling:
         if stops:
             return stops.pop()
         emulator.control.advance(1000)
-        return wait_here(task, watch)
+        return poll_on_worker(task, watch)
 
-    monkeypatch.setattr(EvoLinkGenerateOperator, "_poll_on_worker", played)
+    monkeypatch.setattr(EvoLinkGenerateOperator, "_poll_on_worker", poll)
     emulator.control.set_speed(0.1)
 
     assert harness.run(operator(deferrable=False))["status"] == "completed"
@@ -285,10 +280,8 @@ def test_what_goes_on_is_waited_for_without_a_triggerer_too(
     assert leaping.slept == [5.0, 5.0, 5.0]
 
 
-def test_where_the_triggerer_lacks_the_connection_the_worker_waits(
-    emulator: EmulatorHandle, harness: TaskHarness
-) -> None:
-    """A connection that only workers have, in their environment, costs their slots, and no round after round."""
+def test_if_the_triggerer_lacks_the_connection_the_worker_waits(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """A connection that only workers have costs a worker slot, rather than deferral after deferral."""
     emulator.control.set_speed(60)
     task = operator()
     with pytest.raises(TaskDeferred):
@@ -297,10 +290,10 @@ def test_where_the_triggerer_lacks_the_connection_the_worker_waits(
     assert task.execute_complete(harness.context, {"outcome": "no_connection"})["status"] == "completed"
 
 
-def test_a_broken_trigger_is_told_as_what_it_is(
+def test_a_failed_trigger_is_logged_as_such(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It ends no generation that has time left: the worker waits itself, and the log names the trigger's failure."""
+    """It ends no wait that has time left: the worker waits itself, and the log has the trigger's failure."""
     emulator.control.set_speed(60)
     task = operator()
     with pytest.raises(TaskDeferred):
@@ -309,6 +302,7 @@ def test_a_broken_trigger_is_told_as_what_it_is(
     record = task.resume_execution("__fail__", {"error": "Trigger failure"}, harness.context)
 
     assert record["status"] == "completed"
-    said = capsys.readouterr().out
-    assert "The trigger has failed (Trigger failure)" in said
-    assert "deadline" not in said
+    log = capsys.readouterr().out
+    assert "Trigger failure" in log
+    assert record["generation_id"] in log
+    assert "deadline" not in log

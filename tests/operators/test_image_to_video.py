@@ -1,8 +1,9 @@
-"""The operator of the seed document, against the emulator."""
+"""The image-to-video operator, against the emulator."""
 
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,19 @@ from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from tests.task_harness import TaskHarness
 
-PICTURES = Path(__file__).parent.parent / "data"
-PNG = PICTURES / "frame.png"
+IMAGES = Path(__file__).parent.parent / "data"
+PNG = IMAGES / "frame.png"
 
 
 def operator(**kwargs: Any) -> EvoLinkImageToVideoOperator:
-    """An image-to-video task that does not wait long."""
-    given = {"prompt": "The leaves sway", "image": str(PNG), "duration": 3, "poll_interval": 1, **kwargs}
-    return EvoLinkImageToVideoOperator(task_id="task", **given)
+    """Return an image-to-video task that polls every second."""
+    arguments = {"prompt": "The leaves sway", "image": str(PNG), "duration": 3, "poll_interval": 1, **kwargs}
+    return EvoLinkImageToVideoOperator(task_id="task", **arguments)
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_from_picture_to_record(emulator: EmulatorHandle, harness: TaskHarness, deferrable: bool) -> None:
-    """Deferred or not, the task returns one small record with everything the design promises."""
+def test_from_image_to_record(emulator: EmulatorHandle, harness: TaskHarness, deferrable: bool) -> None:
+    """Deferred or not, the task returns one small record with all documented fields."""
     record = harness.run(operator(deferrable=deferrable))
 
     [made] = emulator.control.state()["generations"]
@@ -63,8 +64,8 @@ def test_what_is_sent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     assert made["idempotency_key"].startswith("airflow-")
 
 
-def test_defaults_are_the_documents(emulator: EmulatorHandle) -> None:
-    """Ten seconds and 16:9 unless told otherwise."""
+def test_defaults_are_the_documented_ones(emulator: EmulatorHandle) -> None:
+    """The defaults are ten seconds and 16:9."""
     task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=str(PNG))
 
     assert (task.duration, task.aspect_ratio, task.model) == (10, "16:9", "gemini-omni-flash-image-to-video")
@@ -74,22 +75,22 @@ def test_defaults_are_the_documents(emulator: EmulatorHandle) -> None:
 FORMS = {
     "link": "https://example.com/portrait.jpg",
     "data URL": "data:image/png;base64," + base64.b64encode(PNG.read_bytes()).decode(),
-    "bare base64": base64.b64encode((PICTURES / "frame.jpg").read_bytes()).decode(),
-    "local path": str(PICTURES / "frame.webp"),
-    "object storage": (PICTURES / "frame.jpg").as_uri(),
+    "bare base64": base64.b64encode((IMAGES / "frame.jpg").read_bytes()).decode(),
+    "local path": str(IMAGES / "frame.webp"),
+    "object storage": (IMAGES / "frame.jpg").as_uri(),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_form_of_picture(emulator: EmulatorHandle, harness: TaskHarness, form: str) -> None:
-    """Every form of picture that the document and the design name is accepted and becomes a video."""
+def test_each_form_of_image(emulator: EmulatorHandle, harness: TaskHarness, form: str) -> None:
+    """Every documented form of image is accepted and becomes a video."""
     record = harness.run(operator(image=FORMS[form]))
 
     assert record["status"] == "completed"
 
 
 def test_an_object_storage_path_object(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """An ObjectStoragePath may be given as the object it is."""
+    """An ``ObjectStoragePath`` is accepted as such."""
     from airflow.sdk import ObjectStoragePath
 
     assert harness.run(operator(image=ObjectStoragePath(PNG.as_uri())))["status"] == "completed"
@@ -107,15 +108,15 @@ def test_an_object_storage_path_object(emulator: EmulatorHandle, harness: TaskHa
         ("duration", True, "3 to 10"),
         ("aspect_ratio", "1:1", "16:9"),
         ("prompt", "  ", "blank"),
-        ("image", str(PICTURES / "frame.gif"), "png, jpeg or webp"),
-        ("image", "/no/such/picture.png", "png, jpeg or webp"),
+        ("image", str(IMAGES / "frame.gif"), "png, jpeg or webp"),
+        ("image", "/no/such/image.png", "png, jpeg or webp"),
         ("image", "http://10.0.0.1/picture.png", "public"),
         ("image", "http://2130706433/picture.png", "public"),
-        ("image", None, "one picture"),
-        ("image", b"GIF89a", "one picture"),
-        ("image", {"results": []}, "links are in its 'results'"),
-        ("image", 5, "one picture"),
-        ("image", [["a.png"]], "one picture"),
+        ("image", None, "a single image"),
+        ("image", b"GIF89a", "a single image"),
+        ("image", {"results": []}, "results"),
+        ("image", 5, "a single image"),
+        ("image", [["a.png"]], "a single image"),
         ("image", ["a.png", "b.png"], "not 2"),
         ("image", [], "not 0"),
         ("callback_url", "http://example.com/hook", "https"),
@@ -130,20 +131,21 @@ def test_an_object_storage_path_object(emulator: EmulatorHandle, harness: TaskHa
 def test_bad_input_costs_nothing(
     emulator: EmulatorHandle, harness: TaskHarness, argument: str, value: Any, allowed: str
 ) -> None:
-    """A value out of range ends the task at once, named with what is allowed; nothing was sent or noted."""
+    """An invalid value ends the task at once, with its name and what is allowed; nothing is sent or recorded."""
     with pytest.raises(EvoLinkFailException) as caught:
         harness.run(operator(**{argument: value}))
 
     text = str(caught.value)
-    assert text.startswith(f"`{argument}`=")
+    assert re.match(rf"`{argument}`=.+ is invalid: must be ", text, re.DOTALL)
     assert allowed in text
     assert "nothing was charged" in text
+    assert caught.value.error.permanent
     assert emulator.control.state()["requests"]["total"] == 0
     assert harness.store.held == {}
 
 
 def test_callback_url_is_sent_along(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """EvoLink is told where to post the result to, and would have."""
+    """EvoLink gets the URL, and posts the result to it."""
     harness.run(operator(callback_url="https://example.com/webhooks/video"))
 
     [callback] = emulator.control.state()["callbacks"]
@@ -152,7 +154,7 @@ def test_callback_url_is_sent_along(emulator: EmulatorHandle, harness: TaskHarne
 
 
 def test_not_waiting(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Without waiting, the task ends once EvoLink has accepted, with what a sensor needs."""
+    """Without waiting, the task ends as soon as EvoLink has accepted, with what a sensor needs."""
     record = harness.run(operator(wait_for_completion=False))
 
     assert harness.deferrals == []

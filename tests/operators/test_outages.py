@@ -1,4 +1,4 @@
-"""Outages of the paid request: however long and of whatever kind, they end with one submission and one charge."""
+"""Outages during the paid request: of any length and kind, they end with one submission and one charge."""
 
 from __future__ import annotations
 
@@ -10,17 +10,23 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 
-from airflow_provider_evolink.api.errors import NotSentError, RateLimitedError, SubmissionUnknownError
+from airflow_provider_evolink.api.errors import (
+    NotSentError,
+    RateLimitedError,
+    SubmissionAbandonedError,
+    SubmissionUnknownError,
+)
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.result import left_running
 from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
-from tests.operators.orders import made, operator
+from tests.operators.submissions import accepted, operator
 from tests.task_harness import TaskHarness
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
-# Which of the two depends on whether the kill comes before or after the answer.
-TURNED_AWAY = (NotSentError, RateLimitedError)
+# Which of the two depends on whether the kill comes before or after the response.
+NOT_ACCEPTED = (NotSentError, RateLimitedError)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ TURNED_AWAY = (NotSentError, RateLimitedError)
 def test_an_outage_over_many_tries_ends_with_one_charge(
     emulator: EmulatorHandle, harness: TaskHarness, fault: str, options: dict[str, Any]
 ) -> None:
-    """Five tries meet nothing but failures; the sixth is accepted, under the key of the first."""
+    """Five tries meet nothing but failures; the sixth is accepted, with the idempotency key of the first."""
     emulator.control.inject(fault, on="submit", times=10, **options)
     with pytest.raises(SubmissionUnknownError) as caught:
         harness.run(operator())
@@ -47,7 +53,7 @@ def test_an_outage_over_many_tries_ends_with_one_charge(
 
     record = harness.retry(operator())
 
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
     assert record["status"] == "completed"
 
 
@@ -55,7 +61,7 @@ def test_an_outage_over_many_tries_ends_with_one_charge(
 def test_a_clear_gets_out_of_an_outage(
     emulator: EmulatorHandle, harness: TaskHarness, policies: dict[str, Any]
 ) -> None:
-    """When every retry is used up, the outage is over and somebody clears the task, it goes on."""
+    """If all retries are used up, a clear after the outage continues with the same submission."""
     emulator.control.inject("server_error", on="submit", times=6, status=503)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator(**policies))
@@ -65,140 +71,147 @@ def test_a_clear_gets_out_of_an_outage(
 
     record = harness.clear(operator(**policies))
 
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
 
 
-def test_what_evolink_still_works_on_is_not_given_up(
+def test_a_submission_in_progress_is_not_given_up(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An acceptance that takes longer than the answer is waited for is asked for until it is there."""
+    """A submission that takes longer than the response timeout is sent again until EvoLink has accepted it."""
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", impatient(emulator))
     emulator.control.inject("slow_acceptance", on="submit", seconds=4)
 
     record = harness.run(operator())
 
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
     assert (record["replay"], record["status"]) == ("confirmed", "completed")
 
 
-def test_the_deadline_counts_from_the_sending_that_was_accepted(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Tries that EvoLink turned away, an hour apart, leave the whole timeout to the generation."""
+def test_the_deadline_counts_from_the_send_that_was_accepted(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """Tries that fail, an hour apart, leave the whole timeout to the generation."""
     emulator.control.inject("server_error", on="submit", times=4, status=503)
     for attempt in (harness.run, harness.retry):
         with pytest.raises(SubmissionUnknownError):
             attempt(operator(timeout=100))
-        earlier_by(harness, 3600)
+        age(harness, 3600)
 
     record = harness.retry(operator(timeout=100))
 
     assert record["status"] == "completed"
     assert abs(harness.record["submitted_at"] - time.time()) < 60
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
 
 
-def test_a_key_that_may_be_forgotten_is_not_sent_again_unasked(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """A doubt of yesterday is left to a person, and the documented way out works by a clear."""
+def test_an_idempotency_key_that_may_be_forgotten_is_not_sent_again(
+    emulator: EmulatorHandle, harness: TaskHarness
+) -> None:
+    """A submission in doubt since yesterday is left to a person, and the documented way out works."""
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
-    earlier_by(harness, REPLAY_SECONDS)
+    age(harness, REPLAY_SECONDS)
 
-    for again in (harness.retry, harness.clear):
-        with pytest.raises(EvoLinkFailException, match=r"may have been charged.*on_clear=\"resubmit\" and clear"):
-            again(operator())
-    assert len(made(emulator)) == 1
+    for attempt in (harness.retry, harness.clear):
+        with pytest.raises(EvoLinkFailException, match=r'accepted and charged.*on_clear="resubmit"') as caught:
+            attempt(operator())
+        assert isinstance(caught.value.error, SubmissionAbandonedError)
+        assert harness.record["idempotency_key"] in str(caught.value)
+    assert len(accepted(emulator)) == 1
 
     record = harness.clear(operator(on_clear="resubmit"))
     assert record["status"] == "completed"
-    assert len(made(emulator)) == 2
+    assert len(accepted(emulator)) == 2
 
 
-def test_a_clear_that_sent_the_key_again_is_used_up(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """A retry of that clear, after the key may be forgotten, asks for another one before it pays under a new key."""
+def test_a_clear_that_replayed_is_used_up(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """Once EvoLink may have forgotten the idempotency key, a retry after that clear needs another clear to pay anew."""
     emulator.control.inject("server_error", on="submit", times=4, status=503)
     for attempt in (harness.run, harness.clear):
         with pytest.raises(SubmissionUnknownError):
             attempt(operator(on_clear="resubmit"))
     harness.store.set("evolink.2", {**harness.record, "in_doubt_since": time.time() - REPLAY_SECONDS})
 
-    with pytest.raises(EvoLinkFailException, match="too long ago"):
+    with pytest.raises(EvoLinkFailException) as caught:
         harness.retry(operator(on_clear="resubmit"))
-    assert made(emulator) == []
+    assert isinstance(caught.value.error, SubmissionAbandonedError)
+    assert accepted(emulator) == []
     assert harness.clear(operator(on_clear="resubmit"))["status"] == "completed"
 
 
 def test_fail_has_a_way_out_by_clear(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """With ``on_unknown_submission="fail"`` a person who has looked clears with ``resubmit``: a new key is sent."""
+    """With ``on_unknown_submission="fail"`` a person who has checked clears with ``resubmit`` to submit anew."""
     policy = {"on_unknown_submission": "fail"}
     emulator.control.inject("server_error", on="submit", status=503)
-    with pytest.raises(EvoLinkFailException, match=r"on_clear=\"resubmit\" and clear the task"):
-        harness.run(operator(**policy))
-    with pytest.raises(EvoLinkFailException, match="Nothing was sent now"):
-        harness.clear(operator(**policy))
+    for attempt in (harness.run, harness.clear):
+        with pytest.raises(EvoLinkFailException, match='on_clear="resubmit"') as caught:
+            attempt(operator(**policy))
+        assert isinstance(caught.value.error, SubmissionAbandonedError)
+    assert emulator.control.state()["requests"]["submit"] == 1
 
     record = harness.clear(operator(**policy, on_clear="resubmit"))
 
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
 
 
 def test_no_submission_after_a_kill(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """A task that is told to stop while it waits for its turn sends nothing more."""
+    """A task that is killed while it pauses after a 429 sends nothing more."""
     emulator.control.inject("rate_limit", on="submit", retry_after=1.5)
     task = operator()
     threading.Timer(0.3, task.on_kill).start()
 
-    with pytest.raises(TURNED_AWAY, match="othing was charged"):
+    with pytest.raises(NOT_ACCEPTED, match="othing was charged"):
         harness.run(task)
 
     assert emulator.control.state()["requests"]["submit"] == 1
-    assert (made(emulator), harness.record["phase"]) == ([], "withdrawn")
+    assert (accepted(emulator), harness.record["phase"]) == ([], "withdrawn")
 
 
 def test_no_submission_inside_a_task_after_a_kill(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Airflow tells the task around it only, which passes it on to the call that is under way and to each after it."""
+    """Airflow kills the outer task only, which passes it on to the current call and to those after it."""
     emulator.control.inject("rate_limit", on="submit", retry_after=1.5)
     outer = BaseOperator(task_id="outer")
 
-    def stop() -> None:
+    def kill() -> None:
         outer.on_kill()
 
-    threading.Timer(0.3, stop).start()
+    threading.Timer(0.3, kill).start()
 
     for _ in range(2):
-        with pytest.raises(TURNED_AWAY, match="othing was charged"):
+        with pytest.raises(NOT_ACCEPTED, match="othing was charged"):
             operator().execute({**harness.context, "task": outer})
 
     assert emulator.control.state()["requests"]["submit"] == 1
-    assert made(emulator) == []
+    assert accepted(emulator) == []
 
 
 @pytest.mark.parametrize(
     "outer", [SimpleNamespace(task_id="outer"), BaseOperator.partial(task_id="outer").expand(doc_md=["a"])]
 )
-def test_what_cannot_be_told_to_stop_may_be_around(emulator: EmulatorHandle, harness: TaskHarness, outer: Any) -> None:
-    """A stand-in for a task, as in a test of the user's own, has no ``on_kill``, and stops nothing."""
+def test_the_outer_task_may_lack_on_kill(emulator: EmulatorHandle, harness: TaskHarness, outer: Any) -> None:
+    """A stand-in for the outer task, as in a user's test, needs no ``on_kill``."""
     record = operator(wait_for_completion=False).execute({**harness.context, "task": outer})
 
-    assert [one["id"] for one in made(emulator)] == [record["generation_id"]]
+    assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
 
 
-def test_what_was_under_way_at_a_kill_is_named(
+def test_a_submission_in_flight_at_a_kill_is_reported(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The answer comes after the task was told to stop: the log says what goes on, its price, and who collects it."""
+    """If the response arrives after the kill, the log says what keeps running, its price, and how to collect it."""
     emulator.control.inject("slow_response", on="submit", seconds=1)
     task = operator(wait_for_completion=False)
     threading.Timer(0.4, task.on_kill).start()
 
     record = harness.run(task)
 
-    before, _, after = capsys.readouterr().out.partition("What is being submitted just now may be paid for")
-    assert record["generation_id"] not in before
-    assert f"{record['generation_id']} goes on at EvoLink, which can't cancel it, and stays paid for (30.7" in after
+    warnings = [line for line in capsys.readouterr().out.splitlines() if "Killed" in line]
+    assert len(warnings) == 2
+    assert record["generation_id"] not in warnings[0]
+    assert left_running(record["generation_id"], "evolink_default", cost=30.7) in warnings[1]
 
 
-def test_every_sending_is_written_before_it_leaves(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Also those that were turned away: the ledger counts what the service has got."""
+def test_every_send_is_written_before_it_leaves(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """The ledger counts every request that reaches EvoLink, including those that end with 429."""
     emulator.control.inject("rate_limit", on="submit", times=3, retry_after=0)
 
     harness.run(operator(wait_for_completion=False))
@@ -208,30 +221,31 @@ def test_every_sending_is_written_before_it_leaves(emulator: EmulatorHandle, har
     assert emulator.control.state()["requests"]["submit"] == 4
 
 
-def test_another_account_is_not_asked_to_pay_for_a_doubt(
+def test_another_account_does_not_pay_for_a_replay(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key in the connection became another account's: the doubt stays where it is, with the facts."""
+    """If the connection's API key may now be another account's, nothing is sent again."""
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", impatient(emulator, api_key="sk-of-another-account-4711"))
 
-    with pytest.raises(EvoLinkFailException, match="API key is another one now"):
+    with pytest.raises(EvoLinkFailException, match="API key") as caught:
         harness.retry(operator())
-    assert len(made(emulator)) == 1
+    assert isinstance(caught.value.error, SubmissionAbandonedError)
+    assert len(accepted(emulator)) == 1
     assert "sk-of-another-account" not in str(harness.store.held)
 
 
 def impatient(emulator: EmulatorHandle, api_key: str | None = None) -> str:
-    """A connection that waits a second for an answer, or has another key."""
+    """Return a connection with a response timeout of a second, and possibly another API key."""
     key = api_key or emulator.api_key
     extra = '{"submit_timeout": 1, "timeout": 1}'
     return f'{{"conn_type": "evolink", "host": "{emulator.url}", "password": "{key}", "extra": {extra}}}'
 
 
-def earlier_by(harness: TaskHarness, seconds: float) -> None:
-    """Let time pass for what the ledger holds."""
+def age(harness: TaskHarness, seconds: float) -> None:
+    """Move the times in the ledger into the past."""
     record = harness.record
     moved = {
         name: record[name] - seconds for name in ("intent_at", "last_sent_at", "in_doubt_since") if record.get(name)

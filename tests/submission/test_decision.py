@@ -1,4 +1,4 @@
-"""The decision what a try may do, cell by cell."""
+"""What a try may do, case by case."""
 
 from __future__ import annotations
 
@@ -21,41 +21,40 @@ from airflow_provider_evolink.submission.decision import (
     Finish,
     Policy,
     Refuse,
-    RemoteNotFound,
-    RemoteState,
     Replay,
     Submit,
     decide,
 )
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from airflow_provider_evolink.submission.remote_state import RemoteNotFound, RemoteState
 
 NOW = 100_000.0
 INTENT = LedgerRecord(
     Phase.INTENT, "fp", "airflow-key", 1, "some-model", NOW - 99, send_count=1, in_doubt_since=NOW - 98
 )
-OFTEN = replace(INTENT, send_count=1000)
+SENT_OFTEN = replace(INTENT, send_count=1000)
 OLD = replace(INTENT, in_doubt_since=NOW - REPLAY_SECONDS)
-# Written before a sending noted since when it is in doubt.
-PLAIN = replace(INTENT, in_doubt_since=None)
+# From before the first send, which sets in_doubt_since.
+UNSENT = replace(INTENT, in_doubt_since=None)
 CONFLICTING = replace(INTENT, replay=CONFLICT)
-OF_A = replace(INTENT, api_key_digest="of key a")
+OF_OTHER_KEY = replace(INTENT, api_key_digest="of key a")
 SUBMITTED = replace(
     INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1", submitted_at=NOW - 90, credits_reserved=102.34
 )
 FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={"status": "completed"})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
-REJECTED = replace(FAILED, error_code="content_policy_violation", error="nudity")
+REJECTED = replace(FAILED, error_code="content_policy_violation", error="blocked")
 CHARGED = replace(FAILED, was_charged=True)
 AGED = replace(SUBMITTED, submitted_at=NOW - 86_400)
-HANDED_OVER = replace(SUBMITTED, finished_without_waiting=True)
+NOT_AWAITED = replace(SUBMITTED, finished_without_waiting=True)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, submission_number=3, previous_ids=("task-unified-0",))
 
 RUNNING = Generation(id="task-unified-1", status="processing")
-DREAMING = replace(RUNNING, status="dreaming")
+UNKNOWN_STATUS = replace(RUNNING, status="dreaming")
 READY = replace(RUNNING, status="completed", links=("https://media.example/0.mp4",))
 EMPTY = replace(READY, links=())
 BROKEN = replace(RUNNING, status="failed", error_code="service_error")
-NUDE = replace(RUNNING, status="failed", error_code="content_policy_violation")
+MODERATED = replace(RUNNING, status="failed", error_code="content_policy_violation")
 CANCELLED = replace(RUNNING, status="cancelled")
 BILLED = replace(BROKEN, raw={"billing": {"charge_status": "charged"}})
 USED = replace(BROKEN, usage=Usage(credits_used=29.78))
@@ -68,7 +67,7 @@ NEXT = Submit(2, ("task-unified-1",))
 
 
 @pytest.mark.parametrize(
-    ("record", "request_", "said", "policy", "cleared", "decision"),
+    ("record", "request_", "remote", "policy", "cleared", "decision"),
     [
         (None, "fp", None, DEFAULT, False, Submit(1)),
         (WITHDRAWN, "fp", None, DEFAULT, False, Submit(3, ("task-unified-0",))),
@@ -79,21 +78,21 @@ NEXT = Submit(2, ("task-unified-1",))
         (INTENT, "fp", None, NEVER_AGAIN, False, SubmissionAbandonedError),
         (INTENT, "fp", None, NEVER_AGAIN, True, SubmissionAbandonedError),
         (INTENT, "fp", None, Policy("fail", "resubmit"), True, Submit(2, ("airflow-key",))),
-        (OFTEN, "fp", None, DEFAULT, False, Replay(OFTEN)),
-        (PLAIN, "fp", None, DEFAULT, False, Replay(replace(PLAIN, in_doubt_since=NOW - 99))),
+        (SENT_OFTEN, "fp", None, DEFAULT, False, Replay(SENT_OFTEN)),
+        (UNSENT, "fp", None, DEFAULT, False, Replay(replace(UNSENT, in_doubt_since=NOW - 99))),
         *(
             case
-            for stuck in (OLD, CONFLICTING, OF_A)
+            for doubtful in (OLD, CONFLICTING, OF_OTHER_KEY)
             for case in (
-                (stuck, "fp", None, DEFAULT, False, SubmissionAbandonedError),
-                (stuck, "fp", None, DEFAULT, True, SubmissionAbandonedError),
-                (stuck, "fp", None, BUY_ON_CLEAR, False, SubmissionAbandonedError),
-                (stuck, "fp", None, BUY_ON_CLEAR, True, Submit(2, ("airflow-key",))),
+                (doubtful, "fp", None, DEFAULT, False, SubmissionAbandonedError),
+                (doubtful, "fp", None, DEFAULT, True, SubmissionAbandonedError),
+                (doubtful, "fp", None, BUY_ON_CLEAR, False, SubmissionAbandonedError),
+                (doubtful, "fp", None, BUY_ON_CLEAR, True, Submit(2, ("airflow-key",))),
             )
         ),
-        (HANDED_OVER, "fp", RUNNING, DEFAULT, True, Attach(HANDED_OVER, RUNNING)),
-        (HANDED_OVER, "fp", RUNNING, BUY_ON_CLEAR, False, Attach(HANDED_OVER, RUNNING)),
-        (HANDED_OVER, "fp", RUNNING, BUY_ON_CLEAR, True, NEXT),
+        (NOT_AWAITED, "fp", RUNNING, DEFAULT, True, Attach(NOT_AWAITED, RUNNING)),
+        (NOT_AWAITED, "fp", RUNNING, BUY_ON_CLEAR, False, Attach(NOT_AWAITED, RUNNING)),
+        (NOT_AWAITED, "fp", RUNNING, BUY_ON_CLEAR, True, NEXT),
         (CHARGED, "other", None, DEFAULT, False, StaleRequestError),
         (CHARGED, "other", None, BUY_ON_CHANGE, False, NEXT),
         (CHARGED, "other", None, DEFAULT, True, NEXT),
@@ -121,7 +120,7 @@ NEXT = Submit(2, ("task-unified-1",))
         (REJECTED, "fp", None, DEFAULT, True, NEXT),
         (REJECTED, "other", None, DEFAULT, False, NEXT),
         (SUBMITTED, "fp", RUNNING, DEFAULT, False, Attach(SUBMITTED, RUNNING)),
-        (SUBMITTED, "fp", DREAMING, DEFAULT, False, Attach(SUBMITTED, DREAMING)),
+        (SUBMITTED, "fp", UNKNOWN_STATUS, DEFAULT, False, Attach(SUBMITTED, UNKNOWN_STATUS)),
         (SUBMITTED, "fp", RUNNING, BUY_ON_CLEAR, True, Attach(SUBMITTED, RUNNING)),
         (SUBMITTED, "fp", READY, DEFAULT, False, Finish(SUBMITTED, READY)),
         (SUBMITTED, "fp", READY, BUY_ON_CLEAR, True, Finish(SUBMITTED, READY)),
@@ -138,8 +137,8 @@ NEXT = Submit(2, ("task-unified-1",))
         (SUBMITTED, "fp", CANCELLED, DEFAULT, False, NEXT),
         (SUBMITTED, "fp", BILLED, DEFAULT, False, PermanentGenerationFailedError),
         (SUBMITTED, "fp", BILLED, DEFAULT, True, NEXT),
-        (SUBMITTED, "fp", NUDE, DEFAULT, False, PermanentGenerationFailedError),
-        (SUBMITTED, "other", NUDE, DEFAULT, False, NEXT),
+        (SUBMITTED, "fp", MODERATED, DEFAULT, False, PermanentGenerationFailedError),
+        (SUBMITTED, "other", MODERATED, DEFAULT, False, NEXT),
         (SUBMITTED, "fp", RemoteNotFound(), DEFAULT, False, GenerationLostError),
         (SUBMITTED, "fp", RemoteNotFound(), DEFAULT, True, GenerationLostError),
         (SUBMITTED, "fp", RemoteNotFound(), BUY_ON_CLEAR, False, GenerationLostError),
@@ -149,11 +148,11 @@ NEXT = Submit(2, ("task-unified-1",))
         (SUBMITTED, "other", READY, BUY_ON_CHANGE, False, NEXT),
     ],
 )
-def test_each_cell(
-    record: LedgerRecord | None, request_: str, said: RemoteState, policy: Policy, cleared: bool, decision: Any
+def test_each_case(
+    record: LedgerRecord | None, request_: str, remote: RemoteState, policy: Policy, cleared: bool, decision: Any
 ) -> None:
-    """Every combination of what is known, what is asked and what the author wants has its one answer."""
-    made = decide(record, request_, said, policy, cleared=cleared, now=NOW, api_key_digest="of key b")
+    """Each combination of ledger, request, remote state and policy has exactly one decision."""
+    made = decide(record, request_, remote, policy, cleared=cleared, now=NOW, api_key_digest="of key b")
 
     if isinstance(decision, type):
         assert isinstance(made, Refuse)
@@ -164,43 +163,49 @@ def test_each_cell(
 
 
 def test_no_id_is_dropped() -> None:
-    """Each submission that replaces another remembers all before it."""
+    """A submission that replaces another keeps the ids of all before it."""
     known = replace(FINISHED, submission_number=3, previous_ids=("task-unified-x", "airflow-lost"))
     made = decide(known, "fp", None, BUY_ON_CLEAR, cleared=True, now=NOW)
     assert made == Submit(4, ("task-unified-x", "airflow-lost", "task-unified-1"))
 
 
-def test_a_refusal_says_what_was_paid() -> None:
-    """A changed request names the generation, its price, and both ways on."""
+def test_a_refusal_reports_what_was_paid() -> None:
+    """The error of a changed request has the generation, its price, what a retry does, and both ways out."""
     made = decide(SUBMITTED, "other", None, DEFAULT, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
-    for part in ("task-unified-1", "102.34", "on_changed_input", "EvoLinkGenerationSensor"):
-        assert part in str(made.error)
+    assert made.error.generation_id == "task-unified-1"
+    for fact in ("task-unified-1", "102.34", "retry", 'on_changed_input="resubmit"', "EvoLinkGenerationSensor"):
+        assert fact in str(made.error)
 
 
 @pytest.mark.parametrize("message", ["It was blocked.", "It was blocked", "  It was\nblocked. ", None])
-def test_a_lasting_failure_is_told_in_sentences(message: str | None) -> None:
-    """EvoLink's words are quoted in a sentence with one full stop; where it gave none, that is said."""
+def test_a_permanent_failure_is_reported_in_sentences(message: str | None) -> None:
+    """EvoLink's message is quoted in a sentence with one full stop; without one, the code stands alone."""
     made = decide(replace(REJECTED, error=message), "fp", None, DEFAULT, cleared=False, now=200.0)
 
     assert isinstance(made, Refuse)
-    assert ". The same request would fail again" in str(made.error)
+    assert made.error.generation_id == "task-unified-1"
+    assert "content_policy_violation" in str(made.error)
+    assert ("It was blocked. " in str(made.error)) is bool(message)
     assert ".." not in str(made.error)
+    assert "retry" in str(made.error)
 
 
 def test_an_abandoned_submission_names_its_key() -> None:
-    """Without another sending, the key is what a person can look for."""
+    """The idempotency key is what a person can look for, and no retry sends it again."""
     made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
-    assert "airflow-key" in str(made.error)
+    for fact in ("airflow-key", "may have been accepted and charged", "retry", 'on_clear="resubmit"'):
+        assert fact in str(made.error)
 
 
-def test_a_lost_generation_is_told_with_its_price() -> None:
-    """What EvoLink has dropped is named with what it cost, and how to pay for a new one."""
+def test_a_lost_generation_is_reported_with_its_price() -> None:
+    """The error of a generation that EvoLink dropped has its id, its price, and how to pay for a new one."""
     made = decide(SUBMITTED, "fp", RemoteNotFound(), DEFAULT, cleared=False, now=NOW)
 
     assert isinstance(made, Refuse)
-    for part in ("task-unified-1", "102.34 credits", "on_clear", "Nothing was sent"):
-        assert part in str(made.error)
+    assert made.error.generation_id == "task-unified-1"
+    for fact in ("task-unified-1", "102.34", 'on_clear="resubmit"', "Nothing was sent", "retry"):
+        assert fact in str(made.error)

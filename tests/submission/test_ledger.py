@@ -1,4 +1,4 @@
-"""The record of a task instance: what is stored is read again, and what can't be read is never nothing."""
+"""The record of a task instance: what is stored is read back, and what can't be read never counts as missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, submission_number=3, previous
 
 @pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN])
 def test_records_survive_being_stored(record: LedgerRecord) -> None:
-    """What is written is read back the same, and fields of a later version are ignored."""
+    """A record is read back as it was written, and fields of a later version are ignored."""
     stored = record.to_json()
 
     assert LedgerRecord.from_json(stored) == record
@@ -44,24 +44,24 @@ def test_records_survive_being_stored(record: LedgerRecord) -> None:
 
 
 class Memory:
-    """A task state store in memory, which can be told to fail."""
+    """A task state store in memory that fails on demand."""
 
     def __init__(self, stored: Any = None) -> None:
         self.stored = stored
         self.is_broken = False
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return what was stored."""
+        """Return the stored value."""
         if self.is_broken:
             raise RuntimeError("API server is down")
         assert key == STORE_KEY
         return default if self.stored is None else self.stored
 
     def set(self, key: str, value: Any, *, retention: Any = None) -> None:
-        """Store it, if it is to be kept for good."""
+        """Store a value that is to be kept forever."""
         if self.is_broken:
             raise RuntimeError("API server is down")
-        assert retention == "for good"
+        assert retention == "forever"
         self.stored = value
 
 
@@ -72,7 +72,7 @@ class Memory:
         5,
         [],
         {},
-        {"phase": "dreaming"},
+        {"phase": "unknown"},
         {**INTENT.to_json(), "phase": None},
         {**INTENT.to_json(), "submission_number": "2"},
         {**INTENT.to_json(), "idempotency_key": 5},
@@ -80,9 +80,9 @@ class Memory:
     ],
 )
 def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
-    """Something unreadable in the ledger stops the try; it is not taken for an empty ledger."""
+    """An unreadable entry stops the try; it is not taken for an empty ledger."""
     with pytest.raises(LedgerError, match="nothing was sent"):
-        Ledger(Memory(stored), "for good").read()
+        Ledger(Memory(stored), "forever").read()
 
 
 @settings(max_examples=300)
@@ -90,7 +90,7 @@ def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
 @example({**FAILED.to_json(), "error": True}, Policy())
 @example({**SUBMITTED.to_json(), "credits_reserved": "many"}, Policy())
 @given(
-    hostile.gone_wrong(*(one.to_json() for one in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
+    hostile.gone_wrong(*(record.to_json() for record in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
     st.builds(
         Policy,
         st.sampled_from(["replay", "fail"]),
@@ -99,7 +99,7 @@ def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
     ),
 )
 def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: Any, policy: Policy) -> None:
-    """A ledger that somebody edited, or that a later version wrote, stops the try or works as a whole."""
+    """A ledger that was edited, or written by a later version, either stops the try or works entirely."""
     try:
         record = LedgerRecord.from_json(stored)
     except LedgerError as error:
@@ -113,40 +113,40 @@ def test_any_stored_value_is_a_record_that_can_be_decided_on_or_refused(stored: 
         assert all(isinstance(link, str) for link in record.result["results"])
 
 
-def test_a_stored_result_that_is_none_is_forgotten() -> None:
-    """A result that could not be handed on is asked for again, since the generation is known."""
+def test_an_invalid_stored_result_is_dropped() -> None:
+    """A result that could not be returned is read from EvoLink again, since the generation is known."""
     for broken in ({}, {**RESULT, "usage": None}, {**RESULT, "results": [5]}, {"results": []}):
         assert LedgerRecord.from_json({**FINISHED.to_json(), "result": broken}) == replace(FINISHED, result=None)
 
 
 def test_a_store_that_fails_is_never_no_record() -> None:
-    """When the store can't be asked, nothing may be sent."""
+    """If the store fails, nothing may be sent."""
     store = Memory()
     store.is_broken = True
 
     with pytest.raises(LedgerError, match="nothing was sent"):
-        Ledger(store, "for good").read()
-    with pytest.raises(LedgerError, match="could not be written"):
-        Ledger(store, "for good").write(INTENT)
+        Ledger(store, "forever").read()
+    with pytest.raises(LedgerError, match="API server is down"):
+        Ledger(store, "forever").write(INTENT)
 
 
 def test_an_empty_store_is_no_record() -> None:
-    """A first try finds nothing, and what it writes the next one finds."""
-    ledger = Ledger(Memory(), "for good")
+    """A first try finds nothing, and the next one finds what it wrote."""
+    ledger = Ledger(Memory(), "forever")
 
     assert ledger.read() is None
     ledger.write(SUBMITTED)
     assert ledger.read() == SUBMITTED
 
 
-def test_fingerprints_know_where_a_part_ends() -> None:
-    """Parts do not run into each other, text and bytes are the same."""
+def test_fingerprints_depend_on_the_boundaries_of_parts() -> None:
+    """Parts do not run into each other; text and bytes have the same digest."""
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
     assert fingerprint("ab") == fingerprint(b"ab")
 
 
-def test_each_submission_has_a_key_of_its_own() -> None:
-    """In the form that EvoLink takes, and never the same twice."""
+def test_each_submission_has_its_own_idempotency_key() -> None:
+    """It has the form that EvoLink accepts, and never repeats."""
     keys = {new_idempotency_key() for _ in range(100)}
 
     assert len(keys) == 100

@@ -1,4 +1,4 @@
-"""What the end of a sending means for the money, cell by cell."""
+"""What follows a POST, case by case."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from airflow_provider_evolink.submission.send_outcome import (
 
 REPLAY, FAIL = Policy(), Policy(on_unknown_submission="fail")
 FRESH = LedgerRecord(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
-DOUBTED = replace(FRESH, send_count=1, last_sent_at=101.0, in_doubt_since=101.0)
-OFTEN = replace(DOUBTED, send_count=1000, last_sent_at=900.0)
+IN_DOUBT = replace(FRESH, send_count=1, last_sent_at=101.0, in_doubt_since=101.0)
+SENT_OFTEN = replace(IN_DOUBT, send_count=1000, last_sent_at=900.0)
 
 LOST = errors.ConnectionLostError("lost")
 PAGE = errors.InvalidResponseError("a page")
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
-WORKED_ON = errors.ServerError("409", status=409, code="paid_outcome_unknown")
+IN_PROGRESS = errors.ServerError("409", status=409, code="paid_outcome_unknown")
 NOT_SENT = errors.NotSentError("never left")
-POOR = errors.InsufficientCreditsError("402", status=402)
-SLOWER = errors.RateLimitedError("429", status=429, retry_after=3.0)
+NO_CREDITS = errors.InsufficientCreditsError("402", status=402)
+RATE_LIMITED = errors.RateLimitedError("429", status=429, retry_after=3.0)
 CONFLICT = errors.IdempotencyConflictError("409", status=409, code="idempotency_conflict")
 UNKNOWN, ABANDONED = errors.SubmissionUnknownError, errors.SubmissionAbandonedError
 
-NONE = AttemptBudget()
-DOUBTS = AttemptBudget(lost_responses=MAX_LOST_RESPONSES - 1)
-TURNED_AWAY = AttemptBudget(rejections=MAX_REJECTIONS - 1)
-WAITED = AttemptBudget(seconds_in_progress=MAX_SECONDS_IN_PROGRESS)
+UNUSED = AttemptBudget()
+ALL_RESPONSES = AttemptBudget(lost_responses=MAX_LOST_RESPONSES - 1)
+ALL_REJECTIONS = AttemptBudget(rejections=MAX_REJECTIONS - 1)
+ALL_SECONDS = AttemptBudget(seconds_in_progress=MAX_SECONDS_IN_PROGRESS)
 ALL = AttemptBudget(MAX_LOST_RESPONSES - 1, MAX_REJECTIONS - 1, MAX_SECONDS_IN_PROGRESS)
 
 
 @pytest.mark.parametrize(
-    ("intent", "error", "policy", "spent", "killed", "ending"),
+    ("intent", "error", "policy", "used", "killed", "outcome"),
     [
-        # Nothing of it can have been accepted: again within the try, then the intent goes.
-        *((FRESH, POOR, policy, NONE, False, Withdraw()) for policy in (REPLAY, FAIL)),
-        *((FRESH, CONFLICT, policy, NONE, False, Withdraw()) for policy in (REPLAY, FAIL)),
+        # It was certainly not accepted: it is sent again within the try, then withdrawn.
+        *((FRESH, NO_CREDITS, policy, UNUSED, False, Withdraw()) for policy in (REPLAY, FAIL)),
+        *((FRESH, CONFLICT, policy, UNUSED, False, Withdraw()) for policy in (REPLAY, FAIL)),
         *(
-            (FRESH, SLOWER, policy, NONE, False, SendAgain(3.0, AttemptBudget(rejections=1)))
+            (FRESH, RATE_LIMITED, policy, UNUSED, False, SendAgain(3.0, AttemptBudget(rejections=1)))
             for policy in (REPLAY, FAIL)
         ),
-        (FRESH, NOT_SENT, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, AttemptBudget(rejections=1))),
+        (FRESH, NOT_SENT, REPLAY, UNUSED, False, SendAgain(PAUSE_SECONDS, AttemptBudget(rejections=1))),
         (
             FRESH,
             NOT_SENT,
@@ -66,98 +66,105 @@ ALL = AttemptBudget(MAX_LOST_RESPONSES - 1, MAX_REJECTIONS - 1, MAX_SECONDS_IN_P
             False,
             SendAgain(2 * PAUSE_SECONDS, AttemptBudget(rejections=2)),
         ),
-        *((FRESH, error, REPLAY, TURNED_AWAY, False, Withdraw()) for error in (NOT_SENT, SLOWER)),
-        *((FRESH, error, REPLAY, NONE, True, Withdraw()) for error in (NOT_SENT, SLOWER, POOR)),
-        # It may have been, and the key tells.
+        *((FRESH, error, REPLAY, ALL_REJECTIONS, False, Withdraw()) for error in (NOT_SENT, RATE_LIMITED)),
+        *((FRESH, error, REPLAY, UNUSED, True, Withdraw()) for error in (NOT_SENT, RATE_LIMITED, NO_CREDITS)),
+        # It may have been accepted: it is sent again, with the same idempotency key.
         *(
-            (FRESH, error, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, AttemptBudget(lost_responses=1)))
+            (FRESH, error, REPLAY, UNUSED, False, SendAgain(PAUSE_SECONDS, AttemptBudget(lost_responses=1)))
             for error in (LOST, PAGE)
         ),
         *(
-            (OFTEN, error, REPLAY, NONE, False, SendAgain(PAUSE_SECONDS, AttemptBudget(lost_responses=1)))
+            (SENT_OFTEN, error, REPLAY, UNUSED, False, SendAgain(PAUSE_SECONDS, AttemptBudget(lost_responses=1)))
             for error in (LOST, PAGE)
         ),
-        (FRESH, BUSY, REPLAY, NONE, False, SendAgain(7.0, AttemptBudget(lost_responses=1))),
-        (DOUBTED, SLOWER, REPLAY, DOUBTS, False, SendAgain(3.0, replace(DOUBTS, rejections=1))),
-        # EvoLink has the key and is not done: asked more and more slowly, whatever else the try has used up.
-        (DOUBTED, WORKED_ON, REPLAY, DOUBTS, False, SendAgain(1.0, replace(DOUBTS, seconds_in_progress=1.0))),
+        (FRESH, BUSY, REPLAY, UNUSED, False, SendAgain(7.0, AttemptBudget(lost_responses=1))),
+        (IN_DOUBT, RATE_LIMITED, REPLAY, ALL_RESPONSES, False, SendAgain(3.0, replace(ALL_RESPONSES, rejections=1))),
+        # EvoLink is still processing it: it is sent again at growing intervals, whatever else was used up.
         (
-            DOUBTED,
-            WORKED_ON,
+            IN_DOUBT,
+            IN_PROGRESS,
+            REPLAY,
+            ALL_RESPONSES,
+            False,
+            SendAgain(1.0, replace(ALL_RESPONSES, seconds_in_progress=1.0)),
+        ),
+        (
+            IN_DOUBT,
+            IN_PROGRESS,
             REPLAY,
             AttemptBudget(seconds_in_progress=4.0),
             False,
             SendAgain(4.0, AttemptBudget(seconds_in_progress=8.0)),
         ),
         (
-            DOUBTED,
-            WORKED_ON,
+            IN_DOUBT,
+            IN_PROGRESS,
             REPLAY,
             AttemptBudget(seconds_in_progress=60.0),
             False,
             SendAgain(15.0, AttemptBudget(seconds_in_progress=75.0)),
         ),
-        (DOUBTED, WORKED_ON, REPLAY, WAITED, False, UNKNOWN),
-        # It may have been, and this try can't tell.
-        *((FRESH, error, REPLAY, NONE, True, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON)),
-        *((FRESH, error, FAIL, NONE, False, ABANDONED) for error in (LOST, PAGE, BUSY, WORKED_ON)),
-        *((FRESH, error, REPLAY, ALL, False, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON)),
-        *((OFTEN, error, REPLAY, ALL, False, UNKNOWN) for error in (LOST, PAGE, BUSY, WORKED_ON, NOT_SENT, SLOWER)),
-        *((DOUBTED, error, REPLAY, NONE, False, ABANDONED) for error in (POOR, CONFLICT)),
+        (IN_DOUBT, IN_PROGRESS, REPLAY, ALL_SECONDS, False, UNKNOWN),
+        # It may have been accepted, and this try can't find out.
+        *((FRESH, error, REPLAY, UNUSED, True, UNKNOWN) for error in (LOST, PAGE, BUSY, IN_PROGRESS)),
+        *((FRESH, error, FAIL, UNUSED, False, ABANDONED) for error in (LOST, PAGE, BUSY, IN_PROGRESS)),
+        *((FRESH, error, REPLAY, ALL, False, UNKNOWN) for error in (LOST, PAGE, BUSY, IN_PROGRESS)),
+        *(
+            (SENT_OFTEN, error, REPLAY, ALL, False, UNKNOWN)
+            for error in (LOST, PAGE, BUSY, IN_PROGRESS, NOT_SENT, RATE_LIMITED)
+        ),
+        *((IN_DOUBT, error, REPLAY, UNUSED, False, ABANDONED) for error in (NO_CREDITS, CONFLICT)),
     ],
 )
-def test_each_cell(
-    intent: LedgerRecord, error: errors.EvoLinkError, policy: Policy, spent: AttemptBudget, killed: bool, ending: Any
+def test_each_case(
+    intent: LedgerRecord, error: errors.EvoLinkError, policy: Policy, used: AttemptBudget, killed: bool, outcome: Any
 ) -> None:
-    """Every end of a sending has its one meaning, and only what was surely not accepted lets the intent go."""
-    made = after_failure(intent, error, policy, used=spent, killed=killed)
+    """Each failed send has exactly one outcome, and an intent is withdrawn only if it was certainly not accepted."""
+    decided = after_failure(intent, error, policy, used=used, killed=killed)
 
-    if isinstance(ending, type):
-        assert isinstance(made, LeaveOpen)
-        assert type(made.error) is ending
-        assert "may have been accepted and charged (key airflow-key)" in str(made.error)
+    if isinstance(outcome, type):
+        assert isinstance(decided, LeaveOpen)
+        assert type(decided.error) is outcome
+        assert "may have been accepted and charged" in str(decided.error)
+        assert "airflow-key" in str(decided.error)
     else:
-        assert made == ending
+        assert decided == outcome
 
 
-@pytest.mark.parametrize("error", [LOST, NOT_SENT, SLOWER, WORKED_ON])
+@pytest.mark.parametrize("error", [LOST, NOT_SENT, RATE_LIMITED, IN_PROGRESS])
 def test_a_try_ends(error: errors.EvoLinkError) -> None:
-    """Whatever comes back, a try stops sending, well before Airflow loses patience."""
-    spent, sent, waited = AttemptBudget(), 0, 0.0
-    while isinstance(made := after_failure(DOUBTED, error, REPLAY, used=spent, killed=False), SendAgain):
-        spent, sent, waited = made.used, sent + 1, waited + made.pause
+    """Whatever the response, a try stops sending after two minutes."""
+    used, send_count, paused = AttemptBudget(), 0, 0.0
+    while isinstance(step := after_failure(IN_DOUBT, error, REPLAY, used=used, killed=False), SendAgain):
+        used, send_count, paused = step.used, send_count + 1, paused + step.pause
 
-    assert 0 < sent < 20
-    assert waited <= MAX_SECONDS_IN_PROGRESS
+    assert 0 < send_count < 20
+    assert paused <= MAX_SECONDS_IN_PROGRESS
 
 
-def test_what_is_worked_on_is_neither_asked_about_for_ever_nor_in_a_burst() -> None:
-    """However little time EvoLink asks for, the patience of a try lasts, and comes to an end."""
+def test_sends_in_progress_are_repeated_neither_forever_nor_in_a_burst() -> None:
+    """However short the pause that EvoLink asks for, the budget of a try lasts two minutes, and no longer."""
     hasty = errors.ServerError("409", status=409, code="paid_outcome_unknown", retry_after=0.0)
-    spent, pauses = NONE, list[float]()
-    while isinstance(step := after_failure(DOUBTED, hasty, REPLAY, used=spent, killed=False), SendAgain):
-        spent, pauses = step.used, [*pauses, step.pause]
+    used, pauses = UNUSED, list[float]()
+    while isinstance(step := after_failure(IN_DOUBT, hasty, REPLAY, used=used, killed=False), SendAgain):
+        used, pauses = step.used, [*pauses, step.pause]
         assert len(pauses) < 20
     assert isinstance(step, LeaveOpen)
     assert pauses == sorted(pauses)
     assert MAX_SECONDS_IN_PROGRESS - 15 < sum(pauses) <= MAX_SECONDS_IN_PROGRESS
 
 
-def test_the_servers_wish_reaches_the_retry_policy() -> None:
-    """What a 503 says about when to come back is in the error that the try ends with."""
-    made = after_failure(DOUBTED, replace_retry(BUSY, 120.0), REPLAY, used=ALL, killed=False)
+def test_retry_after_reaches_the_retry_policy() -> None:
+    """The ``Retry-After`` of a 503 is in the error that the try ends with."""
+    busy = errors.ServerError("503", status=503, retry_after=120.0)
+    decided = after_failure(IN_DOUBT, busy, REPLAY, used=ALL, killed=False)
 
-    assert isinstance(made, LeaveOpen)
-    assert made.error.retry_after == 120.0
-
-
-def replace_retry(error: errors.ServerError, seconds: float) -> errors.ServerError:
-    """The same error with another wish."""
-    return errors.ServerError(str(error), status=error.status, retry_after=seconds)
+    assert isinstance(decided, LeaveOpen)
+    assert decided.error.retry_after == 120.0
 
 
-def test_a_sending_is_in_doubt_until_it_is_answered() -> None:
-    """Should the worker die now, the record says since when the submission may have been accepted."""
+def test_a_send_is_in_doubt_until_its_response() -> None:
+    """If the worker dies during a send, the record has the time of the first that may have been accepted."""
     first = about_to_send(FRESH, now=150.0)
     second = about_to_send(first, now=160.0)
 
@@ -168,24 +175,24 @@ def test_a_sending_is_in_doubt_until_it_is_answered() -> None:
 @pytest.mark.parametrize(
     ("intent", "replayed", "created", "replay", "submitted_at"),
     [
-        # The first sending, or one after others that surely came to nothing, however long ago those were.
+        # The first send, or one after others that were certainly not accepted, however long ago those were.
         (FRESH, False, None, None, 5000.0),
         (replace(FRESH, send_count=3, last_sent_at=4000.0), False, 17.0, None, 5000.0),
-        # A replay that EvoLink does not confirm is a new generation, as far as anybody can tell.
-        (DOUBTED, False, None, "unconfirmed", 5000.0),
-        (DOUBTED, False, 101.0, "unconfirmed", 5000.0),
-        # One that it confirms was accepted at an earlier sending: EvoLink's word for when, if it can be true.
-        (DOUBTED, True, None, "confirmed", 101.0),
-        (OFTEN, True, None, "confirmed", 900.0),
-        (OFTEN, True, 500.0, "confirmed", 500.0),
-        (OFTEN, True, 17.0, "confirmed", 101.0),
-        (OFTEN, True, 9000.0, "confirmed", 5000.0),
+        # A replay that EvoLink does not confirm counts as a new generation.
+        (IN_DOUBT, False, None, "unconfirmed", 5000.0),
+        (IN_DOUBT, False, 101.0, "unconfirmed", 5000.0),
+        # One that it confirms was accepted at an earlier send: at EvoLink's timestamp, if that is plausible.
+        (IN_DOUBT, True, None, "confirmed", 101.0),
+        (SENT_OFTEN, True, None, "confirmed", 900.0),
+        (SENT_OFTEN, True, 500.0, "confirmed", 500.0),
+        (SENT_OFTEN, True, 17.0, "confirmed", 101.0),
+        (SENT_OFTEN, True, 9000.0, "confirmed", 5000.0),
     ],
 )
-def test_the_clock_starts_at_the_sending_that_was_accepted(
+def test_the_deadline_counts_from_the_send_that_was_accepted(
     intent: LedgerRecord, replayed: bool, created: float | None, replay: str | None, submitted_at: float
 ) -> None:
-    """The deadline counts from there, and whether EvoLink knew the key is kept."""
+    """The time of the accepted send is recorded, and whether EvoLink recognized the idempotency key."""
     made = Generation(id="task-unified-1", status="pending", estimated_time=60.0, created=created)
 
     record = accepted(intent, Submission(made, replayed), now=5000.0)
@@ -194,10 +201,11 @@ def test_the_clock_starts_at_the_sending_that_was_accepted(
     assert (record.submitted_at, record.estimated_time) == (submitted_at, 60.0)
 
 
-def test_a_conflict_says_that_sending_again_is_no_use() -> None:
-    """Where another request owns the key, the advice is to look, not to send."""
-    made = after_failure(DOUBTED, CONFLICT, REPLAY, used=NONE, killed=False)
+def test_after_a_conflict_nothing_is_sent_again() -> None:
+    """If the idempotency key belongs to another request, a person has to check before a new one is sent."""
+    decided = after_failure(IN_DOUBT, CONFLICT, REPLAY, used=UNUSED, killed=False)
 
-    assert isinstance(made, LeaveOpen)
-    assert "sending it again settles nothing" in str(made.error)
-    assert 'on_clear="resubmit"' in str(made.error)
+    assert isinstance(decided, LeaveOpen)
+    assert decided.error.permanent
+    for fact in ("airflow-key", "another request", "retry sends nothing", 'on_clear="resubmit"'):
+        assert fact in str(decided.error)

@@ -1,4 +1,4 @@
-"""The paid request, step by step: what is written when, and what is left behind when a step fails."""
+"""The paid request, step by step: what is written when, and what a failed step leaves behind."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from tests.task_harness import FailingStore, Store
 REQUEST = GenerationRequest("some-model", "/v1/videos/generations", b"{}")
 MADE = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))
 ACCEPTED = Submission(MADE, replayed=False)
-RECOGNISED = Submission(MADE, replayed=True)
-LOST = errors.ConnectionLostError("EvoLink's answer to the submission was lost (ReadError).")
+RECOGNIZED = Submission(MADE, replayed=True)
+LOST = errors.ConnectionLostError("EvoLink's response to the submission was lost (ReadError).")
 NOT_SENT = errors.NotSentError("EvoLink could not be reached. The request never left, so nothing was charged.")
-TURNED_DOWN = errors.InsufficientCreditsError("402", status=402)
+REJECTED = errors.InsufficientCreditsError("402", status=402)
 PAGE = errors.InvalidResponseError("403 from a firewall")
-SLOWER = errors.RateLimitedError("429", status=429)
+RATE_LIMITED = errors.RateLimitedError("429", status=429)
 BUSY = errors.ServerError("503", status=503, retry_after=7.0)
-WORKED_ON = errors.ServerError("409", status=409, code="paid_outcome_unknown")
+IN_PROGRESS = errors.ServerError("409", status=409, code="paid_outcome_unknown")
 
 
-class Desk:
-    """A submitter whose sendings end as planned, and everything it does, in order."""
+class Recorder:
+    """A submitter whose sends end as planned, and everything it does, in order."""
 
     def __init__(self, *outcomes: Submission | Exception, store: Store | None = None, policy: str = "replay") -> None:
         self.outcomes = list(outcomes)
         self.store = store or Store()
         self.done: list[Any] = []
         self.killed_after = 99
-        self.said: Generation | Exception = MADE
+        self.remote: Generation | Exception = MADE
         self.submitter = Submitter(
             ledger=Ledger(self.store, None),
             send=self._send,
-            read=self._ask,
+            read=self._read,
             policy=Policy(on_unknown_submission=policy),
             log=logging.getLogger("submission"),
             on_submitted=lambda record: self.done.append(("announced", record.generation_id)),
@@ -62,17 +62,17 @@ class Desk:
 
     @property
     def keys(self) -> list[str]:
-        """The keys of all sendings."""
+        """The idempotency keys of all sends."""
         return [entry[1] for entry in self.done if entry[0] == "sent"]
 
     @property
     def slept(self) -> float:
-        """Seconds of all pauses."""
+        """Total of all pauses, in seconds."""
         return sum(entry[1] for entry in self.done if entry[0] == "slept")
 
     @property
     def phase(self) -> str:
-        """What the ledger holds."""
+        """Phase of the record in the ledger."""
         return str(self.store.get(STORE_KEY)["phase"])
 
     def _send(self, request: GenerationRequest, key: str) -> Submission:
@@ -83,286 +83,286 @@ class Desk:
             raise outcome
         return outcome
 
-    def _ask(self, generation_id: str) -> Generation:
-        self.done.append(("asked", generation_id))
-        if isinstance(self.said, Exception):
-            raise self.said
-        return self.said
+    def _read(self, generation_id: str) -> Generation:
+        self.done.append(("read", generation_id))
+        if isinstance(self.remote, Exception):
+            raise self.remote
+        return self.remote
 
-    def killed(self, seconds: float) -> None:
-        """Be told to stop while sleeping."""
+    def sleep_and_be_killed(self, seconds: float) -> None:
+        """Be killed while sleeping."""
         self.done.append(("slept", seconds))
         self.killed_after = 0
 
-    def settle(self) -> LedgerRecord:
-        """Run a try."""
-        return self.bring().record
+    def submit(self) -> LedgerRecord:
+        """Run a try, and return its record."""
+        return self.attempt().record
 
-    def bring(self, *, max_tries: int = 0, api_key: str = "sk-test") -> SubmissionResult:
-        """Run a try, and return what EvoLink said of the generation too."""
+    def attempt(self, *, max_tries: int = 0, api_key: str = "sk-test") -> SubmissionResult:
+        """Run a try."""
         known = self.submitter.ledger.read()
         return self.submitter.submit_or_resume(known, REQUEST, "fp", try_number=1, max_tries=max_tries, api_key=api_key)
 
 
 def test_the_id_is_written_before_it_is_announced() -> None:
-    """Intent, one sending, the id: in this order, and durable before anybody hears of it."""
-    desk = Desk(ACCEPTED)
+    """Intent, one send, id: in this order, and each is durable before the next step."""
+    recorder = Recorder(ACCEPTED)
 
-    record = desk.settle()
+    record = recorder.submit()
 
     assert (record.generation_id, record.credits_reserved, record.replay) == ("task-unified-1", 30.7, None)
-    assert [one["phase"] for one in desk.store.writes] == ["intent", "submitted"]
-    assert [entry[0] for entry in desk.done] == ["sent", "announced"]
-    assert desk.settle() == record
-    assert len(desk.keys) == 1
+    assert [write["phase"] for write in recorder.store.writes] == ["intent", "submitted"]
+    assert [entry[0] for entry in recorder.done] == ["sent", "announced"]
+    assert recorder.submit() == record
+    assert len(recorder.keys) == 1
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "kind", "phase", "sendings"),
+    ("outcomes", "error_class", "phase", "send_count"),
     [
         ([NOT_SENT] * 4, errors.NotSentError, "withdrawn", 4),
-        ([SLOWER] * 4, errors.RateLimitedError, "withdrawn", 4),
-        ([TURNED_DOWN], errors.InsufficientCreditsError, "withdrawn", 1),
+        ([RATE_LIMITED] * 4, errors.RateLimitedError, "withdrawn", 4),
+        ([REJECTED], errors.InsufficientCreditsError, "withdrawn", 1),
         ([PAGE] * 2, errors.SubmissionUnknownError, "intent", 2),
         ([LOST] * 2, errors.SubmissionUnknownError, "intent", 2),
         ([BUSY] * 2, errors.SubmissionUnknownError, "intent", 2),
-        ([LOST, TURNED_DOWN], errors.SubmissionAbandonedError, "intent", 2),
-        ([LOST, *[SLOWER] * 4], errors.SubmissionUnknownError, "intent", 5),
+        ([LOST, REJECTED], errors.SubmissionAbandonedError, "intent", 2),
+        ([LOST, *[RATE_LIMITED] * 4], errors.SubmissionUnknownError, "intent", 5),
         ([LOST, *[NOT_SENT] * 4], errors.SubmissionUnknownError, "intent", 5),
     ],
 )
 def test_what_a_failure_leaves_behind(
-    outcomes: list[Exception], kind: type[Exception], phase: str, sendings: int
+    outcomes: list[Exception], error_class: type[Exception], phase: str, send_count: int
 ) -> None:
-    """The intent is withdrawn only if no sending of it can have been accepted."""
-    desk = Desk(*outcomes)
+    """The intent is withdrawn only if no send of it can have been accepted."""
+    recorder = Recorder(*outcomes)
 
-    with pytest.raises(kind) as caught:
-        desk.settle()
+    with pytest.raises(error_class) as caught:
+        recorder.submit()
 
-    assert (desk.phase, len(desk.keys), len(set(desk.keys))) == (phase, sendings, 1)
-    if issubclass(kind, errors.SubmissionUnknownError):
+    assert (recorder.phase, len(recorder.keys), len(set(recorder.keys))) == (phase, send_count, 1)
+    if issubclass(error_class, errors.SubmissionUnknownError):
         assert "may have been accepted and charged" in str(caught.value)
         assert "nothing was charged" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("answer", "replay"), [(RECOGNISED, "confirmed"), (ACCEPTED, "unconfirmed")])
-def test_a_lost_answer_is_asked_for_again(answer: Submission, replay: str) -> None:
-    """The same key is sent again, after the pause that the server wants, and what it said of it is kept."""
-    desk = Desk(BUSY, answer)
+@pytest.mark.parametrize(("response", "replay"), [(RECOGNIZED, "confirmed"), (ACCEPTED, "unconfirmed")])
+def test_after_a_lost_response_the_request_is_sent_again(response: Submission, replay: str) -> None:
+    """It has the same idempotency key, respects ``Retry-After``, and records whether EvoLink recognized the key."""
+    recorder = Recorder(BUSY, response)
 
-    assert desk.settle().replay == replay
-    assert len(set(desk.keys)) == 1
-    assert desk.slept == pytest.approx(7.0)
+    assert recorder.submit().replay == replay
+    assert len(set(recorder.keys)) == 1
+    assert recorder.slept == pytest.approx(7.0)
 
 
 def test_an_outage_ends_with_one_submission() -> None:
-    """However many tries an outage takes, the same key is sent until EvoLink is back, each time after a write."""
+    """However many tries an outage takes, the same idempotency key is sent until it ends, each time after a write."""
     store = Store()
     keys: set[str] = set()
     for lost in (BUSY, LOST, PAGE) * 5:
-        desk = Desk(lost, lost, store=store)
+        recorder = Recorder(lost, lost, store=store)
         with pytest.raises(errors.SubmissionUnknownError) as caught:
-            desk.settle()
+            recorder.submit()
         assert not caught.value.permanent
-        keys |= set(desk.keys)
+        keys |= set(recorder.keys)
 
-    last = Desk(ACCEPTED, store=store)
-    assert last.settle().generation_id == "task-unified-1"
+    last = Recorder(ACCEPTED, store=store)
+    assert last.submit().generation_id == "task-unified-1"
     assert keys == set(last.keys)
     sent = [write["send_count"] for write in store.writes if write["phase"] == "intent"]
     assert sent == [*range(1, 32)]
 
 
-def test_what_evolink_still_works_on_is_waited_for() -> None:
-    """That the first sending has not come to its end uses up nothing: the key is sent until it has."""
-    desk = Desk(LOST, *[WORKED_ON] * 10, RECOGNISED)
+def test_a_submission_in_progress_is_waited_for() -> None:
+    """While EvoLink processes the first send, the idempotency key is sent again until it has finished."""
+    recorder = Recorder(LOST, *[IN_PROGRESS] * 10, RECOGNIZED)
 
-    record = desk.settle()
+    record = recorder.submit()
 
-    assert (record.replay, record.send_count, len(set(desk.keys))) == ("confirmed", 12, 1)
-    assert 10 < desk.slept < 120
+    assert (record.replay, record.send_count, len(set(recorder.keys))) == ("confirmed", 12, 1)
+    assert 10 < recorder.slept < 120
 
 
-def test_a_submission_that_was_turned_away_is_not_in_doubt() -> None:
-    """After 429s alone the acceptance is the first: nothing is said of a replay."""
-    record = Desk(SLOWER, SLOWER, ACCEPTED).settle()
+def test_a_rate_limited_submission_is_not_in_doubt() -> None:
+    """After nothing but 429s the acceptance is the first, and no replay."""
+    record = Recorder(RATE_LIMITED, RATE_LIMITED, ACCEPTED).submit()
 
     assert (record.replay, record.send_count, record.in_doubt_since) == (None, 3, None)
 
 
-def test_what_a_lost_answer_leaves_in_doubt_stays_so() -> None:
-    """A later refusal of the same key does not say that the earlier sending came to nothing."""
-    desk = Desk(LOST, TURNED_DOWN)
+def test_a_lost_response_stays_in_doubt() -> None:
+    """A later rejection of the same idempotency key does not mean that the earlier send was not accepted."""
+    recorder = Recorder(LOST, REJECTED)
 
     with pytest.raises(errors.SubmissionAbandonedError):
-        desk.settle()
+        recorder.submit()
 
-    record = desk.submitter.ledger.read()
+    record = recorder.submitter.ledger.read()
     assert record is not None
     assert record.in_doubt_since is not None
-    assert Desk(RECOGNISED, store=desk.store).settle().replay == "confirmed"
+    assert Recorder(RECOGNIZED, store=recorder.store).submit().replay == "confirmed"
 
 
-def test_another_key_of_the_connection_is_not_replayed_with() -> None:
-    """The account may be another one: the request would be paid for there as well."""
-    desk = Desk(LOST, LOST)
+def test_a_changed_api_key_is_not_replayed_with() -> None:
+    """It may belong to another account, which would pay for the request as well."""
+    recorder = Recorder(LOST, LOST)
     with pytest.raises(errors.SubmissionUnknownError):
-        desk.bring(api_key="sk-of-one-account")
+        recorder.attempt(api_key="sk-of-one-account")
 
-    other = Desk(ACCEPTED, store=desk.store)
-    with pytest.raises(errors.SubmissionAbandonedError, match="API key is another one now"):
-        other.bring(api_key="sk-of-another")
+    other = Recorder(ACCEPTED, store=recorder.store)
+    with pytest.raises(errors.SubmissionAbandonedError, match="API key"):
+        other.attempt(api_key="sk-of-another")
     assert other.keys == []
-    assert "sk-of" not in str(desk.store.held)
+    assert "sk-of" not in str(recorder.store.held)
 
-    same = Desk(RECOGNISED, store=desk.store)
-    assert same.bring(api_key="sk-of-one-account").record.replay == "confirmed"
+    same = Recorder(RECOGNIZED, store=recorder.store)
+    assert same.attempt(api_key="sk-of-one-account").record.replay == "confirmed"
 
 
-def test_a_try_whose_place_was_taken_sends_nothing_more() -> None:
-    """A try that wakes up after another has taken its place can't write, and so can't send."""
-    desk = Desk(LOST, ACCEPTED, store=FailingStore(2))
+def test_a_superseded_try_sends_nothing_more() -> None:
+    """A try that wakes up after another has superseded it can't write, and so can't send."""
+    recorder = Recorder(LOST, ACCEPTED, store=FailingStore(2))
 
     with pytest.raises(LedgerError):
-        desk.settle()
-    assert len(desk.keys) == 1
+        recorder.submit()
+    assert len(recorder.keys) == 1
 
 
 def test_a_later_try_replays() -> None:
-    """What one try has left unknown the next one sends again, under the same key."""
+    """What one try left in doubt, the next one sends again, with the same idempotency key."""
     store = Store()
-    first, second = Desk(LOST, LOST, store=store), Desk(RECOGNISED, store=store)
+    first, second = Recorder(LOST, LOST, store=store), Recorder(RECOGNIZED, store=store)
     with pytest.raises(errors.SubmissionUnknownError):
-        first.settle()
+        first.submit()
 
-    assert second.settle().replay == "confirmed"
+    assert second.submit().replay == "confirmed"
     assert set(first.keys) == set(second.keys)
 
 
 def test_fail_sends_once() -> None:
-    """With the policy ``fail`` an unknown outcome ends it, for good."""
-    desk = Desk(LOST, policy="fail")
+    """With the policy ``fail``, an unknown outcome ends the task permanently."""
+    recorder = Recorder(LOST, policy="fail")
 
     with pytest.raises(errors.SubmissionAbandonedError) as caught:
-        desk.settle()
+        recorder.submit()
     assert caught.value.permanent
-    assert (desk.phase, len(desk.keys)) == ("intent", 1)
+    assert (recorder.phase, len(recorder.keys)) == ("intent", 1)
 
 
-@pytest.mark.parametrize("sendings", [0, 1])
-def test_a_kill_stops_the_sending(sendings: int) -> None:
-    """Before the first sending nothing is charged; after a lost one that is not known, and not claimed."""
-    desk = Desk(LOST, ACCEPTED)
-    desk.killed_after = sendings
+@pytest.mark.parametrize("send_count", [0, 1])
+def test_a_kill_stops_sending(send_count: int) -> None:
+    """Before the first send nothing is charged; after a lost response that is unknown, and not claimed."""
+    recorder = Recorder(LOST, ACCEPTED)
+    recorder.killed_after = send_count
 
     with pytest.raises(errors.EvoLinkError) as caught:
-        desk.settle()
+        recorder.submit()
 
-    assert len(desk.keys) == sendings
-    assert desk.phase == ("intent" if sendings else "withdrawn")
-    assert ("nothing was charged" in str(caught.value)) == (sendings == 0)
+    assert len(recorder.keys) == send_count
+    assert recorder.phase == ("intent" if send_count else "withdrawn")
+    assert ("nothing was charged" in str(caught.value).lower()) == (send_count == 0)
 
 
 def test_a_kill_during_the_pause() -> None:
-    """A kill that comes while a lost answer is waited out does not claim that nothing was charged either."""
-    desk = Desk(LOST, ACCEPTED)
-    desk.submitter.sleep = desk.killed
+    """After a kill during the pause that follows a lost response, the error does not claim that nothing was charged."""
+    recorder = Recorder(LOST, ACCEPTED)
+    recorder.submitter.sleep = recorder.sleep_and_be_killed
 
-    with pytest.raises(errors.SubmissionUnknownError, match=r"the task was stopped.* may have been accepted"):
-        desk.settle()
-    assert (desk.phase, len(desk.keys)) == ("intent", 1)
-
-
-def test_a_kill_while_waiting_for_a_turn() -> None:
-    """A kill that comes while a 429 is waited out is noticed at once: nothing is sent, and nothing is in doubt."""
-    desk = Desk(errors.RateLimitedError("429", status=429, retry_after=60.0), ACCEPTED)
-    desk.submitter.sleep = desk.killed
-
-    with pytest.raises(errors.NotSentError, match="nothing was charged"):
-        desk.settle()
-    assert (desk.phase, len(desk.keys)) == ("withdrawn", 1)
-    assert desk.slept <= 0.2
+    with pytest.raises(errors.SubmissionUnknownError, match="may have been accepted and charged"):
+        recorder.submit()
+    assert (recorder.phase, len(recorder.keys)) == ("intent", 1)
 
 
-def test_no_intent_no_sending() -> None:
-    """If the intent can't be written, nothing is sent: another try may have taken this one's place."""
-    desk = Desk(ACCEPTED, store=FailingStore(1))
+def test_a_kill_during_the_pause_after_a_429() -> None:
+    """A kill during the pause is noticed at once: nothing is sent, and nothing is in doubt."""
+    recorder = Recorder(errors.RateLimitedError("429", status=429, retry_after=60.0), ACCEPTED)
+    recorder.submitter.sleep = recorder.sleep_and_be_killed
+
+    with pytest.raises(errors.NotSentError, match="Nothing was charged"):
+        recorder.submit()
+    assert (recorder.phase, len(recorder.keys)) == ("withdrawn", 1)
+    assert recorder.slept <= 0.2
+
+
+def test_without_an_intent_nothing_is_sent() -> None:
+    """If the intent can't be written, nothing is sent: another try may have superseded this one."""
+    recorder = Recorder(ACCEPTED, store=FailingStore(1))
 
     with pytest.raises(LedgerError):
-        desk.settle()
-    assert desk.done == []
+        recorder.submit()
+    assert recorder.done == []
 
 
 @pytest.mark.parametrize("failing", [(2,), (2, 3), (2, 3, 4)])
 def test_the_id_survives_a_ledger_that_fails(failing: tuple[int, ...], caplog: pytest.LogCaptureFixture) -> None:
-    """A paid id is written again and again, logged each time, and gone on with even if the ledger stays dead."""
-    desk = Desk(ACCEPTED, store=FailingStore(*failing))
+    """Writing a paid id is tried three times, each failure is logged, and the task goes on without the ledger."""
+    recorder = Recorder(ACCEPTED, store=FailingStore(*failing))
 
-    record = desk.settle()
+    submitted = recorder.submit()
 
-    assert record.generation_id == "task-unified-1"
-    assert desk.done[-1] == ("announced", "task-unified-1")
-    assert desk.phase == ("submitted" if len(failing) < 3 else "intent")
-    errors_logged = [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
-    assert len(errors_logged) == len(failing)
-    assert all("task-unified-1 is paid for" in line for line in errors_logged)
+    assert submitted.generation_id == "task-unified-1"
+    assert recorder.done[-1] == ("announced", "task-unified-1")
+    assert recorder.phase == ("submitted" if len(failing) < 3 else "intent")
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(lines) == len(failing)
+    assert all("task-unified-1" in line and "paid" in line for line in lines)
 
 
 def test_a_withdrawal_that_fails_hides_nothing() -> None:
-    """If the intent can't be withdrawn, the reason of the refusal is what is raised; a retry replays, at worst."""
-    desk = Desk(TURNED_DOWN, store=FailingStore(2))
+    """If the intent can't be withdrawn, the rejection is raised nevertheless; at worst, a retry replays."""
+    recorder = Recorder(REJECTED, store=FailingStore(2))
 
     with pytest.raises(errors.InsufficientCreditsError):
-        desk.settle()
-    assert desk.phase == Phase.INTENT
+        recorder.submit()
+    assert recorder.phase == Phase.INTENT
 
 
 NOT_THERE = errors.GenerationNotFoundError("404", status=404)
 
 
 def submitted(seconds_ago: float) -> Store:
-    """A store whose record was submitted so long ago."""
+    """Return a store whose record was submitted some time ago."""
     store = Store()
-    Desk(ACCEPTED, store=store).settle()
+    Recorder(ACCEPTED, store=store).submit()
     record = LedgerRecord.from_json(store.get(STORE_KEY))
     Ledger(store, None).write(replace(record, submitted_at=time.time() - seconds_ago))
     return store
 
 
-def test_a_later_try_asks_what_has_become_of_it() -> None:
-    """One free read of what an earlier try has left: it is gone on with, and what EvoLink said is handed on."""
-    desk = Desk(store=submitted(5))
+def test_a_later_try_reads_what_became_of_the_generation() -> None:
+    """One free read of what an earlier try submitted: it is resumed, and EvoLink's report is passed on."""
+    recorder = Recorder(store=submitted(5))
 
-    brought = desk.bring()
+    result = recorder.attempt()
 
-    assert (brought.record.phase, brought.generation) == ("submitted", MADE)
-    assert desk.done == [("asked", "task-unified-1"), ("announced", "task-unified-1")]
+    assert (result.record.phase, result.generation) == ("submitted", MADE)
+    assert recorder.done == [("read", "task-unified-1"), ("announced", "task-unified-1")]
 
 
-def test_a_failure_that_is_found_is_noted_and_made_anew() -> None:
-    """A generation that has failed meanwhile is noted as failed before anything is sent under another key."""
-    desk = Desk(ACCEPTED, store=submitted(5))
-    desk.said = replace(MADE, status="failed", error_code="service_error")
+def test_a_failure_is_recorded_and_submitted_again() -> None:
+    """A generation that has failed meanwhile is recorded as failed before another idempotency key is sent."""
+    recorder = Recorder(ACCEPTED, store=submitted(5))
+    recorder.remote = replace(MADE, status="failed", error_code="service_error")
 
-    record = desk.settle()
+    record = recorder.submit()
 
-    assert [one["phase"] for one in desk.store.writes[-3:]] == ["failed", "intent", "submitted"]
+    assert [write["phase"] for write in recorder.store.writes[-3:]] == ["failed", "intent", "submitted"]
     assert (record.submission_number, record.previous_ids) == (2, ("task-unified-1",))
 
 
-def test_a_failure_for_good_is_noted_and_told() -> None:
-    """What a new submission can't mend is noted and ends the try; nothing is sent."""
-    desk = Desk(store=submitted(5))
-    desk.said = replace(MADE, status="failed", error_code="content_policy_violation")
+def test_a_permanent_failure_is_recorded_and_raised() -> None:
+    """A failure that a new submission can't fix is recorded and ends the try; nothing is sent."""
+    recorder = Recorder(store=submitted(5))
+    recorder.remote = replace(MADE, status="failed", error_code="content_policy_violation")
 
     with pytest.raises(errors.PermanentGenerationFailedError, match="content_policy_violation"):
-        desk.settle()
-    assert (desk.phase, desk.keys) == ("failed", [])
+        recorder.submit()
+    assert (recorder.phase, recorder.keys) == ("failed", [])
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds_ago", "cleared", "ending"),
+    ("remote", "seconds_ago", "cleared", "outcome"),
     [
         (NOT_THERE, 5, False, "submitted"),
         (NOT_THERE, 3600, False, "submitted"),
@@ -371,72 +371,72 @@ def test_a_failure_for_good_is_noted_and_told() -> None:
         (errors.AuthenticationError("401", status=401), 3600, False, "submitted"),
     ],
 )
-def test_an_answer_that_says_little(said: Exception, seconds_ago: float, cleared: bool, ending: Any) -> None:
-    """No single answer makes a paid generation be given up: it is waited for."""
-    desk = Desk(store=submitted(seconds_ago))
-    desk.said = said
+def test_a_single_error_is_not_believed(remote: Exception, seconds_ago: float, cleared: bool, outcome: Any) -> None:
+    """No single error response makes the task give up a paid generation: it is waited for."""
+    recorder = Recorder(store=submitted(seconds_ago))
+    recorder.remote = remote
 
-    if isinstance(ending, str):
-        assert desk.bring(max_tries=int(cleared)).record.phase == ending
+    if isinstance(outcome, str):
+        assert recorder.attempt(max_tries=int(cleared)).record.phase == outcome
     else:
-        with pytest.raises(ending):
-            desk.bring(max_tries=int(cleared))
-    assert desk.keys == []
+        with pytest.raises(outcome):
+            recorder.attempt(max_tries=int(cleared))
+    assert recorder.keys == []
 
 
-def test_two_answers_minutes_apart_make_it_gone() -> None:
-    """That EvoLink does not know a generation is believed at the second look, two minutes after the first."""
+def test_two_404s_minutes_apart_are_believed() -> None:
+    """That EvoLink does not know a generation is believed at the second read, two minutes after the first."""
     store = submitted(3600)
-    desk = Desk(store=store)
-    desk.said = NOT_THERE
+    recorder = Recorder(store=store)
+    recorder.remote = NOT_THERE
 
-    first = desk.settle()
-    assert desk.settle().phase == Phase.SUBMITTED
+    first = recorder.submit()
+    assert recorder.submit().phase == Phase.SUBMITTED
     Ledger(store, None).write(replace(first, missing_since=(first.missing_since or 0) - CONFIRMATION_SECONDS))
 
     with pytest.raises(errors.GenerationLostError):
-        desk.settle()
+        recorder.submit()
 
 
 def test_a_generation_may_be_unknown_at_first() -> None:
-    """Just after it was accepted, a 404 says nothing: it is not even noted."""
-    desk = Desk(store=submitted(30))
-    desk.said = NOT_THERE
+    """Just after the acceptance a 404 means nothing, and is not even recorded."""
+    recorder = Recorder(store=submitted(30))
+    recorder.remote = NOT_THERE
 
-    assert desk.settle().missing_since is None
+    assert recorder.submit().missing_since is None
 
 
-def test_what_turns_up_again_was_never_gone() -> None:
-    """A generation that EvoLink knows after all starts with a clean slate."""
+def test_a_generation_that_reappears_is_not_missing() -> None:
+    """If EvoLink knows a generation after all, the earlier 404 is forgotten."""
     store = submitted(3600)
-    desk = Desk(store=store)
-    desk.said = NOT_THERE
-    desk.settle()
+    recorder = Recorder(store=store)
+    recorder.remote = NOT_THERE
+    recorder.submit()
 
-    desk.said = MADE
-    assert desk.settle().missing_since is None
+    recorder.remote = MADE
+    assert recorder.submit().missing_since is None
     assert store.get(STORE_KEY).get("missing_since") is None
 
 
 @settings(max_examples=200)
 @given(hostile.gone_wrong(hostile.CREATED))
-def test_whatever_accepts_a_submission_its_record_can_be_read_again(answer: Any) -> None:
-    """An id that is paid for is written in a form that every later try reads, whatever came along with it."""
+def test_the_record_of_any_accepted_submission_can_be_read(response: Any) -> None:
+    """A paid id is written in a form that every later try can read, whatever else the response contains."""
     try:
-        made = parse_generation(answer, default_status="pending")
+        made = parse_generation(response, default_status="pending")
     except errors.InvalidResponseError:
         return
-    desk = Desk(Submission(made, replayed=False))
+    recorder = Recorder(Submission(made, replayed=False))
 
-    record = desk.settle()
+    record = recorder.submit()
 
     assert record.generation_id == made.id
-    assert desk.submitter.ledger.read() == record
+    assert recorder.submitter.ledger.read() == record
     for ended in (
         replace(record, phase=Phase.FAILED, error_code=made.error_code, error=made.error_message, max_tries=2),
         replace(
             record, phase=Phase.FINISHED, result=build_record(made, Origin(record.intent_at), now=2e9), max_tries=0
         ),
     ):
-        desk.submitter.ledger.write(ended)
-        assert desk.submitter.ledger.read() == ended
+        recorder.submitter.ledger.write(ended)
+        assert recorder.submitter.ledger.read() == ended
