@@ -103,7 +103,7 @@ bench-airflow: .venv/.crash ## Measure a real triggerer on PostgreSQL with 1,000
 	@echo "About 10 minutes. Needs Linux, 2 idle cores, 4 GB of memory, ulimit -n of 4096"
 	@ulimit -n 4096 && env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.real.run
 
-check: $(STAMP) ## Style, types, layers, package, and whether it can be installed beside a managed service's versions
+check: $(STAMP) ## Check style, spelling, types, layers, package, and that it installs beside a managed service's versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
