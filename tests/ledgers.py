@@ -26,9 +26,7 @@ def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, A
 
 def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the record of the latest attempt among the entries of a task state store."""
-    records = {
-        _try_of(entry["idempotency_key"]): entry["value"] for entry in entries if _is_record(entry["idempotency_key"])
-    }
+    records = {_try_of(entry["key"]): entry["value"] for entry in entries if _is_record(entry["key"])}
     kept = records[max(records)] if records else {}
     return json.loads(kept) if isinstance(kept, str) else dict(kept)
 

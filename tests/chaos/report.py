@@ -69,7 +69,7 @@ def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
         ("kills and suspensions", sum(figures.kills.values())),
         ("attempts to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
         ("attempts to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
-        ("most requests for one submission", max((v.ledger.get("sendings", 0) for v in facts.videos), default=0)),
+        ("most requests for one submission", max((v.ledger.get("send_count", 0) for v in facts.videos), default=0)),
         ("wall time", f"{figures.seconds / 60:.1f} min"),
     ]
 

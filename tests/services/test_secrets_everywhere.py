@@ -204,7 +204,7 @@ def _read(api: AirflowApi, dag: str, run: str, found: Observations) -> None:
         entries = api.get(f"{path}/xcomEntries")["xcom_entries"]
         look(
             "REST xcomEntries",
-            json.dumps([entries, [api.xcom(dag, run, name, entry["idempotency_key"]) for entry in entries]]),
+            json.dumps([entries, [api.xcom(dag, run, name, entry["key"]) for entry in entries]]),
             name,
         )
         look("REST state-store", json.dumps(api.get(f"{path}/state-store")), name)
