@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Differences between Airflow versions: everything that depends on the version is imported from here."""
+"""Compatibility with the supported Airflow versions: whatever differs between them is imported from here."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def outer_task(operator: BaseOperator, context: Context) -> str | None:
 
 
 @dataclass
-class _Kills:
+class _OnKill:
     """Replacement for a task's ``on_kill`` that also kills the operators which the task executes by hand.
 
     :param own: the task's own ``on_kill``.
@@ -98,10 +98,10 @@ def forward_kills(operator: BaseOperator, context: Context) -> Iterator[None]:
     if outer_task(operator, context) is None or not isinstance(task, BaseOperator):
         yield
         return
-    kills = task.on_kill if isinstance(task.on_kill, _Kills) else _Kills(task.on_kill)
+    kills = task.on_kill if isinstance(task.on_kill, _OnKill) else _OnKill(task.on_kill)
     # Bypasses the operator's own __setattr__, which would take this for an argument changed by the DAG author.
     object.__setattr__(task, "on_kill", kills)
-    call = object()  # several threads may execute the same operator at a time
+    call = object()  # several threads may execute the same operator at once
     kills.running[call] = operator
     try:
         if kills.was_killed:

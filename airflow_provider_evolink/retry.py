@@ -58,7 +58,7 @@ class EvoLinkRetryPolicy(RetryPolicy):
         :param jitter: random number from 0 to 1; it spreads the retries of tasks that failed together (against a
             thundering herd).
         """
-        # A Retry-After of 0 names no time: retrying at once would use up all retries within seconds.
+        # A Retry-After of 0 counts as none: retrying at once would use up all retries within seconds.
         if error.retry_after:
             return error.retry_after * (1.0 + _JITTER * jitter)
         advised = advised_delay(error.code) if isinstance(error, GenerationFailedError) else 0.0

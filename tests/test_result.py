@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidResponseError
 from airflow_provider_evolink.api.generation import parse_generation
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, parse_response
-from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, check
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, check_pattern
 from airflow_provider_evolink.landing.sources import generations_in, results_of
 from airflow_provider_evolink.result import Origin, build_record, failure_error, links_expired
 from testkit.examples import GENERATION_ID
@@ -45,7 +45,7 @@ def test_any_response_makes_a_record_that_can_be_stored_or_a_documented_error(bo
     assert len(text) < 3000
     with suppress(EvoLinkError):
         for record in generations_in(json.loads(stored)).values():
-            check(DEFAULT_PATTERN, results_of(record or {}) or [])
+            check_pattern(DEFAULT_PATTERN, results_of(record or {}) or [])
 
 
 @pytest.mark.parametrize(

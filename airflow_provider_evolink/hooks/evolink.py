@@ -65,7 +65,7 @@ class EvoLinkHook(BaseHook):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the API runs on this machine, as the emulator does."""
+        """Whether the API is on this machine, as the emulator is."""
         return self.settings.is_loopback
 
     def prepare(self, model: str, parameters: Mapping[str, Any], *, media_type: str | None = None) -> GenerationRequest:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Copy results into storage the user owns, before their links expire.
 
-The way of a result:
+How a result lands:
 
 1. :mod:`sources` reads what the task was given (records or generation ids) and lists the results to land.
 2. :mod:`lander` lands one result. :mod:`checkpoint` remembers what an earlier attempt has landed already.
@@ -11,7 +11,7 @@ The way of a result:
 4. :mod:`filenames` gives the file its name, and :mod:`storage` publishes it under that name in one step, once it is
    complete. :mod:`existing` decides what happens if another file has that name.
 
-:mod:`partial_failure` keeps one failed result from taking the others with it.
+:mod:`partial_failure` lets the other results land if one fails.
 
 Nothing here imports Airflow, except to open a destination (:mod:`storage_target`).
 """

@@ -64,7 +64,7 @@ class Landed:
 
 
 def asset_uri(uri: str) -> str:
-    """Quote a URI: in ASCII, which some of Airflow's databases need, and without characters that end a URI's path."""
+    """Quote a URI: in ASCII, which some of Airflow's databases need, and without characters that would end its path."""
     return quote(uri, safe=_SAFE_IN_PATH)
 
 
@@ -97,7 +97,7 @@ class Checkpoint:
     def put(self, result: Result, landed: Landed, *, written: bool, upload_id: str | None = None) -> None:
         """Store at once where a result has landed, or is about to.
 
-        :param written: whether this task writes it; another's identical file must not be replaced later.
+        :param written: whether this task writes it; an identical file that it did not write must not be replaced later.
         :param upload_id: of the multipart upload, on an object store.
         """
         self._entries[_entry_key(result)] = {**asdict(landed), "written": written, "upload_id": upload_id}
@@ -106,7 +106,9 @@ class Checkpoint:
         try:
             self._store.set(STORE_KEY, self._entries, retention=self._retention)
         except Exception as error:
-            log.warning("The checkpoint of %s could not be stored (%s); a retry downloads it again.", result, error)
+            log.warning(
+                "The checkpoint of %s could not be stored (%s); a retry downloads the result again.", result, error
+            )
 
     def _entries_at(self, uri: str) -> Iterator[tuple[Mapping[str, Any], Landed]]:
         for entry in self._entries.values():

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Download one link into a file until it is complete, in constant memory.
 
-Complete means: as many bytes as the server announced, and of a media type. If the server announces no length, the
-download has to bring the same bytes twice, since a dropped connection then looks like the end of the file. For a
-response that is compressed although no compression was requested, the announced length, cuts and ranges count the
-compressed bytes, and the file is stored decompressed.
+A file is complete if it has as many bytes as the server announced and is a media file. If the server announces no
+length, the download has to bring the same bytes twice, since a dropped connection then looks like the end of the file.
+For a response that is compressed although no compression was requested, the announced length, cuts and ranges count
+the compressed bytes, and the file is stored decompressed.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decide what happens if a file has the name of a result already. Pure."""
+"""Decide what happens if a file already has the name of a result. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OnExisting(StrEnum):
     """Leave it alone, and don't land the result."""
 
 
-def on_existing_of(value: object) -> OnExisting:
+def parse_on_existing(value: object) -> OnExisting:
     """Parse the parameter ``on_existing``.
 
     :raises LandingInputError: there is no such choice.

@@ -75,7 +75,7 @@ def render(pattern: str, result: Result, media_type: MediaType) -> str:
     return name
 
 
-def check(pattern: str, results: Iterable[Result]) -> list[str]:
+def check_pattern(pattern: str, results: Iterable[Result]) -> list[str]:
     """Refuse a pattern that gives two results the same name, before anything is downloaded.
 
     :return: the longest name that each result may get.

@@ -19,6 +19,7 @@ from airflow_provider_evolink.api.errors import (
     LandingError,
     ResultCorruptError,
     ResultExpiredError,
+    ResultRefusedError,
 )
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.checkpoint import Checkpoint, Landed
@@ -69,9 +70,7 @@ class Lander:
         try:
             return self._already_landed(result) or self._download_and_publish(result)
         except LandingError as error:
-            is_advised = error.permanent or "retry" in str(error)
-            advice = "" if is_advised else " A retry lands it again, at no cost: nothing is generated again."
-            message = f"Landing {result} failed; the generation is made and paid for. {error}{advice}"
+            message = f"Landing {result} failed; the generation is made and paid for. {error}{_retry_advice(error)}"
             raise type(error)(message, generation_id=result.generation_id) from error
 
     def _already_landed(self, result: Result) -> Landed | None:
@@ -187,6 +186,14 @@ class Lander:
 
     def _target(self, result: Result, media_type: MediaType) -> StorageTarget:
         return self.destination / render(self.pattern, result, media_type)
+
+
+def _retry_advice(error: LandingError) -> str:
+    """Return what a retry does, for an error that does not say so itself."""
+    if isinstance(error, ResultRefusedError):
+        return " A retry is refused again."
+    is_advised = error.permanent or "retry" in str(error)
+    return "" if is_advised else " A retry lands it again, at no cost: nothing is generated again."
 
 
 @contextmanager

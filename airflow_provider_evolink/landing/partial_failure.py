@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep one failure from taking the other results with it: their links expire, too.
+"""Land the other results if one fails: their links expire, too.
 
 Everything that can be landed is landed first. Then one failure is raised: one that a retry may fix rather than a
 permanent one, so that Airflow keeps retrying the task as long as that can help.

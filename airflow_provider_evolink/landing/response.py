@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An HTTP response with a deadline for every read, whose body skips the buffers that would copy it once more."""
+"""An HTTP response with a deadline for every read, whose body bypasses the buffers that would copy it once more."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Response(http.client.HTTPResponse):
         self._socket = sock
         self._reader = _DeadlineReader(self.fp.detach(), seconds)
         self.fp = io.BufferedReader(self._reader)
-        self._is_body_started = False
+        self._has_body_started = False
         self._failure: OSError | None = None
 
     def read_some(self, buffer: memoryview) -> int:
@@ -73,10 +73,10 @@ class Response(http.client.HTTPResponse):
         return count
 
     def _fill(self, buffer: memoryview) -> int:
-        """Read from the socket itself, once the bytes that arrived with the head are consumed: the rest is body."""
+        """Read past all layers but TLS, once the bytes that arrived with the head are consumed: the rest is body."""
         count, deadline = 0, time.monotonic() + _MAX_FILL_SECONDS
-        if not self._is_body_started:
-            self._is_body_started = True
+        if not self._has_body_started:
+            self._has_body_started = True
             count = self.fp.readinto1(buffer)
             if not count:
                 return 0

@@ -4,7 +4,7 @@
 Guards against SSRF (server-side request forgery) and DNS rebinding: a link has to lead to a public address, and so
 does every redirect. A host is resolved once per attempt, and the address that was checked is the address that is
 dialed. A plain http link is requested over https: a page of EvoLink's documentation shows such links, and anyone on
-the way could replace what comes over plain http. The API key is not known here, and no cookie is kept.
+the path could replace what comes over plain http. The API key is not known here, and no cookie is stored.
 """
 
 from __future__ import annotations

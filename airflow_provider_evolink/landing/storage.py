@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publish a complete file under its final name, in one step, on any storage fsspec knows, and never over another file.
+"""Publish a complete file under its final name, in one step and never over another file, on any fsspec storage.
 
-A file is first held in a staging file without a name, which disappears with the process however that ends. From there
+A file is first held in a staging file without a name, which disappears with the process, however that ends. From there
 
 - on a local file system the staging file itself is given a name, without a copy where the system supports it;
 - to an object store it is uploaded: the object appears once the upload is complete, and a failed upload is aborted.
@@ -73,13 +73,13 @@ def contains(target: StorageTarget, size: int, sha256: str) -> bool:
 
 
 def remove_leftovers(target: StorageTarget) -> None:
-    """Remove what a landing killed right after publishing has left; only local storage keeps anything."""
+    """Remove what a landing that was killed right after publishing left behind; only local storage has any of it."""
     if target.is_local:
         local.remove_leftovers(Path(target.path))
 
 
 def stored_generation_id(target: StorageTarget) -> str | None:
-    """Return which generation the existing file is a result of, if the storage keeps that."""
+    """Return which generation the existing file is a result of, if the storage records that."""
     stored = None
     with suppress(Exception):
         if target.is_local:
@@ -205,7 +205,7 @@ def _open_args(file: StagedFile, target: StorageTarget) -> dict[str, Any]:
 
 
 def _discard(output: Any) -> None:
-    """Discard an upload: closing it, even by the garbage collector, would create an object from what was sent."""
+    """Discard an upload; closing it, even by the garbage collector, would create an object from what was sent."""
     with suppress(Exception):
         output.discard()
     with suppress(AttributeError):

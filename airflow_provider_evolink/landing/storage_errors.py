@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Classify and describe storage errors: whether a retry can succeed, and why the write failed. Pure.
 
-Every fsspec file system fails in its own way: with an ``OSError``, with its client's error, or with one chained to the
-other. The HTTP status decides most cases, error codes and messages the rest.
+Every fsspec file system fails in its own way: with an ``OSError``, with its client's error, or with one of them chained
+to the other. The HTTP status decides most cases, error codes and messages the rest.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class StorageTarget:
         return self.path.rpartition("/")[0]
 
     def __truediv__(self, name: str) -> StorageTarget:
-        """Return the file of this relative name below."""
+        """Return the file with this relative name below the folder."""
         return StorageTarget(self.fs, f"{self.path.rstrip('/')}/{name}", self.protocol, self.conn_id)
 
 
@@ -119,6 +119,7 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     :param destination: an absolute path (also ``~/folder``), a URI such as ``s3://conn_id@bucket/folder``, or an
         ``ObjectStoragePath``.
     :raises LandingInputError: see :func:`check_destination`; also if the connection can't be used as it is.
+    :raises LandingError: the storage could not be opened, or its connection not found. A retry tries again.
     """
     from airflow.sdk import ObjectStoragePath
 
@@ -133,7 +134,10 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
         raise LandingInputError("destination", _without_credentials(destination), allowed) from error
     except Exception as error:
         reason = f"{type(error).__name__}: {sanitize(str(error), '')}".rstrip(".")
-        raise LandingError(f"The storage of `destination`={shorten(destination)} can't be opened: {reason}.") from error
+        raise LandingError(
+            f"The storage of `destination`={shorten(destination)} can't be opened: {reason}. "
+            f"{NOTHING_LANDED} A retry tries to open it again."
+        ) from error
     protocol = folder.protocol or "file"
     path = str(Path(folder.path).absolute()) if protocol in LOCAL else folder.path
     return StorageTarget(fs, path, protocol, folder.conn_id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file without a name (``O_TMPFILE``) that is written to disk while it is still being downloaded.
+"""A file without a name (``O_TMPFILE``) that is written back to disk while it is still being downloaded.
 
 A file may only get its final name once it is on the disk (fsync); otherwise a power failure could leave a partial file
 under that name. Started early, the disk works while the network does, and the final fsync has almost nothing to do.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # XCom key of the generation's id.
 GENERATION_ID_KEY = "generation_id"
-# Pause of a wait on the worker before it polls again what was reported as ended and has not.
+# Seconds before a wait on the worker polls again, if the end that its last poll reported was not confirmed.
 _PAUSE_SECONDS = 5.0
 
 
@@ -133,7 +133,7 @@ class EvoLinkBaseOperator(BaseOperator):
 
         :raises InvalidInputError: one of them is invalid; the error names the argument or the option.
         """
-        timeout = limits.seconds_of("timeout", self.timeout) or limits.default_timeout()
+        timeout = limits.parse_seconds("timeout", self.timeout) or limits.default_timeout()
         if self.execution_timeout:
             timeout = min(timeout, self.execution_timeout.total_seconds())
         submitted_at = pending.origin.submitted_at
@@ -159,7 +159,7 @@ class EvoLinkBaseOperator(BaseOperator):
 
     def _wait(self, context: Context, pending: PendingGeneration, failing_since: float | None = None) -> dict[str, Any]:
         """Wait, in the triggerer if possible, and return the record."""
-        # Lest the link on the task's page lead to the result of an earlier try.
+        # The link on the task's page would otherwise lead to the result of an earlier try.
         context["ti"].xcom_push(key=RESULT_LINK_KEY, value="")
         if self._may_defer(context):
             self._defer(pending, failing_since)
@@ -202,7 +202,7 @@ class EvoLinkBaseOperator(BaseOperator):
     def _finalize(
         self, context: Context, pending: PendingGeneration, stop: StopPolling, failing_since: float | None
     ) -> dict[str, Any] | KeepWaiting:
-        """Read what became of the generation: return its record, keep waiting, or raise why not."""
+        """Read what became of the generation: return its record, keep waiting, or raise the task's final error."""
         with self._naming_paid_generation(pending):
             watch = self._watch(pending)
             is_in_time = time.time() < watch.deadline
@@ -236,7 +236,7 @@ class EvoLinkBaseOperator(BaseOperator):
         if stop.outcome is Outcome.UNREACHABLE or time.time() - since >= watch.unreachable_timeout:
             last = StopPolling(Outcome.UNREACHABLE, stop.status, stop.detail or reason)
             raise self._unfinished(last, pending, unanswered.error.retry_after) from None
-        self.log.warning("Generation %s can't be read (%s). Waiting for it again.", pending.generation_id, reason)
+        self.log.warning("Generation %s can't be read (%s). The wait continues.", pending.generation_id, reason)
         return KeepWaiting(pending, since)
 
     def _read(self, pending: PendingGeneration, timeout: float) -> Generation | Refused | Unanswered:

@@ -122,7 +122,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
             return build_record(latest, pending.origin, now=time.time())
 
     def on_kill(self) -> None:
-        """Prevent a submission that has not been sent; one that has been keeps running, as EvoLink can't cancel it."""
+        """Prevent a submission that has not been sent; one that was sent keeps running, as EvoLink can't cancel it."""
         self._was_killed = True
         if self._paid is None or self._paid.generation_id is None:
             self.log.warning(
@@ -133,7 +133,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
             facts = left_running(self._paid.generation_id, self.evolink_conn_id, cost=self._paid.credits_reserved)
             self.log.warning("Killed. %s", facts)
 
-    def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002 - another operator needs it
+    def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002 - a subclass needs it
         """Return the model's parameters."""
         from airflow_provider_evolink.operators.parameters import as_parameters
 
@@ -144,7 +144,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
 
     def _submit_or_resume(self, context: Context, known: LedgerRecord | None) -> SubmissionResult:
         """Submit a generation, or resume the one that the ledger holds."""
-        # One hook looks the connection up once, so that what is checked, recorded and paid for is one account.
+        # One hook, hence one look-up: the account that is checked is the one that is recorded and pays.
         hook = EvoLinkHook(self.evolink_conn_id)
         ti = context["ti"]
         try:
@@ -173,7 +173,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
         return hook.prepare(self.model, parameters, media_type=self.media_type)
 
     def _check_arguments(self) -> None:
-        """Let everything that would fail after the payment fail before it."""
+        """Check, before the payment, everything that would otherwise fail after it."""
         for name, allowed in _POLICIES.items():
             if getattr(self, name) not in allowed:
                 raise InvalidInputError(name, getattr(self, name), " or ".join(map(repr, allowed)))
@@ -196,7 +196,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     def _on_submitted(self, context: Context, record: LedgerRecord) -> None:
         self._paid = record
         if self._was_killed:
-            # The kill came during the submission.
+            # The kill came while the request was being sent: report the generation that it has paid for.
             self.on_kill()
         context["ti"].xcom_push(key=GENERATION_ID_KEY, value=record.generation_id)
 
@@ -228,8 +228,8 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
         self.log.info("Reusing the result of an earlier, already paid submission.")
         if links_expired(result, now=time.time()):
             self.log.warning(
-                "Its links expired at %s. Files that have landed stay; to generate it again, clear this task with "
-                'on_clear="resubmit", which pays again.',
+                "Its links expired at %s. Files that have landed are not affected; to generate it again, clear this "
+                'task with on_clear="resubmit", which pays again.',
                 result["expires_at"],
             )
         record = {**result, "reattached": True, "try_number": context["ti"].try_number}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long to wait and how often to poll: what tasks and Airflow's configuration ask for, validated."""
+"""Read and validate how long to wait and how often to poll, as tasks and Airflow's configuration set it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WORKER_SECONDS = 60.0
 
 
 def default_timeout() -> float:
-    """Return for how many seconds to wait if the task does not say: 1800 by default.
+    """Return the seconds to wait for a generation if the task sets no timeout: 1800 by default.
 
     :raises InvalidInputError: ``[evolink] default_timeout`` is not a duration.
     """
@@ -23,7 +23,7 @@ def default_timeout() -> float:
 
 
 def unreachable_timeout() -> float:
-    """Return for how many seconds EvoLink may be unreachable: 600 by default.
+    """Return the seconds for which EvoLink may be unreachable: 600 by default.
 
     :raises InvalidInputError: ``[evolink] unreachable_timeout`` is not a duration.
     """
@@ -37,13 +37,13 @@ def poll_interval(given: object) -> float | None:
     :raises InvalidInputError: it is not a duration, or too short.
     """
     if given is not None:
-        return _checked("poll_interval", given, seconds_of("poll_interval", given))
+        return _checked("poll_interval", given, parse_seconds("poll_interval", given))
     configured = _option("poll_interval")
     return _checked("[evolink] poll_interval", configured, configured)
 
 
-def seconds_of(name: str, value: object) -> float | None:
-    """Return a duration in seconds; ``None`` stays ``None``.
+def parse_seconds(name: str, value: object) -> float | None:
+    """Parse a duration into seconds; ``None`` stays ``None``.
 
     :param name: of the parameter or option, for the error.
     :param value: a number of seconds, or a ``timedelta``.
@@ -58,7 +58,7 @@ def seconds_of(name: str, value: object) -> float | None:
 
 
 def read_timeout(watch: Watch, stop: StopPolling, failing_since: float | None, *, may_defer: bool, now: float) -> float:
-    """Return for how many seconds a worker's reads may fail with transient errors once a wait has ended.
+    """Return the seconds for which a worker's reads may fail with transient errors once a wait has ended.
 
     :param stop: why the wait ended.
     :param failing_since: since when earlier workers' reads have failed, in seconds since the epoch, if they have.
@@ -80,7 +80,7 @@ def _option(name: str) -> float | None:
         value: object = float(text)
     except ValueError:
         value = text
-    return seconds_of(f"[evolink] {name}", value)
+    return parse_seconds(f"[evolink] {name}", value)
 
 
 def _checked(name: str, value: object, seconds: float | None) -> float | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn an operator's arguments into a model's parameters."""
+"""Convert an operator's arguments into a model's parameters."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A generation that is waited for."""
+"""A generation that a task waits for."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.results import results_expire_at
 from airflow_provider_evolink.result import how_to_collect, reserved_note, resubmit_from, sensor_code
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from airflow_provider_evolink.submission.reports import refusal_text
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
@@ -45,7 +46,7 @@ def result_missing(generation: Generation, *, cost: float | None, conn_id: str, 
 
 
 def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bool) -> EvoLinkError:
-    """Return a confirmed refusal to return the generation, with what was tried and what a clear does.
+    """Extend a confirmed refusal to return the generation with what was tried and what a clear does.
 
     :param may_submit: whether the task could pay for a new generation.
     """
@@ -65,7 +66,7 @@ def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bo
 
 
 def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, *, conn_id: str) -> EvoLinkError:
-    """Return an input error that also reports what an earlier try paid for, or may have paid for.
+    """Extend an error of invalid input with what an earlier try paid for, or may have paid for.
 
     :param known: what the ledger holds.
     :param conn_id: connection of the task.
@@ -75,7 +76,7 @@ def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, 
     if known.generation_id is None:
         paid = (
             f"But an earlier try sent a request with idempotency key {known.idempotency_key}, and its response was "
-            "lost: it may have been accepted and charged. Restore the input and clear the task to settle that."
+            "lost: it may have been accepted and charged. Restore the input and clear the task to resolve that."
         )
     else:
         paid = (
@@ -94,9 +95,8 @@ def cannot_wait(error: EvoLinkError, pending: PendingGeneration, *, conn_id: str
     :param conn_id: connection of the task.
     """
     cost, generation_id = pending.origin.credits_reserved, pending.generation_id
-    why = error.refusal if isinstance(error, InvalidInputError) else str(error)
     return PollingFailedError(
-        f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. {why} Fix "
-        f"that. {how_to_collect(generation_id, conn_id)}",
+        f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. "
+        f"{refusal_text(error)} Fix that. {how_to_collect(generation_id, conn_id)}",
         generation_id=generation_id,
     )

@@ -43,10 +43,13 @@ def pending_generation(record: LedgerRecord, try_number: int) -> PendingGenerati
     """Return the generation of a record, to wait for it.
 
     :param try_number: of this try.
-    :raises ConfigurationError: the record has none.
+    :raises ConfigurationError: the record has no generation.
     """
     if record.generation_id is None or record.submitted_at is None:
-        raise ConfigurationError("The task's ledger says neither which generation was submitted nor when.")
+        raise ConfigurationError(
+            "The task's ledger does not have the id and the time of the generation that it records as submitted, so "
+            "this try sent nothing, and a retry finds the same. The id is in the task's log."
+        )
     origin = Origin(
         submitted_at=record.submitted_at,
         model=record.model,
@@ -71,7 +74,13 @@ def record_end(
     """
     record = replace(record, max_tries=max_tries)
     ended = as_failed(record, generation) if result is None else replace(record, phase=Phase.FINISHED, result=result)
-    ledger.write(ended)
+    try:
+        ledger.write(ended)
+    except LedgerError as error:
+        raise LedgerError(
+            f"Generation {generation.id} ended as {generation.status}, but that could not be recorded. {error}",
+            generation_id=generation.id,
+        ) from error
 
 
 def record_early_finish(ledger: Ledger, record: LedgerRecord, log: Any) -> None:
@@ -81,7 +90,7 @@ def record_early_finish(ledger: Ledger, record: LedgerRecord, log: Any) -> None:
 
 
 def record_missing(ledger: Ledger, record: LedgerRecord, *, since: float, log: Any) -> None:
-    """Record since when EvoLink has not known the generation, so that the next try need not find out again."""
+    """Record since when EvoLink has not known the generation, so that the next try need not confirm it again."""
     _try_to_write(ledger, replace(record, missing_since=since), log, "The next try looks for the generation again.")
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a task instance remembers over tries and clears: its ledger, and the checkpoint of its landing.
+"""What a task instance remembers across tries and clears: its ledger, and the checkpoint of its landing.
 
-Both are in Airflow's task state store, which a clear may empty, and in a copy, which it does not.
+Both are in Airflow's task state store, which a clear may empty, and in a copy, which it leaves alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
     """Open a ledger of this task instance.
 
     :param name: store key of its record; see :func:`ledger_name`.
-    :param log: receives what a person should know about the copy.
+    :param log: receives warnings about the copy.
     :raises ConfigurationError: Airflow has no store for it. Nothing was sent.
     """
     store = task_state_store(context)

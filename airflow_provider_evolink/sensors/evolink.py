@@ -28,7 +28,7 @@ from airflow_provider_evolink.compat import (
 )
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
-from airflow_provider_evolink.operators.limits import default_timeout, seconds_of
+from airflow_provider_evolink.operators.limits import default_timeout, parse_seconds
 from airflow_provider_evolink.operators.pending import PendingGeneration
 from airflow_provider_evolink.polling.confirmed_read import Refused, describe_error
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
@@ -48,8 +48,8 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
     :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
         ``[evolink] default_timeout``, 30 minutes by default. The age of the generation does not count.
     :return: the record, as :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns it.
-    :raises EvoLinkFailException: the generation failed, or EvoLink refused for minutes to return it. Permanent: it has
-        to be submitted again by the task that submitted it.
+    :raises EvoLinkFailException: the generation failed, and the task that submitted it has to submit a new one; or
+        EvoLink refused for minutes to return it. A retry finds the same.
     :raises GenerationTimeoutError: it did not end in time; a retry waits for as long again.
     :raises PollingFailedError: EvoLink was unreachable for too long; a retry polls again.
     :raises ResultMissingError: it completed without a link to a result; a retry reads it again.
@@ -72,7 +72,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
     ) -> None:
         kwargs.setdefault("poke_interval", poll_interval or 10.0)
         super().__init__(timeout=timeout, poll_interval=poll_interval, **kwargs)
-        self.timeout = seconds_of("timeout", timeout) or default_timeout()
+        self.timeout = parse_seconds("timeout", timeout) or default_timeout()
         self.generation_id = generation_id
 
     def execute(self, context: Context) -> Any:
@@ -107,19 +107,19 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     def _poke(self, context: Context) -> PokeReturnValue | bool:
         pending = self._pending(context, None)
-        answer = self._read(pending, 0.0)
-        if isinstance(answer, Refused) and not self._may_be_unknown_yet(answer):
-            raise self._refusal_error(answer, pending)
+        latest = self._read(pending, 0.0)
+        if isinstance(latest, Refused) and not self._may_be_unknown_yet(latest):
+            raise self._refusal_error(latest, pending)
         with self._naming_paid_generation(pending):
             is_late = time.time() >= self._watch(pending).deadline
-        if not isinstance(answer, Generation):
-            return self._poke_failed(pending, answer.error, is_late=is_late)
-        pending = self._updated(context, pending, answer)
-        if answer.is_terminal:
-            return PokeReturnValue(is_done=True, xcom_value=self._complete(context, pending, answer))
-        self.log.info("Generation %s: %s, %s %%.", answer.id, answer.status, answer.progress or 0)
+        if not isinstance(latest, Generation):
+            return self._poke_failed(pending, latest.error, is_late=is_late)
+        pending = self._updated(context, pending, latest)
+        if latest.is_terminal:
+            return PokeReturnValue(is_done=True, xcom_value=self._complete(context, pending, latest))
+        self.log.info("Generation %s: %s, %s %%.", latest.id, latest.status, latest.progress or 0)
         if is_late:
-            raise self._unfinished(StopPolling(Outcome.DEADLINE, answer.status), pending)
+            raise self._unfinished(StopPolling(Outcome.DEADLINE, latest.status), pending)
         return False
 
     def _poke_failed(self, pending: PendingGeneration, error: EvoLinkError, *, is_late: bool) -> bool:

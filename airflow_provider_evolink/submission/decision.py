@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a try may do about its task's money: submit, replay, attach, finish or refuse.
+"""Decide what a try may do: submit, replay, attach, finish or refuse.
 
 A pure function of what the ledger holds, the request, EvoLink's report about the recorded generation, the policies of
 the DAG's author, and the time.
@@ -119,7 +119,7 @@ def _submit_anew(record: LedgerRecord) -> Submit:
 def _decide_open_intent(
     record: LedgerRecord, policy: Policy, may_resubmit: bool, api_key_digest: str | None, now: float
 ) -> Decision:
-    """Send an open submission again, or, where that might pay twice, leave it to a person."""
+    """Send an open submission again, or leave it to a person if that might pay twice."""
     error = _why_not_replay(record, policy, api_key_digest, now)
     if error is None:
         return Replay(replace(record, in_doubt_since=in_doubt_since(record)))
@@ -142,7 +142,7 @@ def _why_not_replay(
     elif None not in (record.api_key_digest, api_key_digest) and record.api_key_digest != api_key_digest:
         why = (
             "The connection's API key has changed since: if the new one belongs to another account, sending the "
-            "request again would pay there as well. Restore the API key to settle it."
+            "request again would pay there as well. Restore the API key to resolve it."
         )
     else:
         return None

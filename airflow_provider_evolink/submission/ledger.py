@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The durable record of one task instance.
 
-A record is written before the paid request (*intent*), after its response (*submitted*), and when the result was
-returned (*finished*) or can't come (*failed*). It is kept in Airflow's task state store, with one entry per try, so
+A record is written before the paid request (*intent*), after its response (*submitted*), and when the generation has a
+result (*finished*) or has failed (*failed*). It is kept in Airflow's task state store, with one entry per try, so
 that a late try can't overwrite what a later one has written, whatever storage holds the values. Since Airflow 3.4
 empties that store when a task is cleared, there is also a copy, which clears leave alone. These rules must not be
 relaxed:
@@ -49,7 +49,7 @@ class Ledger:
         tries, or lacks the response to a submission. If it can't be written, the task carries on without it.
     :param not_before: earliest time at which an entry of the copy can have been written, in seconds since the epoch;
         older ones belong to a deleted run of the same name.
-    :param log: receives what a person should know about the copy.
+    :param log: receives warnings about the copy.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Ledger:
         """
         try:
             stored = next(self._entries(self._store), _ABSENT)
-            # A first try without a record has never run, even if the copy holds one of a deleted run of that name.
+            # A first try without a record has never run: a record in the copy is a deleted run's of the same name.
             if stored is None or (stored is _ABSENT and self._try_number > 1):
                 stored = self._from_copy(stored)
             elif _is_open(stored):
@@ -129,7 +129,7 @@ class Ledger:
                 )
 
     def _withdraw_from_copy(self, record: LedgerRecord) -> None:
-        """Mark a refused intent that was never sent, lest the copy take it for the latest submission."""
+        """Mark a refused intent that was never sent, so that it does not pass for the copy's latest submission."""
         if record.phase is Phase.INTENT and record.send_count <= 1:
             self._write_copy(replace(record, phase=Phase.WITHDRAWN, intent_at=0.0))
 
@@ -143,12 +143,12 @@ class Ledger:
             "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
             "it. Using the ledger's copy."
         )
-        return _answered(max(own, key=_intent_at), own)
+        return _with_response(max(own, key=_intent_at), own)
 
     def _with_copied_id(self, stored: Any) -> Any:
         """Look for an id that only the copy holds; if that can't be read, the submission stays open."""
         try:
-            return _answered(stored, [] if self._copy is None else self._entries(self._copy))
+            return _with_response(stored, [] if self._copy is None else self._entries(self._copy))
         except Exception as error:
             self._log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
             return stored
@@ -164,7 +164,7 @@ def _is_open(entry: object) -> bool:
     return isinstance(entry, Mapping) and entry.get("phase") == Phase.INTENT
 
 
-def _answered(entry: Any, others: Iterable[Any]) -> Any:
+def _with_response(entry: Any, others: Iterable[Any]) -> Any:
     """Return the entry that holds the response to an open submission, or the given one if there is none."""
     if not _is_open(entry):
         return entry

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One submission of one task instance, as the ledger stores it: its fields, their validation, and their digests.
-
-Pure.
-"""
+"""One submission of one task instance, as the ledger stores it: its fields, their validation, and their digests."""
 
 from __future__ import annotations
 
@@ -43,21 +40,22 @@ class Phase(StrEnum):
 class LedgerRecord:
     """One submission of one task instance. All times are seconds since the epoch.
 
-    :param fingerprint: digest of the request and of the account that it goes to.
+    :param fingerprint: digest of the request, the connection id and the base URL.
     :param idempotency_key: the same for every send of this submission.
     :param submission_number: 1-based number of this submission within the task instance.
     :param intent_at: when the submission began.
     :param submitted_at: when EvoLink accepted it, as far as that is known; deadlines count from here.
     :param estimated_time: EvoLink's estimate, in seconds.
     :param replay: ``confirmed`` or ``unconfirmed`` if the submission was sent again after its response was lost, by
-        whether EvoLink recognized the idempotency key; ``conflict`` if EvoLink holds it for another request's.
+        whether EvoLink recognized the idempotency key; ``conflict`` if EvoLink reports that it
+        belongs to another request.
     :param try_number: the try that submitted it.
     :param send_count: number of sends, over all tries.
     :param last_sent_at: when it was last sent.
     :param in_doubt_since: first send that may have been accepted although no response confirmed it; ``None`` if every
         send is known to have failed.
     :param api_key_digest: digest of the API key that it was sent with.
-    :param missing_since: when EvoLink was first found not to know the generation, if it has not known it since.
+    :param missing_since: since when EvoLink has not known the generation.
     :param finished_without_waiting: whether the task succeeded without waiting for the generation.
     :param was_charged: whether EvoLink says that it charged for the generation although it failed.
     :param max_tries: Airflow's ``max_tries`` at the submission, and again when the generation ended. It changes when
@@ -132,8 +130,8 @@ def fingerprint(*parts: str | bytes) -> str:
 def new_idempotency_key() -> str:
     """Make the idempotency key of a new submission; the intent keeps it for every send.
 
-    The key is random rather than derived from the task instance: a run that is deleted and created again, or another
-    Airflow on the same account, wants a new generation, and must not be given an old one whose links have expired.
+    It is random rather than derived from the task instance: a run that is deleted and created again, or another
+    Airflow on the same account, wants a new generation, not an old one whose links have expired.
 
     :return: 40 characters. EvoLink's gateway accepts 16 to 96 of ``[A-Za-z0-9._-]`` (undocumented; from its clients).
     """
@@ -141,7 +139,7 @@ def new_idempotency_key() -> str:
 
 
 def digest_api_key(idempotency_key: str, api_key: str) -> str:
-    """Return a digest that tells API keys apart without storing them.
+    """Return a digest that distinguishes API keys without revealing them.
 
     :param idempotency_key: of the submission; it salts the digest, so that no two records hold the same one.
     """
@@ -201,7 +199,7 @@ def _strings(stored: object) -> tuple[str, ...]:
 
 
 def _valid_result(result: object) -> dict[str, Any] | None:
-    """Return a result that can be returned again; any other is dropped, and EvoLink is asked for it."""
+    """Return a result that can be returned again; drop any other, so that it is read from EvoLink again."""
     if not isinstance(result, dict):
         return None
     links, usage = result.get("results"), result.get("usage")

@@ -88,14 +88,14 @@ class RemoteReader:
             code = record.error_code or "no code"
             self.log.warning("Generation %s ended as %s at EvoLink (%s).", generation.id, generation.status, code)
             if not known.finished_without_waiting:
-                # A clear from before this failure was known did not ask to pay again.
+                # A clear that came before this failure was known was no request to pay again.
                 record = replace(record, max_tries=max_tries)
         if record != known:
             self.ledger.write(record)
         return generation, record
 
     def _not_found(self, known: LedgerRecord) -> tuple[RemoteState, LedgerRecord]:
-        """Believe that a generation is gone only if two reads, minutes apart, agree; one may be a glitch."""
+        """Accept that a generation is gone only if two reads, minutes apart, agree: a single one may be a glitch."""
         now = time.time()
         if now - (known.submitted_at or 0.0) < NOT_FOUND_GRACE:
             return None, known

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The errors that a try ends with if it may not submit: what happened, what it cost, and what a retry does. Pure."""
+"""The errors that a try ends with if it can't submit: what happened, what it cost, and what a retry does. Pure."""
 
 from __future__ import annotations
 
 from airflow_provider_evolink.api.errors import (
+    ApiError,
     EvoLinkError,
     GenerationLostError,
     IdempotencyConflictError,
     InvalidInputError,
+    NotSentError,
     PermanentGenerationFailedError,
+    ServerError,
     StaleRequestError,
     SubmissionAbandonedError,
     SubmissionUnknownError,
@@ -16,6 +19,8 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.sanitize import sentence
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 
+# How the errors of an unusable connection and of unreadable input end.
+_NOTHING_SENT = (" Nothing was sent.", " Nothing was sent by this try.")
 _RESUBMIT = (
     'look for the generation in EvoLink\'s task list; if it is not there, set on_clear="resubmit" and clear the task '
     "to submit under a new idempotency key."
@@ -89,13 +94,11 @@ def input_unreadable(record: LedgerRecord, error: Exception) -> SubmissionUnknow
 
     :param error: why it can't be read; a retry helps unless the input itself is invalid.
     """
-    is_permanent = isinstance(error, InvalidInputError)
     facts = (
-        f"{error.refusal if isinstance(error, InvalidInputError) else error} Nothing was sent now, but an earlier try "
-        f"sent this request with idempotency key {record.idempotency_key}, and its response was lost: it may have been "
-        "accepted and charged."
+        f"{refusal_text(error)} Nothing was sent now, but an earlier try sent this request with idempotency key "
+        f"{record.idempotency_key}, and its response was lost: it may have been accepted and charged."
     )
-    if is_permanent:
+    if isinstance(error, InvalidInputError):
         return SubmissionAbandonedError(
             f"{facts} A retry sends nothing until the input is restored: then clear the task to send the same request "
             "again."
@@ -110,14 +113,14 @@ def outcome_unknown(intent: LedgerRecord, error: EvoLinkError, *, may_replay: bo
     :param error: how the last send ended.
     :param may_replay: whether the same request may be sent again.
     """
-    subject = "It" if intent.in_doubt_since is None else "An earlier send"
-    facts = f"{error} {subject} may have been accepted and charged (idempotency key {intent.idempotency_key})."
+    doubt = f"may have been accepted and charged (idempotency key {intent.idempotency_key})."
+    facts = f"{error} It {doubt}" if intent.in_doubt_since is None else f"An earlier send {doubt} {_last_send(error)}"
     if not may_replay:
         return SubmissionAbandonedError(f"{facts} A retry sends nothing: {_RESUBMIT}")
     if isinstance(error, IdempotencyConflictError):
         return SubmissionAbandonedError(
-            f"{facts} EvoLink reports that the idempotency key belongs to another request, so sending it again settles "
-            f"nothing and a retry sends nothing: {_RESUBMIT}"
+            f"{facts} EvoLink reports that the idempotency key belongs to another request, so sending it again does "
+            f"not help and a retry sends nothing: {_RESUBMIT}"
         )
     replay = (
         "the same body is sent again with the same idempotency key, which EvoLink's own clients rely on to pay once."
@@ -125,6 +128,28 @@ def outcome_unknown(intent: LedgerRecord, error: EvoLinkError, *, may_replay: bo
     if error.permanent:
         return SubmissionAbandonedError(f"{facts} Fix what was rejected and clear the task: then {replay}")
     return SubmissionUnknownError(f"{facts} On a retry or a clear, {replay}", retry_after=error.retry_after)
+
+
+def refusal_text(error: Exception) -> str:
+    """Return what an error says without its claim that nothing was sent, for a task that may have paid before."""
+    if isinstance(error, InvalidInputError):
+        return error.refusal
+    message = str(error)
+    for claim in _NOTHING_SENT:
+        message = message.removesuffix(claim)
+    return sentence(message)
+
+
+def _last_send(error: EvoLinkError) -> str:
+    """Describe how a repeated send ended, without the claim that nothing was charged: an earlier one may have been."""
+    if isinstance(error, NotSentError):
+        return "It could not be sent again: EvoLink was unreachable, or the task was killed."
+    if isinstance(error, ServerError) or not isinstance(error, ApiError):
+        return refusal_text(error)
+    names = " ".join(filter(None, (f"HTTP {error.status}", error.code)))
+    detail = f": {error.detail}" if error.detail else ""
+    request_id = f" [request id {error.request_id}]" if error.request_id else ""
+    return sentence(f"EvoLink rejected the last send with {names}{detail}{request_id}")
 
 
 def _reserved(record: LedgerRecord) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows a POST: the submission is accepted, sent again, withdrawn, or left open.
+"""Decide what follows a POST: the submission is accepted, sent again, withdrawn, or left open.
 
 Pure. An open submission is in one of these states, each with a budget of its own:
 
@@ -106,12 +106,9 @@ def after_failure(
     again = None if killed else _send_again(error, policy, used)
     if again is not None:
         return again
-    may_replay = policy.on_unknown_submission != "fail"
-    if not was_not_accepted(error):
-        return LeaveOpen(outcome_unknown(intent, error, may_replay=may_replay))
-    if intent.in_doubt_since is None:
+    if was_not_accepted(error) and intent.in_doubt_since is None:
         return Withdraw()
-    return LeaveOpen(outcome_unknown(intent, _of_repeated_send(error), may_replay=may_replay))
+    return LeaveOpen(outcome_unknown(intent, error, may_replay=policy.on_unknown_submission != "fail"))
 
 
 def _send_again(error: EvoLinkError, policy: Policy, used: AttemptBudget) -> SendAgain | None:
@@ -179,13 +176,6 @@ def _accepted_at(intent: LedgerRecord, submission: Submission, now: float) -> fl
     latest = earliest if intent.last_sent_at is None else intent.last_sent_at
     created = submission.generation.created
     return latest if created is None else min(max(created, earliest), now)
-
-
-def _of_repeated_send(error: EvoLinkError) -> EvoLinkError:
-    """Return the error of a repeated send without the claim that nothing was charged: an earlier send may have been."""
-    if isinstance(error, NotSentError):
-        return NotSentError("It could not be sent again: EvoLink was unreachable, or the task was killed.")
-    return error
 
 
 def _pause(error: EvoLinkError, default: float) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paid request: intent, one POST, id, as the decision allows.
+"""Carry out the decision: write the intent, send one POST, record the id.
 
 The order is the guarantee. The intent is durable before the request leaves, and writing it fences off a try that has
 been superseded; the id is durable before anything else is done with it.
@@ -40,7 +40,7 @@ from airflow_provider_evolink.submission.record import (
     new_idempotency_key,
 )
 from airflow_provider_evolink.submission.remote_state import RemoteReader
-from airflow_provider_evolink.submission.reports import input_unreadable
+from airflow_provider_evolink.submission.reports import input_unreadable, refusal_text
 from airflow_provider_evolink.submission.send_outcome import (
     PAUSE_SECONDS,
     AttemptBudget,
@@ -112,7 +112,7 @@ class Submitter:
 
         :param known: what the ledger holds.
         :param request: to submit.
-        :param fingerprint: digest of the request and of the account that it goes to.
+        :param fingerprint: digest of the request, the connection id and the base URL.
         :param try_number: of this try, from 1.
         :param max_tries: Airflow's current ``max_tries``, which differs from the recorded one after a clear.
         :param api_key: of the connection; only a digest of it is stored.
@@ -145,7 +145,7 @@ class Submitter:
             )
 
     def resume_without_input(self, known: LedgerRecord | None, error: Exception, *, max_tries: int) -> SubmissionResult:
-        """Resume what is paid for although its input can't be read any more, and so not be compared.
+        """Resume what is paid for although its input can no longer be read, and so can't be compared.
 
         :param known: what the ledger holds.
         :param error: why the input can't be read; raised if there is nothing to resume.
@@ -154,7 +154,7 @@ class Submitter:
         if known is None:
             raise error
         is_permanent = isinstance(error, InvalidInputError)
-        why = error.refusal if isinstance(error, InvalidInputError) else str(error)
+        why = refusal_text(error)
         match self._decide(known, known.fingerprint, max_tries):
             case Attach(record, generation) | Finish(record, generation):
                 self.log.warning("%s Resuming what was submitted without comparing the input.", why)
@@ -177,7 +177,7 @@ class Submitter:
         return decide(known, fingerprint, remote, self.policy, cleared=cleared, now=time.time(), api_key_digest=digest)
 
     def _resume(self, record: LedgerRecord, generation: Generation | None, max_tries: int) -> SubmissionResult:
-        """Resume what is there. A clear counts once: it is recorded here, so that no later retry passes for it."""
+        """Resume what is there. A clear counts once: it is recorded here, so that no later retry is taken for one."""
         noted = replace(record, max_tries=max_tries)
         self._try_to_record(noted, record)
         self._announce(noted, "resuming; nothing is submitted")
@@ -211,10 +211,10 @@ class Submitter:
         try:
             return self.ledger.write(about_to_send(intent, now=time.time()))
         except LedgerError as error:
-            if intent.in_doubt_since is None:
-                raise
-            doubt = f"An earlier send may have been accepted and charged (idempotency key {intent.idempotency_key})."
-            raise LedgerError(f"{error} {doubt}") from error
+            cost = "Nothing was charged by this try."
+            if intent.in_doubt_since is not None:
+                cost = f"An earlier send may have been accepted and charged (idempotency key {intent.idempotency_key})."
+            raise LedgerError(f"{error} {cost}") from error
 
     def _pause(self, seconds: float) -> None:
         """Wait in short steps, so that a kill is noticed at once."""
@@ -249,7 +249,7 @@ class Submitter:
         return record
 
     def _try_to_record(self, known: LedgerRecord, sent: LedgerRecord) -> None:
-        """Record what is known; if that fails, the ledger merely knows less than it could."""
+        """Record what is known; if that fails, the ledger merely holds less than it could."""
         if known == sent:
             return
         try:
@@ -258,7 +258,7 @@ class Submitter:
             self.log.warning("%s", error)
 
     def _record_id(self, record: LedgerRecord) -> None:
-        """Record the id, the only handle on what was paid; go on without the ledger if it stays out of order."""
+        """Record the id, the only handle on what was paid for; carry on without the ledger if it stays unavailable."""
         for remaining in reversed(range(_ID_WRITES)):
             try:
                 self.ledger.write(record)
@@ -269,7 +269,7 @@ class Submitter:
                     self.sleep(PAUSE_SECONDS)
 
     def _withdraw(self, intent: LedgerRecord, replaced: LedgerRecord | None) -> None:
-        """Withdraw the intent; what it was to replace is restored."""
+        """Withdraw the intent, and restore the record that it was going to replace."""
         try:
             self.ledger.write(replaced or replace(intent, phase=Phase.WITHDRAWN))
         except LedgerError as error:

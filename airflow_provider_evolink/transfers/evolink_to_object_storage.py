@@ -15,8 +15,8 @@ from airflow_provider_evolink.compat import NEVER_EXPIRE, BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, asset_uri
-from airflow_provider_evolink.landing.existing import OnExisting, on_existing_of
-from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check
+from airflow_provider_evolink.landing.existing import OnExisting, parse_on_existing
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check_pattern
 from airflow_provider_evolink.landing.partial_failure import Failures
 from airflow_provider_evolink.landing.sources import (
     check_empty,
@@ -67,7 +67,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         a request is checked before the first download.
     :param filename_pattern: file name below ``destination`` (templated), with the fields ``{generation_id}``,
         ``{index}`` (from 0; also ``{index:03d}``), ``{ext}``, ``{kind}`` (video, audio or image), ``{role}`` (result,
-        cover (of a song or a video) or preview) and ``{model}``, in single braces, and ``/`` for subfolders.
+        preview, or cover of a song or a video) and ``{model}``, in single braces, and ``/`` for subfolders.
     :param on_existing: what to do when a file already has a result's name, and this task instance did not write it or
         it was changed since: ``fail`` (default) keeps it and fails the task with the facts, ``replace`` puts the result
         in its place, ``skip`` keeps it and leaves the result out of the returned list. Identical content counts as
@@ -97,7 +97,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         with airflow_errors():
-            on_existing_of(on_existing)
+            parse_on_existing(on_existing)
             if isinstance(destination, str) and not _is_template(destination):
                 check_form(destination)
         self.generation: Any = generation
@@ -109,14 +109,14 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Land every result in turn; if one fails, land the others before raising its error."""
         with airflow_errors():
-            on_existing = on_existing_of(self.on_existing)
+            on_existing = parse_on_existing(self.on_existing)
             target = self._target()
             failures, generations = Failures(), generations_in(self.generation)
             if not generations:
                 self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
             by_generation = failures.each(generations.items(), lambda generation: self._results(*generation))
             results = list(chain.from_iterable(by_generation))
-            self._check_names(target, check(self.filename_pattern, results))
+            self._check_names(target, check_pattern(self.filename_pattern, results))
             landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
             failures.raise_any()
         self._announce(context, landed)

@@ -97,7 +97,7 @@ def test_a_connection_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize("extra", ["[]", "nonsense", '"text"', "5"])
-def test_an_extra_that_is_no_object(connect: Connect, extra: str) -> None:
+def test_an_extra_that_is_not_an_object(connect: Connect, extra: str) -> None:
     """An extra that is not a JSON object is refused without being quoted."""
     with pytest.raises(ConfigurationError, match=r"'my_evolink'.*JSON object") as caught:
         _ = connect(extra=extra).settings
@@ -180,7 +180,7 @@ def test_a_read_that_was_never_sent_denies_no_charge(connect: Connect, unused_tc
     assert "charged" not in str(caught.value)
 
 
-def test_bad_input_sends_nothing(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+def test_invalid_input_sends_nothing(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
     """Input that EvoLink would reject is refused without a request."""
     with pytest.raises(InvalidInputError, match="duration"):
         connect().prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 99})
@@ -214,7 +214,7 @@ def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, k
         (b"OggS\0\2\0\0", "audio/ogg"),
     ],
 )
-def test_every_kind_that_evolink_takes_is_uploaded(
+def test_every_media_type_that_evolink_accepts_is_uploaded(
     connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, head: bytes, content_type: str
 ) -> None:
     """Images, video and audio are uploaded with the type of their content, whatever the file name."""
@@ -243,7 +243,7 @@ def test_only_media_are_uploaded(connect: Connect, evolink_emulator: EmulatorHan
     assert requests(evolink_emulator) == {}
 
 
-def test_a_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_api_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     """An API key in the login field is reported as missing from the password field, and never shown."""
     fields = {"conn_type": "evolink", "host": evolink_emulator.url, "login": evolink_emulator.api_key}
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(fields))

@@ -52,7 +52,7 @@ def origin(url: str) -> Origin:
     ],
     ids=str,
 )
-def test_both_hooks_speak_to_the_same_origin(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+def test_both_hooks_use_the_same_origin(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
     """However an http connection is written, its requests go where HttpHook would send them."""
     theirs, ours = connect(monkeypatch, **fields)
     theirs.get_conn()

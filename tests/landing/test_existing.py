@@ -22,7 +22,7 @@ from airflow_provider_evolink.api.errors import FileConflictError, LandingError,
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.checkpoint import STORE_KEY, Checkpoint, Landed
 from airflow_provider_evolink.landing.download import Download
-from airflow_provider_evolink.landing.existing import OnExisting, conflict_message, on_existing_of
+from airflow_provider_evolink.landing.existing import OnExisting, conflict_message, parse_on_existing
 from airflow_provider_evolink.landing.filenames import Result
 from airflow_provider_evolink.landing.lander import Lander
 from airflow_provider_evolink.landing.media_types import MediaType
@@ -70,7 +70,7 @@ def test_conflict(results: dict[str, Result], tmp_path: Path, store: Any) -> Non
 
 
 @pytest.mark.parametrize("storage_type", ["s3", "local"])
-def test_two_at_a_time(results: dict[str, Result], tmp_path: Path, s3: S3, storage_type: str) -> None:
+def test_two_landings_of_the_same_name(results: dict[str, Result], tmp_path: Path, s3: S3, storage_type: str) -> None:
     """Of two concurrent landings of the same name one lands, and the other gets a conflict that names both."""
     for number in range(40 if storage_type == "local" else 3):
         target = local(tmp_path / str(number))
@@ -292,10 +292,10 @@ class PreparedLanding:
 
 def test_choices() -> None:
     """An invalid choice is refused by the parameter's name, with the valid ones."""
-    assert [on_existing_of(choice) for choice in ("fail", "replace", "skip")] == list(OnExisting)
+    assert [parse_on_existing(choice) for choice in ("fail", "replace", "skip")] == list(OnExisting)
     for wrong in ("overwrite", "", None, True, ["fail"]):
         with pytest.raises(LandingInputError, match=r"^`on_existing`=.*'fail', 'replace' or 'skip'"):
-            on_existing_of(wrong)
+            parse_on_existing(wrong)
 
 
 def test_advice_fits_the_pattern() -> None:

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check, render
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check_pattern, render
 from airflow_provider_evolink.landing.media_types import MediaType
 from tests import hostile
 
@@ -77,11 +77,11 @@ def test_outside_text_stays_inside(generation_id: str, model: str) -> None:
 def test_results_need_different_names() -> None:
     """A pattern that gives two results the same name is refused before anything is downloaded."""
     results = [Result("task-1", 0, ""), Result("task-1", 1, ""), Result("task-2", 0, "")]
-    check(DEFAULT_PATTERN, results)
-    check("all.{ext}", results[:1])
+    check_pattern(DEFAULT_PATTERN, results)
+    check_pattern("all.{ext}", results[:1])
     for pattern in ("{generation_id}.{ext}", "{index}.{ext}", "{kind}.{ext}"):
         with pytest.raises(InvalidInputError, match="`filename_pattern`=") as caught:
-            check(pattern, results)
+            check_pattern(pattern, results)
         assert {"{generation_id}", "{index}"} <= set(str(caught.value).replace(",", "").split())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from airflow.sdk import ObjectStoragePath
@@ -106,6 +107,16 @@ def test_missing_connection(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
         assert not caught.value.permanent
     monkeypatch.setenv("AIRFLOW_CONN_NO_TYPO", s3.connection)
     assert storage_target("s3://no_typo@videos/x").conn_id == "no_typo"
+
+
+def test_storage_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:
+    """Storage that can't be opened at the moment is left to a retry, and the error says what it cost."""
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
+    monkeypatch.setattr(ObjectStoragePath, "fs", property(Mock(side_effect=RuntimeError("secrets are down"))))
+
+    with pytest.raises(LandingError, match=r"secrets are down.*cost nothing.*A retry") as caught:
+        storage_target("s3://store@videos/x")
+    assert not caught.value.permanent
 
 
 def test_default_aws_connection_is_optional() -> None:

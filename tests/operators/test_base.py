@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.operators.limits import seconds_of
+from airflow_provider_evolink.operators.limits import parse_seconds
 from airflow_provider_evolink.polling.events import parse_event
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
 from testkit.examples import GENERATION_ID
@@ -49,7 +49,7 @@ def test_any_event_can_be_parsed(event: Any) -> None:
 )
 def test_durations(value: Any, seconds: float | None) -> None:
     """A duration is a number of seconds or a ``timedelta``."""
-    assert seconds_of("timeout", value) == seconds
+    assert parse_seconds("timeout", value) == seconds
 
 
 @pytest.mark.parametrize(
@@ -70,4 +70,4 @@ def test_durations(value: Any, seconds: float | None) -> None:
 def test_invalid_durations(value: Any) -> None:
     """Anything else is rejected by name."""
     with pytest.raises(InvalidInputError, match=r"^`timeout`=.* is invalid: must be "):
-        seconds_of("timeout", value)
+        parse_seconds("timeout", value)

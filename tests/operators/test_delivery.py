@@ -28,7 +28,7 @@ def test_links_in_result_data_are_found(emulator: EmulatorHandle, harness: TaskH
 
 
 @BOTH
-def test_completed_without_results_is_no_success(
+def test_completed_without_results_is_not_a_success(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
     """A charge without a result is an error with id and price; retries read again, and nothing is bought."""
@@ -48,7 +48,7 @@ def test_completed_without_results_is_no_success(
     assert "None" not in str(caught.value) + capsys.readouterr().out
 
 
-def test_a_clear_may_buy_what_has_no_results_anew(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_a_clear_may_resubmit_what_has_no_results(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """It takes a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
     emulator.control.inject("no_results", times=2)
     with pytest.raises(ResultMissingError, match='on_clear="resubmit"'):

@@ -51,7 +51,7 @@ def test_failed_polls_are_tolerated(
         ("html_response", {"status": 403}),
     ],
 )
-def test_a_stray_refusal_is_not_believed(
+def test_a_stray_refusal_does_not_end_the_task(
     emulator: EmulatorHandle,
     harness: TaskHarness,
     leaping: LeapingTime,
@@ -126,7 +126,7 @@ def test_refusals_that_agree_end_the_wait(
 
 
 @BOTH
-def test_an_outage_at_the_last_look_is_endured(
+def test_an_outage_at_the_last_read_is_tolerated(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, deferrable: bool
 ) -> None:
     """Four 503s in a row, when the end was already reported, cost a pause and no try."""
@@ -238,7 +238,7 @@ def test_a_generation_that_still_runs_is_waited_for_again(
     assert task.execute_complete(harness.context, {"outcome": outcome})["status"] == "completed"
 
 
-def test_a_revoked_key_ends_the_wait(
+def test_a_revoked_api_key_ends_the_wait(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, leaping: LeapingTime
 ) -> None:
     """401 for minutes ends the wait; once the API key is fixed, a clear resumes the same generation."""

@@ -128,7 +128,7 @@ def test_an_object_storage_path_object(emulator: EmulatorHandle, harness: TaskHa
         ("on_clear", "rebuy", "'reuse' or 'resubmit'"),
     ],
 )
-def test_bad_input_costs_nothing(
+def test_invalid_input_costs_nothing(
     emulator: EmulatorHandle, harness: TaskHarness, argument: str, value: Any, allowed: str
 ) -> None:
     """An invalid value ends the task at once, with its name and what is allowed; nothing is sent or recorded."""

@@ -80,7 +80,7 @@ def test_a_clear_with_resubmit_pays_again(emulator: EmulatorHandle, harness: Tas
     assert len(accepted(emulator)) == 2
 
 
-def test_a_changed_prompt_is_never_answered_with_the_old_video(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_a_changed_prompt_never_returns_the_old_video(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A changed request fails with the facts; with ``resubmit`` it is paid for anew, and the old id is kept."""
     first = harness.run(operator("A lighthouse"))
     with pytest.raises(EvoLinkFailException, match=first["generation_id"]):
@@ -159,6 +159,17 @@ def test_a_failing_ledger_does_not_hide_a_lost_response(emulator: EmulatorHandle
     assert harness.record["idempotency_key"] in str(caught.value)
 
 
+def test_an_end_that_cannot_be_recorded_names_the_generation(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """If the ledger fails when the generation has ended, the error names it, and a retry returns its result."""
+    harness.store = FailingStore(3)
+
+    with pytest.raises(LedgerError, match="completed") as caught:
+        harness.run(operator())
+    assert caught.value.generation_id == accepted(emulator)[0]["id"]
+    assert str(caught.value.generation_id) in str(caught.value)
+    assert harness.retry(operator())["generation_id"] == caught.value.generation_id
+
+
 def test_invalid_input_does_not_hide_a_paid_generation(
     emulator: EmulatorHandle, harness: TaskHarness, image: Path
 ) -> None:
@@ -210,8 +221,10 @@ def test_unreachable_storage_does_not_end_the_retries_after_a_lost_response(
             "airflow_provider_evolink.operators.image_input._head",
             Mock(side_effect=RuntimeError("the storage is down")),
         )
-        with pytest.raises(SubmissionUnknownError, match=r"storage is down.*may have been accepted and charged"):
+        with pytest.raises(SubmissionUnknownError) as caught:
             harness.retry(from_image(image))
+        for fact in ("storage is down", "may have been accepted and charged", "Nothing was sent"):
+            assert str(caught.value).count(fact) == 1
 
     assert harness.retry(from_image(image))["status"] == "completed"
     assert len(accepted(emulator)) == 1

@@ -154,7 +154,7 @@ def test_the_newest_entry_counts() -> None:
 
 
 @pytest.mark.parametrize("policy", [{}, {"wait_for_completion": False}])
-def test_a_clear_that_empties_the_store_gives_the_same_result(
+def test_a_clear_that_empties_the_store_returns_the_same_result(
     emulator: EmulatorHandle, cleared: LedgerHarness, policy: dict[str, Any]
 ) -> None:
     """With ``on_clear="reuse"`` every clear returns the result, whatever it did to the task's store."""

@@ -58,7 +58,7 @@ def test_an_outage_over_many_tries_ends_with_one_charge(
 
 
 @pytest.mark.parametrize("policies", [{}, {"on_clear": "resubmit"}, {"on_changed_input": "resubmit"}])
-def test_a_clear_gets_out_of_an_outage(
+def test_a_clear_recovers_from_an_outage(
     emulator: EmulatorHandle, harness: TaskHarness, policies: dict[str, Any]
 ) -> None:
     """If all retries are used up, a clear after the outage continues with the same submission."""

@@ -34,7 +34,7 @@ class SilentStore(Store):
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("write", [1, 2, 3])
-def test_a_worker_that_dies_around_any_write(
+def test_a_worker_that_dies_around_any_write_pays_once(
     emulator: EmulatorHandle, harness: TaskHarness, write: int, after: bool
 ) -> None:
     """Whether at the intent, the id or the end: the next try returns the result, and one generation was made."""
@@ -49,7 +49,7 @@ def test_a_worker_that_dies_around_any_write(
     assert record["try_number"] == 2
 
 
-def test_a_lost_answer_is_settled_by_the_key(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_a_lost_response_is_resolved_by_the_idempotency_key(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """If the response to an accepted submission is lost, the same idempotency key leads to the same generation."""
     emulator.control.inject("lost_reply", on="submit")
 
@@ -63,7 +63,7 @@ def test_a_lost_answer_is_settled_by_the_key(emulator: EmulatorHandle, harness: 
 @pytest.mark.parametrize(
     "fault", ["connection_reset", "server_error", "html_response", "malformed_json", "unexpected_json", "redirect"]
 )
-def test_unusable_responses_are_settled_too(emulator: EmulatorHandle, harness: TaskHarness, fault: str) -> None:
+def test_unusable_responses_are_resolved_too(emulator: EmulatorHandle, harness: TaskHarness, fault: str) -> None:
     """Whatever comes instead of a response, the request is sent again with its idempotency key and paid for once."""
     emulator.control.inject(fault, on="submit")
 
@@ -73,7 +73,7 @@ def test_unusable_responses_are_settled_too(emulator: EmulatorHandle, harness: T
     assert record["replay"] in {"confirmed", "unconfirmed"}
 
 
-def test_an_unconfirmed_replay_is_said_loudly(
+def test_an_unconfirmed_replay_is_logged_as_an_error(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If EvoLink does not recognize the idempotency key, log, ledger and record report a possible second charge."""
@@ -88,6 +88,21 @@ def test_an_unconfirmed_replay_is_said_loudly(
     log = capsys.readouterr().out
     key = harness.store.get(STORE_KEY)["idempotency_key"]
     assert any("[error" in line and key in line and record["generation_id"] in line for line in log.splitlines())
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 429])
+def test_a_rejection_does_not_hide_a_lost_response(emulator: EmulatorHandle, harness: TaskHarness, status: int) -> None:
+    """A rejected replay reports the send in doubt first, and what EvoLink rejected without the claim of no charge."""
+    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("http_error", on="submit", times=None, status=status, message="an odd reason")
+
+    with pytest.raises((SubmissionUnknownError, EvoLinkFailException)) as caught:
+        harness.run(operator())
+
+    text, key = str(caught.value), harness.record["idempotency_key"]
+    assert text.startswith("An earlier send may have been accepted and charged")
+    assert text.index(key) < text.index(f"HTTP {status}") < text.index("an odd reason")
+    assert "nothing was charged" not in text.lower()
 
 
 def test_lost_responses_leave_the_intent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
@@ -149,7 +164,7 @@ def test_a_known_rejection_withdraws_the_intent(emulator: EmulatorHandle, harnes
     assert len(accepted(emulator)) == 1
 
 
-def test_a_ledger_that_cannot_be_read_sends_nothing(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_an_unreadable_ledger_sends_nothing(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """An unreadable entry is never taken for an empty ledger."""
     harness.store.set(STORE_KEY, {"phase": "?"})
 
@@ -159,7 +174,7 @@ def test_a_ledger_that_cannot_be_read_sends_nothing(emulator: EmulatorHandle, ha
     assert emulator.control.state()["requests"]["total"] == 0
 
 
-def test_a_ledger_that_does_not_answer_sends_nothing(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_an_unreachable_ledger_sends_nothing(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A store that can't be read may hold what was paid for, although it would accept a new record."""
     harness.store = SilentStore()
 

@@ -69,7 +69,7 @@ def test_airflows_own_limit_comes_after_ours(emulator: EmulatorHandle, harness: 
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
-def test_a_deferral_that_timed_out_looks_once_more(emulator: EmulatorHandle, harness: TaskHarness, error: str) -> None:
+def test_a_deferral_that_timed_out_reads_once_more(emulator: EmulatorHandle, harness: TaskHarness, error: str) -> None:
     """If every triggerer is dead, or the trigger fails, a completed video is still taken."""
     task = operator()
     with pytest.raises(TaskDeferred):
@@ -98,6 +98,22 @@ def test_the_result_link_is_empty_while_it_waits(emulator: EmulatorHandle, harne
         operator().execute(harness.context)
 
     assert harness.ti.xcoms["result_link"] == ""
+
+
+def test_a_connection_that_breaks_after_the_payment_names_the_generation(
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broken connection does not end a wait permanently, and the error does not claim that nothing was sent."""
+    task = operator()
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+    emulator.control.advance(1000)
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", '{"conn_type": "evolink"}')
+
+    with pytest.raises(PollingFailedError, match=r"30\.7 credits.*'evolink_default' has no API key") as caught:
+        task.execute_complete(harness.context, {"outcome": "terminal"})
+    assert str(caught.value.generation_id) in str(caught.value)
+    assert "Nothing was sent" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["inf", "nan", "1e14", "0", "-5", "soon"])

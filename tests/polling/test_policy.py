@@ -145,7 +145,7 @@ def test_only_changes_are_reported() -> None:
 FAILURE = errors.ConnectionLostError("lost")
 
 
-def test_failures_are_endured_for_a_time_not_a_number() -> None:
+def test_failures_are_tolerated_for_a_time_not_a_number() -> None:
     """Any number of failed polls is tolerated for ten minutes, and a single success restarts the time."""
     progress, now = Progress(), START
     for _ in range(200):

@@ -148,7 +148,7 @@ def test_an_unknown_generation(emulator: EmulatorHandle, harness: TaskHarness, l
 
 @EVERY_MODE
 @pytest.mark.parametrize("fault", ["not_found", "http_error"])
-def test_a_stray_refusal_is_not_believed(
+def test_a_stray_refusal_does_not_end_the_task(
     emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, record: dict[str, Any], mode: str, fault: str
 ) -> None:
     """A single 404 or 403 at the first read does not end the wait for a paid generation."""
@@ -275,7 +275,7 @@ def test_the_unreachable_timeout_ends(
 
 
 @EVERY_MODE
-def test_an_old_generation_that_goes_on_is_waited_for(
+def test_an_old_generation_that_still_runs_is_waited_for(
     emulator: EmulatorHandle, harness: TaskHarness, record: dict[str, Any], mode: str
 ) -> None:
     """The sensor that every timeout error suggests does wait, however old the generation is."""

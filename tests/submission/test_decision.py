@@ -192,7 +192,7 @@ def test_a_permanent_failure_is_reported_in_sentences(message: str | None) -> No
     assert "retry" in str(made.error)
 
 
-def test_an_abandoned_submission_names_its_key() -> None:
+def test_an_abandoned_submission_names_its_idempotency_key() -> None:
     """The idempotency key is what a person can look for, and no retry sends it again."""
     made = decide(INTENT, "fp", None, NEVER_AGAIN, cleared=False, now=NOW)
 

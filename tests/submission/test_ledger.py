@@ -79,7 +79,7 @@ class Memory:
         {**INTENT.to_json(), "phase": "submitted"},
     ],
 )
-def test_a_record_that_cannot_be_read_is_never_no_record(stored: Any) -> None:
+def test_an_unreadable_record_does_not_count_as_missing(stored: Any) -> None:
     """An unreadable entry stops the try; it is not taken for an empty ledger."""
     with pytest.raises(LedgerError, match="nothing was sent"):
         Ledger(Memory(stored), "forever").read()
@@ -119,7 +119,7 @@ def test_an_invalid_stored_result_is_dropped() -> None:
         assert LedgerRecord.from_json({**FINISHED.to_json(), "result": broken}) == replace(FINISHED, result=None)
 
 
-def test_a_store_that_fails_is_never_no_record() -> None:
+def test_a_store_that_fails_does_not_count_as_empty() -> None:
     """If the store fails, nothing may be sent."""
     store = Memory()
     store.is_broken = True
