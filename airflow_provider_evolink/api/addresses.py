@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell public addresses from private ones, in every spelling.
+"""Distinguish public addresses from private ones, however they are spelled.
 
-Guards against server-side request forgery (SSRF), for links that EvoLink will follow as for those that it returns, and
+Guards against server-side request forgery (SSRF), both for links that EvoLink will follow and for those it returns, and
 against DNS rebinding: a host is resolved once, and the connection goes to the addresses that were checked.
 """
 
@@ -185,7 +185,10 @@ def _is_loopback(address: str) -> bool:
 
 
 def _host_of(url: str, schemes: Sequence[str]) -> str:
-    """Return a URL's host; a ValueError says what is wrong where programs could read different hosts."""
+    """Return a URL's host.
+
+    :raises ValueError: programs could disagree about which host it is; the message says why.
+    """
     if _UNPRINTABLE.search(url):
         raise ValueError("it contains a space, control character or backslash")
     try:
@@ -223,7 +226,7 @@ def _name_problem(host: str) -> str | None:
     if not all(map(_LABEL.fullmatch, labels)) or _NUMBER.fullmatch(labels[-1]):
         return "its host is not a valid name"
     if _PRIVATE_NAME.fullmatch(name):
-        return f"{name} is a name in private networks only"
+        return f"{name} is a name for private networks only"
     return None
 
 

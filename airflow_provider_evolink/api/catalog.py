@@ -2,7 +2,7 @@
 """The models that EvoLink documents: their endpoints and parameters, and how long their result links live.
 
 The facts are data (``catalog.json``, one model per line), read on first use. Models come and go faster than
-releases of this package, so a model that is not listed is usable, too.
+releases of this package, so a model that is not listed can be used all the same.
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import json
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +54,7 @@ class EvoLinkClient:
 
     :param settings: host, API key, timeouts, TLS and proxy.
     :param attempts: how many times a read or an upload that fails transiently is sent, in total; 1 by default. A
-        submission is always sent once: whether to repeat it is decided by the owner of its ledger.
+        submission is always sent once: whether to repeat it is decided where its ledger is kept.
     :param transport: sends the requests; httpx by default.
     """
 
@@ -78,7 +79,7 @@ class EvoLinkClient:
         """Send the paid request once.
 
         :param endpoint: such as ``/v1/videos/generations``.
-        :param body: the request as JSON, from :func:`request.encode_body`.
+        :param body: the request as JSON, from :func:`~airflow_provider_evolink.api.request.encode_body`.
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``. EvoLink's own clients send it in both
             headers used here; the API manual does not mention it.
         :return: the accepted generation, and whether EvoLink recognized the idempotency key.
@@ -100,27 +101,30 @@ class EvoLinkClient:
             is_paid=True,
         )
         response, value = await self._exchange(request)
-        return Submission(
-            generation=generation.parse_generation(value, default_status="pending"),
-            replayed=response.headers.get("idempotency-replayed", "").strip().lower() == "true",
-        )
+        with _completing_errors(request.context):
+            accepted = generation.parse_generation(value, default_status="pending")
+        is_replayed = response.headers.get("idempotency-replayed", "").strip().lower() == "true"
+        return Submission(accepted, is_replayed)
 
     async def generation(self, generation_id: str) -> Generation:
         """Read one generation (``GET /v1/tasks/{id}``, documented, free).
 
-        :raises GenerationNotFoundError: this account does not have it, or no longer.
+        :raises GenerationNotFoundError: this account does not have it, or no longer has it.
         :raises EvoLinkError: it could not be read.
         """
         _check_id(generation_id)
         context = RequestContext(f"the status request for generation {generation_id}", _STATUS_READ_COST, generation_id)
         _, value = await self._exchange(self._get(f"/v1/tasks/{quote(generation_id, safe=':')}", context))
-        return generation.parse_generation(value, expected_id=generation_id)
+        with _completing_errors(context):
+            return generation.parse_generation(value, expected_id=generation_id)
 
     async def generations(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
         """Read many generations at once (``POST /v1/tasks/batch``, free; undocumented, known from EvoLink's clients).
 
         :param generation_ids: at most 50.
         :return: generations by id, without those that EvoLink does not know.
+        :raises InvalidInputError: more ids, or a malformed one; nothing was sent.
+        :raises EvoLinkError: they could not be read.
         """
         ids = list(dict.fromkeys(generation_ids))
         if len(ids) > MAX_BATCH:
@@ -136,12 +140,15 @@ class EvoLinkClient:
             read_timeout=self.settings.timeout,
         )
         _, value = await self._exchange(request)
-        return generation.parse_batch(value)
+        with _completing_errors(request.context):
+            return generation.parse_batch(value)
 
     async def credits(self) -> Credits:
         """Read the remaining credits (``GET /v1/credits``, documented, free)."""
-        _, value = await self._exchange(self._get("/v1/credits", RequestContext("the credits request", _READ_COST)))
-        return generation.parse_credits(value)
+        context = RequestContext("the credits request", _READ_COST)
+        _, value = await self._exchange(self._get("/v1/credits", context))
+        with _completing_errors(context):
+            return generation.parse_credits(value)
 
     async def upload(self, path: Path, content_type: str) -> str:
         """Upload a file and return its public URL, which EvoLink keeps for 72 hours (documented).
@@ -157,7 +164,8 @@ class EvoLinkClient:
                 read_timeout=_UPLOAD_READ_TIMEOUT,
             )
             _, value = await self._exchange(request)
-        return generation.parse_upload(value)
+        with _completing_errors(request.context):
+            return generation.parse_upload(value)
 
     def _get(self, path: str, context: RequestContext) -> ApiRequest:
         return ApiRequest("GET", self.settings.base_url + path, context, read_timeout=self.settings.timeout)
@@ -198,6 +206,17 @@ def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
 def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
     with asyncio.Runner(loop_factory=DaemonResolverEventLoop) as runner:
         return runner.run(operation())
+
+
+@contextmanager
+def _completing_errors(context: RequestContext) -> Iterator[None]:
+    """Add to the error about an invalid body what the request cost and what a retry does."""
+    try:
+        yield
+    except InvalidResponseError as error:
+        raise InvalidResponseError(
+            f"{error} {context.cost_if_unknown} A later retry may succeed.", generation_id=context.generation_id
+        ) from None
 
 
 def _check_id(generation_id: str) -> None:

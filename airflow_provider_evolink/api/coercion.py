@@ -13,17 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.json_values import MAX_DEPTH, MAX_INTEGER_BITS, SHALLOW
+from airflow_provider_evolink.api.json_values import ALLOWED_DEPTH, MAX_DEPTH, MAX_INTEGER_BITS
 from airflow_provider_evolink.api.schema import Schema, fits, in_words
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BOOLEANS = {"true": True, "false": False}
 _NATIVE = "render_template_as_native_obj=True"
-# Hints that follow what is allowed in an error.
-MADE_TEXT = f"; if a template rendered this text, its DAG needs {_NATIVE}"
-A_RECORD = "; this is the record of a generation, whose links are in its 'results'"
-_UNMADE_TEXT = f"; if a template rendered this, its DAG's {_NATIVE} has converted it from text"
+# Hints that an error appends to what is allowed.
+RENDERED_TEXT_HINT = f"; if a template rendered this text, its DAG needs {_NATIVE}"
+RECORD_HINT = "; this is the record of a generation, whose links are in its 'results'"
+_CONVERTED_TEXT_HINT = f"; if a template rendered this, its DAG's {_NATIVE} has converted it from text"
 
 
 def plain(value: Any, path: str, depth: int = 1) -> Any:
@@ -37,7 +37,7 @@ def plain(value: Any, path: str, depth: int = 1) -> Any:
     if isinstance(value, str | bytes | bytearray) or not isinstance(value, Mapping | Sequence):
         return value
     if depth > MAX_DEPTH:
-        raise InvalidInputError(path, type(value), SHALLOW)
+        raise InvalidInputError(path, type(value), ALLOWED_DEPTH)
     if isinstance(value, Mapping):
         return {name: plain(inner, f"{path}.{name}", depth + 1) for name, inner in value.items()}
     return [plain(inner, f"{path}[{index}]", depth + 1) for index, inner in enumerate(value)]
@@ -69,7 +69,7 @@ def _fit_one_of(value: Any, schema: Schema, path: str) -> Any:
     # A number that is out of range is rejected as a number, not as the text it came as.
     numbers = [candidate for candidate, _ in coerced if isinstance(value, str) and not isinstance(candidate, str)]
     if isinstance(value, str) and not fitting and not numbers and len(_types(branches)) > 1:
-        raise InvalidInputError(path, value, f"{in_words(schema)}{MADE_TEXT}")
+        raise InvalidInputError(path, value, f"{in_words(schema)}{RENDERED_TEXT_HINT}")
     return [*fitting, *numbers, value][0]
 
 
@@ -102,7 +102,7 @@ def _is_printable(value: object) -> bool:
 
 
 def _likely_cause(value: object) -> str:
-    return A_RECORD if isinstance(value, dict) and "results" in value else _UNMADE_TEXT
+    return RECORD_HINT if isinstance(value, dict) and "results" in value else _CONVERTED_TEXT_HINT
 
 
 def _integer(value: Any, schema: Schema, path: str) -> Any:
@@ -139,7 +139,7 @@ def _object(value: Any, schema: Schema, path: str) -> Any:
 
 def _unless_text(value: Any, schema: Schema, path: str) -> Any:
     if isinstance(value, str):
-        raise InvalidInputError(path, value, f"{in_words(schema)}{MADE_TEXT}")
+        raise InvalidInputError(path, value, f"{in_words(schema)}{RENDERED_TEXT_HINT}")
     return value
 
 

@@ -13,7 +13,7 @@ from airflow_provider_evolink.api.schema import in_words, listed
 
 Rule = Mapping[str, Any]
 # A parameter, and what is allowed for it, worded to complete "must be ...".
-Breach = tuple[str, str]
+Violation = tuple[str, str]
 
 
 def check_rules(parameters: Mapping[str, Any], rules: Sequence[Rule], schema: Mapping[str, Any]) -> list[str]:
@@ -31,7 +31,9 @@ def check_rules(parameters: Mapping[str, Any], rules: Sequence[Rule], schema: Ma
         for parameter, allowed in _RULES[rule["rule"]](rule, given):
             if not rule.get("is_advice"):
                 raise InvalidInputError(parameter, given.value(parameter), allowed)
-            warnings.append(f"`{parameter}` should be {allowed}. It is sent as is; EvoLink ignores what does not fit.")
+            warnings.append(
+                f"`{parameter}` should be {allowed}. It is sent as is; EvoLink ignores or truncates what does not fit."
+            )
     return warnings
 
 
@@ -95,65 +97,65 @@ def weight(text: str, han: int) -> int:
     return sum(han if unicodedata.name(char, "").startswith("CJK UNIFIED") else 1 for char in text)
 
 
-def _one_of(rule: Rule, given: Given) -> Iterator[Breach]:
+def _one_of(rule: Rule, given: Given) -> Iterator[Violation]:
     first, *others = rule["params"]
     if not given.present(rule["params"]):
         yield first, f"given unless {_names(others, 'or')} is given"
 
 
-def _exactly_one(rule: Rule, given: Given) -> Iterator[Breach]:
+def _exactly_one(rule: Rule, given: Given) -> Iterator[Violation]:
     yield from _one_of(rule, given)
     yield from _excludes(rule, given)
 
 
-def _excludes(rule: Rule, given: Given) -> Iterator[Breach]:
+def _excludes(rule: Rule, given: Given) -> Iterator[Violation]:
     first, *others = given.present(rule["params"]) or [""]
     if others:
         yield others[0], f"left out when `{first}` is given"
 
 
-def _excludes_values(rule: Rule, given: Given) -> Iterator[Breach]:
+def _excludes_values(rule: Rule, given: Given) -> Iterator[Violation]:
     *others, (name, value) = rule["values"].items()
     if given.meets(rule["values"]):
         yield name, f"anything but {_value(value)} when {_condition(dict(others))}"
 
 
-def _needs(rule: Rule, given: Given) -> Iterator[Breach]:
+def _needs(rule: Rule, given: Given) -> Iterator[Violation]:
     missing = [name for name in rule["with"] if not given.count(name)]
     for name in given.present(rule["params"]) if missing else ():
         yield name, f"accompanied by {_names(missing, 'and')}"
 
 
-def _needs_any(rule: Rule, given: Given) -> Iterator[Breach]:
+def _needs_any(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in [] if given.present(rule["with"]) else given.present(rule["params"]):
         yield name, f"accompanied by {_names(rule['with'], 'or')}"
 
 
-def _together(rule: Rule, given: Given) -> Iterator[Breach]:
+def _together(rule: Rule, given: Given) -> Iterator[Violation]:
     present = given.present(rule["params"])
     for name in rule["params"] if present else ():
         if name not in present:
             yield name, f"given together with {_names(present, 'and')}"
 
 
-def _required_if(rule: Rule, given: Given) -> Iterator[Breach]:
+def _required_if(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in rule["params"]:
         if given.meets(rule["if"]) and not given.count(name):
             yield name, f"given when {_condition(rule['if'])}"
 
 
-def _only_if(rule: Rule, given: Given) -> Iterator[Breach]:
+def _only_if(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in [] if given.meets(rule["if"]) else given.present(rule["params"]):
         yield name, f"left out {_unless(rule['if'])}"
 
 
-def _values_if(rule: Rule, given: Given) -> Iterator[Breach]:
+def _values_if(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in given.present(rule["params"]) if given.meets(rule["if"]) else ():
         if given.value(name) not in rule["values"]:
             yield name, f"{_values(rule['values'])} when {_condition(rule['if'])}"
 
 
-def _count_if(rule: Rule, given: Given) -> Iterator[Breach]:
+def _count_if(rule: Rule, given: Given) -> Iterator[Violation]:
     low, high = rule.get("min"), rule["max"]
     for name in rule["params"] if given.meets(rule["if"]) else ():
         if not (low or 0) <= given.count(name) <= high:
@@ -161,13 +163,13 @@ def _count_if(rule: Rule, given: Given) -> Iterator[Breach]:
             yield name, f"{allowed} when {_condition(rule['if'])}"
 
 
-def _max_length_if(rule: Rule, given: Given) -> Iterator[Breach]:
+def _max_length_if(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in rule["params"] if given.meets(rule["if"]) else ():
         if len(given.value(name) or "") > rule["max"]:
             yield name, f"text of at most {rule['max']} characters when {_condition(rule['if'])}"
 
 
-def _max_weight(rule: Rule, given: Given) -> Iterator[Breach]:
+def _max_weight(rule: Rule, given: Given) -> Iterator[Violation]:
     han = rule.get("han", 1)
     counted = f", where a Chinese one counts as {han}" if han > 1 else ""
     for name in rule["params"]:
@@ -175,7 +177,7 @@ def _max_weight(rule: Rule, given: Given) -> Iterator[Breach]:
             yield name, f"text of at most {rule['max']} characters{counted}"
 
 
-def _max_total(rule: Rule, given: Given) -> Iterator[Breach]:
+def _max_total(rule: Rule, given: Given) -> Iterator[Violation]:
     total = sum(map(given.amount, rule["params"]))
     if total > rule["max"] and given.meets(rule.get("if", {})):
         when = f" when {_condition(rule['if'])}" if "if" in rule else ""
@@ -183,7 +185,7 @@ def _max_total(rule: Rule, given: Given) -> Iterator[Breach]:
         yield given.present(rule["params"])[-1], f"chosen so that {limit}; they add up to {total}"
 
 
-def _difference(rule: Rule, given: Given) -> Iterator[Breach]:
+def _difference(rule: Rule, given: Given) -> Iterator[Violation]:
     later, earlier = rule["params"]
     if len(given.present(rule["params"])) == 2:
         difference = given.value(later) - given.value(earlier)
@@ -191,13 +193,13 @@ def _difference(rule: Rule, given: Given) -> Iterator[Breach]:
             yield later, f"{rule['min']} to {rule['max']} more than `{earlier}`"
 
 
-def _equal_if_both(rule: Rule, given: Given) -> Iterator[Breach]:
+def _equal_if_both(rule: Rule, given: Given) -> Iterator[Violation]:
     first, second = rule["params"]
     if len(given.present(rule["params"])) == 2 and given.value(first) != given.value(second):
         yield second, f"equal to `{first}` when both are given"
 
 
-def _sum(rule: Rule, given: Given) -> Iterator[Breach]:
+def _sum(rule: Rule, given: Given) -> Iterator[Violation]:
     (name,) = rule["params"]
     parts = [str(part.get(rule["of"])) for part in given.value(name) or ()]
     whole = given.effective(rule["equals"])
@@ -205,7 +207,7 @@ def _sum(rule: Rule, given: Given) -> Iterator[Breach]:
         yield name, f"a list whose `{rule['of']}` values add up to `{rule['equals']}`, which is {whole}"
 
 
-def _unsupported(rule: Rule, given: Given) -> Iterator[Breach]:
+def _unsupported(rule: Rule, given: Given) -> Iterator[Violation]:
     for name in given.present(rule["params"]):
         yield name, "left out: this model does not support it"
 
@@ -241,7 +243,7 @@ def _value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-_RULES: Mapping[str, Callable[[Rule, Given], Iterator[Breach]]] = {
+_RULES: Mapping[str, Callable[[Rule, Given], Iterator[Violation]]] = {
     "one_of": _one_of,
     "exactly_one": _exactly_one,
     "excludes": _excludes,

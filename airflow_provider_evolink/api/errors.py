@@ -9,7 +9,7 @@
     │   └── LandingInputError           fix the landing's input; the generation stays paid for
     ├── ConfigurationError         fix the Airflow connection; nothing was sent
     │   └── ConnectionNotFoundError     create it, or make it visible to this process
-    ├── ApiError                   EvoLink answered with an error
+    ├── ApiError                   EvoLink responded with an error
     │   ├── BadRequestError        400, 404, 405, 413, 415, 422: fix the request
     │   ├── AuthenticationError    401: fix the API key
     │   ├── InsufficientCreditsError  402: top up, or raise the API key's limit
@@ -33,7 +33,7 @@
     ├── ResultMissingError         completed and charged, but without a link to the result
     └── LandingError               the result exists but could not be saved
         ├── ResultExpiredError     its link has expired
-        ├── ResultCorruptError     the bytes are not the media type they should be
+        ├── ResultCorruptError     the bytes are not of the expected media type
         ├── ResultRefusedError     the link is not safe to follow
         ├── FileConflictError      another file already has the result's name
         └── StorageRefusedError    the storage denies access, or has no such bucket
@@ -80,7 +80,7 @@ class EvoLinkError(Exception):
 class InvalidInputError(EvoLinkError):
     """A value that EvoLink would reject. Nothing was sent, nothing was charged; a retry fails until it is fixed.
 
-    The message reads "`parameter`=value is invalid: must be allowed. Nothing was sent, nothing was charged."
+    The message reads "`parameter`=value is invalid: must be <allowed>. Nothing was sent, nothing was charged."
     Its first sentence alone is ``refusal``, for a task that has already sent something.
 
     :param parameter: name of the parameter; dotted if it is nested.
@@ -285,7 +285,7 @@ class ResultExpiredError(LandingError):
 
 
 class ResultCorruptError(LandingError):
-    """The downloaded bytes are not the media type they should be. A retry downloads them again."""
+    """The downloaded bytes are not of the expected media type. A retry downloads them again."""
 
 
 class ResultRefusedError(LandingError):

@@ -49,10 +49,17 @@ class Usage:
 class Generation:
     """One generation as EvoLink last described it.
 
-    ``status`` is pending, processing, completed, failed, cancelled, or an undocumented one, which counts as
-    unfinished. ``links`` are those in ``results``, then those of files found in ``result_data``, each once; a completed
-    generation may have none. ``roles`` has the role of each link: ``result``, ``cover`` or ``preview``. ``kind`` is
-    EvoLink's ``type``, such as ``video``. ``created`` is in seconds since the epoch.
+    :param status: ``pending``, ``processing``, ``completed``, ``failed``, ``cancelled``, or an undocumented one, which
+        counts as unfinished.
+    :param kind: EvoLink's ``type``, such as ``video``.
+    :param progress: percent, 0 to 100.
+    :param links: those in ``results``, then those of files found in ``result_data``, each once; a completed generation
+        may have none.
+    :param roles: the role of each link: ``result``, ``cover`` or ``preview``.
+    :param created: seconds since the epoch.
+    :param duration: seconds that it took, if EvoLink reports them.
+    :param estimated_time: EvoLink's estimate in seconds.
+    :param raw: the whole response.
     """
 
     id: str
@@ -166,7 +173,6 @@ def parse_batch(body: object) -> dict[str, Generation]:
     """Parse the body of a batch response, without invalid entries; ids unknown to EvoLink have no entry either.
 
     :return: generations by id.
-
     :raises InvalidResponseError: the body has no ``data`` list.
     """
     entries = body.get("data") if isinstance(body, Mapping) else None

@@ -13,7 +13,7 @@ from airflow_provider_evolink.api.errors import InvalidInputError
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 64
 
-SHALLOW = f"nested at most {MAX_DEPTH} levels deep"
+ALLOWED_DEPTH = f"nested at most {MAX_DEPTH} levels deep"
 
 
 def check_json(parameters: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ def check_json(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_value(value: object, path: str, depth: int) -> None:
-    allowed = SHALLOW if depth > MAX_DEPTH else _allowed_instead(value)
+    allowed = ALLOWED_DEPTH if depth > MAX_DEPTH else _allowed_instead(value)
     if allowed is not None:
         # Python refuses to print an integer of more than 4,300 digits, and so anything that may contain one.
         printable = not isinstance(value, int | dict | list | tuple | set | frozenset)

@@ -60,8 +60,8 @@ def sniff_image(data: bytes) -> ImageKind | None:
     return next((kind for kind, header in _HEADERS if re.match(header, data, re.DOTALL)), None)
 
 
-def looks_like(data: bytes) -> str:
-    """Describe what bytes look like that are no image EvoLink accepts."""
+def describe_content(data: bytes) -> str:
+    """Describe data that is not an image EvoLink accepts."""
     head = data[:512]
     for pattern, description in _OTHER_KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
@@ -88,7 +88,7 @@ def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback:
     return f"data:image/{_checked(data, image, 'image')};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def is_link(text: str) -> bool:
+def looks_like_url(text: str) -> bool:
     """Return whether a text is meant as an http or https URL."""
     return text.strip()[:8].lower().startswith(("http://", "https://"))
 
@@ -105,7 +105,7 @@ def inline_image(image: object, parameter: str, *, allow_loopback: bool = False)
     if not isinstance(image, str) or not image.strip():
         raise InvalidInputError(parameter, image, _ALLOWED)
     text = image.strip()
-    if is_link(text):
+    if looks_like_url(text):
         check_public_url(text, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
         return text
     if len(text) > 2 * MAX_IMAGE_BYTES:
@@ -133,7 +133,7 @@ def _bare_base64(text: str, parameter: str) -> str | None:
     data = _decode(payload)
     if data is None:
         raise InvalidInputError(
-            parameter, text, f"{_ALLOWED}; this is no path, and as base64 it is truncated or damaged"
+            parameter, text, f"{_ALLOWED}; this is not a path, and as base64 it is truncated or damaged"
         )
     _checked(data, text, parameter)
     return payload
@@ -146,7 +146,7 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
         raise
     except (OSError, ValueError, ImportError) as error:
         data = _decode(_without_whitespace(image))
-        as_base64 = f", and as base64 it is {looks_like(data)}" if data else ""
+        as_base64 = f", and as base64 it is {describe_content(data)}" if data else ""
         allowed = f"{_ALLOWED}; as a path it can't be read ({error}){as_base64}"
         raise UnreadableInputError("image", image, allowed) from None
 
@@ -154,7 +154,7 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
 def _checked(data: bytes, image: str, parameter: str) -> ImageKind:
     kind = sniff_image(data)
     if kind is None:
-        raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {looks_like(data)}")
+        raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {describe_content(data)}")
     if len(data) > MAX_IMAGE_BYTES:
         raise InvalidInputError(parameter, image, _SMALLER)
     return kind

@@ -97,7 +97,7 @@ def check_callback_url(url: object, *, allow_loopback: bool = False) -> None:
     """Reject a callback URL that EvoLink would not call: https, public, at most 2048 characters (documented).
 
     :param url: judged by its text, never resolved.
-    :param allow_loopback: accept http and https URLs of this machine, too.
+    :param allow_loopback: also accept http and https URLs of this machine.
     :raises InvalidInputError: names ``callback_url``; shows the URL without its query, which may hold a secret.
     """
     check_public_url(url, parameter="callback_url", max_length=_MAX_CALLBACK_URL, allow_loopback=allow_loopback)

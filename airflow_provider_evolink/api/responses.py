@@ -170,6 +170,7 @@ def _api_error(
 
 
 def _error_class(status: int, code: str | None, context: RequestContext) -> type[ApiError]:
+    # The first request with this idempotency key is still in progress (undocumented; from EvoLink's clients).
     if status >= 500 or code == "paid_outcome_unknown":
         return ServerError
     if code == "idempotency_conflict":
@@ -192,7 +193,7 @@ def _error_text(
     description = " ".join(filter(None, names)) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
     return (
-        f"EvoLink answered {context.what} with {sentence(description + reference)} "
+        f"EvoLink responded to {context.what} with {sentence(description + reference)} "
         f"{_cost(context, error_class)} {_RETRY_ADVICE[error_class]}"
     )
 

@@ -15,7 +15,7 @@ RESULT, COVER, PREVIEW = "result", "cover", "preview"
 
 _MAX_DEPTH = 6
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
-# Words that field names consist of, in the singular.
+# Words that field names consist of, without a final "s", which :func:`_words` removes: "statu" is "status".
 _LINK = frozenset({"url", "uri"})
 _SOUND_OR_VIDEO = frozenset({"audio", "song", "music", "track", "voice", "video", "clip"})
 _PICTURE = frozenset({"image", "picture", "photo"})
@@ -51,9 +51,11 @@ class ResultLink:
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """Where a value is found: in a field with which name, and within what role.
+    """Where a value stands in the response.
 
-    :param words: the words of the field's name.
+    :param words: the words of its field's name.
+    :param role: of the fields around it.
+    :param depth: its nesting depth.
     """
 
     words: frozenset[str]
@@ -67,7 +69,7 @@ _TOP = _Position(frozenset({"result"}))
 def find_links(results: object, result_data: object) -> tuple[ResultLink, ...]:
     """Return the links to a generation's files, each once: those in ``results`` first.
 
-    Where ``results`` and ``result_data`` have the same link, ``result_data`` decides on its role.
+    If ``results`` and ``result_data`` have the same link, its role is the one in ``result_data``.
     """
     links = [*_walk(results, _TOP), *_walk(result_data, _TOP)]
     roles = {link.url: link.role for link in reversed(links) if link.role != RESULT}

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def has_results(generation: Generation, model: str | None) -> bool:
-    """Return whether a completed generation has what its model makes: a usable link, or data from models without files.
+    """Return whether a completed generation has what its model makes.
 
-    What a model outside the catalog makes is unknown, so either suffices there.
+    That is a usable link, unless the model is documented to complete without files. What a model outside the catalog
+    makes is unknown: a link or any ``result_data`` suffices.
 
     :param model: the requested model, for a generation that does not name its own.
     """
@@ -29,7 +30,7 @@ def has_results(generation: Generation, model: str | None) -> bool:
 
 
 def results_expire_at(submitted_at: float, model: str | None) -> float:
-    """Return when the links to results that were ready at once expire, in seconds since the epoch.
+    """Return when result links would expire if the results had been ready at once, in seconds since the epoch.
 
     A generation that has not finished by then is no longer worth waiting for.
 

@@ -12,7 +12,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-# Chinese ones, too: full stop, exclamation mark and question mark.
+# The last three are Chinese: full stop, exclamation mark and question mark.
 _SENTENCE_ENDINGS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
 _MAX_LENGTH = 500
 _MIN_SECRET_LENGTH = 8
@@ -53,7 +53,7 @@ def redact_bytes(body: bytes, secret: str) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _encodings(secret: str) -> frozenset[bytes]:
-    """Encode it plain and as JSON, HTML and a URL do; they differ only if it contains unusual characters."""
+    """Return the API key plain and as encoded in JSON, HTML and URLs, which differs only for unusual characters."""
     encoded = (secret, json.dumps(secret)[1:-1], html.escape(secret), quote(secret, safe=""))
     return frozenset(text.encode() for text in encoded)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_evolink.api.addresses import check_public_url, without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.media import inline_image, is_link
+from airflow_provider_evolink.api.media import inline_image, looks_like_url
 from airflow_provider_evolink.api.pixels import has_pixels, pixels_in_words
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def in_words(schema: Schema) -> str:
 
 
 def listed(texts: Sequence[str], conjunction: str) -> str:
-    """Join texts to a list in English: "a, b or c"."""
+    """Join texts into an English list: "a, b or c"."""
     *others, last = texts
     return f"{', '.join(others)} {conjunction} {last}" if others else last
 
@@ -114,13 +114,13 @@ def _count(low: int | None, high: int | None, unit: str) -> str:
 
 
 def _check_http_url(value: object, parameter: str, allow_loopback: bool) -> None:
-    if isinstance(value, str) and not is_link(value):
+    if isinstance(value, str) and not looks_like_url(value):
         raise InvalidInputError(parameter, without_secrets(value), LINKS_ONLY)
     check_public_url(value, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
 
 
 def _check_url_or_data_url(value: object, parameter: str, allow_loopback: bool) -> None:
-    if isinstance(value, str) and not is_link(value) and value.strip()[:5].lower() != "data:":
+    if isinstance(value, str) and not looks_like_url(value) and value.strip()[:5].lower() != "data:":
         raise InvalidInputError(parameter, without_secrets(value), _FORMATS["url-or-data-url"][1])
     _check_image(value, parameter, allow_loopback)
 
@@ -197,7 +197,7 @@ def _validator_class() -> type[Validator]:
     base = jsonschema.Draft202012Validator
     types = base.TYPE_CHECKER.redefine_many(
         {
-            # JSON Schema takes 3.0 for an integer; EvoLink's server may not.
+            # To JSON Schema 3.0 is an integer; to EvoLink's server it may not be.
             "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
             "array": lambda _, value: isinstance(value, list | tuple),
         }

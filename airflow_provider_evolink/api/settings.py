@@ -111,8 +111,8 @@ def _base_url(conn_id: str, host: str | None, schema: str | None, port: int | No
         parts, effective_port = urlsplit(""), None
     if not _is_origin(parts):
         raise ConfigurationError(
-            f"Connection {conn_id!r} has an invalid host: must be a scheme and a host only, such as {DEFAULT_HOST}. "
-            "Nothing was sent."
+            f"Connection {conn_id!r} has an invalid host: must be a scheme, a host and optionally a port, such "
+            f"as {DEFAULT_HOST}. Nothing was sent."
         )
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     is_default = effective_port in (None, _DEFAULT_PORTS[parts.scheme])

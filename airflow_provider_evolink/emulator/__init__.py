@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A local EvoLink for demos, tests and users' own CI: true to EvoLink's documentation, and free of charge.
 
-Run it with `python -m airflow_provider_evolink.emulator`, from Python with `running()`, or in pytest with the fixture
-`evolink_emulator`. It needs the extra `emulator`.
+Run it with ``python -m airflow_provider_evolink.emulator``, from Python with ``running()``, or in pytest with the
+fixture ``evolink_emulator``. It needs the extra ``emulator``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["DEFAULT_API_KEY", "EmulatorHandle", "Settings", "running"]
 
 
 def __getattr__(name: str) -> Any:
-    # the pytest plugin imports this package in every pytest run, so everything else loads on first use
+    # The pytest plugin imports this package in every pytest run, so everything else loads on first use.
     if name not in __all__:
         raise AttributeError(name)
     from airflow_provider_evolink.emulator import server, settings

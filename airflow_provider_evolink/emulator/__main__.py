@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Entry point of `python -m airflow_provider_evolink.emulator`."""
+"""Entry point of ``python -m airflow_provider_evolink.emulator``."""
 
 from __future__ import annotations
 

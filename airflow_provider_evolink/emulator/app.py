@@ -80,7 +80,7 @@ class Emulator:
 
 
 def _with_request_id(app: ASGIApp) -> ASGIApp:
-    """Wrap an application so that each of its responses has an `x-request-id` of its own."""
+    """Wrap an application so that each of its responses has an ``x-request-id`` of its own."""
 
     async def wrapper(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_id(message: Message) -> None:

@@ -14,7 +14,7 @@ class ControlError(Exception):
 
 
 class ControlClient:
-    """Injects faults into an emulator, controls its clock and reads its state.
+    """Inject faults into an emulator, control its clock and read its state.
 
     :param url: URL that the emulator listens on.
     """
@@ -34,13 +34,13 @@ class ControlClient:
     ) -> dict[str, Any]:
         """Activate a fault.
 
-        :param fault: its name; see `faults/kinds.py`.
-        :param on: endpoint to fire on: `submit`, `read`, `batch`, `list`, `credits`, `models`, `media`, `upload` or
-            `quota`; `any` for all endpoints that the fault supports.
+        :param fault: its name, one of ``FAULT_KINDS`` in ``airflow_provider_evolink.emulator.faults.kinds``.
+        :param on: endpoint to fire on: ``submit``, ``read``, ``batch``, ``list``, ``credits``, ``models``, ``media``,
+            ``upload`` or ``quota``; ``any`` for all endpoints that the fault supports.
         :param times: how many requests it affects; None for all until the next reset.
         :param after: number of matching requests to let pass first.
         :param probability: of firing on each later request; the emulator's seed makes it reproducible.
-        :param options: options of the fault, such as `retry_after=2`.
+        :param options: options of the fault, such as ``retry_after=2``.
         :return: the fault with all its options.
         :raises ControlError: the fault does not exist, or does not support this endpoint or option.
         """
@@ -50,8 +50,8 @@ class ControlClient:
     def state(self) -> dict[str, Any]:
         """Return the whole state: clock, requests, credits, generations, callbacks, uploads and faults.
 
-        `api_key_leaks` counts, by location, the requests that exposed an API key where none belongs;
-        `api_key_leak_count` is their sum.
+        ``api_key_leaks`` counts, by location, the requests that exposed an API key where none belongs;
+        ``api_key_leak_count`` is their sum.
         """
         return self._call("GET", "/state")
 
@@ -83,8 +83,8 @@ class ControlClient:
     def set_query_limit(self, per_minute: int | None) -> None:
         """Change how many status queries each API key may send in an emulated minute.
 
-        A query beyond the limit gets the documented response: 429 with `Retry-After` in real seconds. A query for one
-        generation and a batch count alike. `state()["rate_limited_queries"]` counts the rejected ones.
+        A query beyond the limit gets the documented response: 429 with ``Retry-After`` in real seconds. A query for one
+        generation and a batch count alike. ``state()["rate_limited_queries"]`` counts the rejected ones.
 
         :param per_minute: requests; None for no limit.
         """

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Error responses of EvoLink's API, as documented: each group of endpoints has its own bodies."""
+"""Error responses of EvoLink's API: each group of endpoints has its own bodies.
+
+As documented, except for the 409, which is known from EvoLink's own clients only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ ErrorBody = Mapping[str, Any]
 
 
 class ApiError(Exception):
-    """Ends a request with an error response.
+    """An error response that ends the request.
 
     :param status: HTTP status.
     :param fields: fields of the documented error body to add or replace.
@@ -90,7 +93,7 @@ def error_response(endpoint: str, status: int, **fields: Any) -> Response:
 
     :param endpoint: name of the endpoint; the files API has bodies of another shape, and media hosts send web pages.
     :param status: HTTP status.
-    :param fields: fields of the documented error body to add or replace; `retry_after` also becomes a header.
+    :param fields: fields of the documented error body to add or replace; ``retry_after`` also becomes a header.
     """
     response = _without_headers(endpoint, status, fields)
     if "retry_after" in fields:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pytest plugin with the fixture `evolink_emulator`.
+"""Pytest plugin with the fixture ``evolink_emulator``.
 
 Pytest loads this module in every run of every project, so heavy imports happen where they are used.
 """
@@ -34,6 +34,6 @@ def _evolink_emulator_server(request: pytest.FixtureRequest) -> Iterator[Emulato
 
 @pytest.fixture
 def evolink_emulator(_evolink_emulator_server: EmulatorHandle) -> EmulatorHandle:
-    """A local EvoLink, reset for every test: `url`, `api_key`, `airflow_connection` and `control`."""
+    """A local EvoLink, reset for every test: ``url``, ``api_key``, ``airflow_connection`` and ``control``."""
     _evolink_emulator_server.control.reset()
     return _evolink_emulator_server

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves an emulator on a port: in the foreground for the command line, in a thread for tests."""
+"""Serve an emulator on a port: in the foreground for the command line, in a thread for tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SHUTDOWN_SECONDS = 5
 class EmulatorHandle:
     """A running emulator.
 
-    :param url: URL that it listens on; the host of an `evolink` connection.
+    :param url: URL that it listens on; the host of an ``evolink`` connection.
     :param api_key: an API key that it accepts.
     :param control: client of its control API: faults, clock, settings, state, reset.
     """
@@ -38,7 +38,7 @@ class EmulatorHandle:
 
     @property
     def airflow_connection(self) -> str:
-        """An Airflow connection to it, as JSON for `AIRFLOW_CONN_EVOLINK_DEFAULT`."""
+        """An Airflow connection to it, as JSON for ``AIRFLOW_CONN_EVOLINK_DEFAULT``."""
         return json.dumps({"conn_type": "evolink", "host": self.url, "password": self.api_key})
 
 
@@ -72,7 +72,7 @@ class Server(uvicorn.Server):
         return nullcontext()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to listen, then call `on_ready`."""
+        """Start listening, then call ``on_ready``."""
         await super().startup(sockets)
         self._on_ready()
 
@@ -94,7 +94,7 @@ def listen(host: str, port: int) -> socket.socket:
     :param port: port to listen on; 0 for any free one.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only on sockets created with an explicit protocol
+    # asyncio sets TCP_NODELAY only on sockets created with an explicit protocol.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
@@ -127,7 +127,7 @@ def running(settings: Settings | None = None, *, host: str = "127.0.0.1", port: 
     )
     thread.start()
     if not ready.wait(STARTUP_SECONDS):
-        raise TimeoutError(f"The emulator did not start within {STARTUP_SECONDS} s")
+        raise TimeoutError(f"The emulator did not start within {STARTUP_SECONDS} s.")
     try:
         with ControlClient(url) as control:
             yield EmulatorHandle(url, settings.api_keys[0], control)

@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.addresses import without_secrets
-from airflow_provider_evolink.api.coercion import A_RECORD, MADE_TEXT
+from airflow_provider_evolink.api.coercion import RECORD_HINT, RENDERED_TEXT_HINT
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.media import image_reference, is_link
+from airflow_provider_evolink.api.media import image_reference, looks_like_url
 from airflow_provider_evolink.api.schema import LINKS_ONLY
 from airflow_provider_evolink.operators.image_input import read_image
 
@@ -24,7 +24,7 @@ def as_parameters(given: object) -> Mapping[str, Any]:
     :raises InvalidInputError: they are not a mapping.
     """
     if not isinstance(given, Mapping):
-        hint = MADE_TEXT if isinstance(given, str) else ""
+        hint = RENDERED_TEXT_HINT if isinstance(given, str) else ""
         raise InvalidInputError("parameters", given, f"a mapping of parameter names to values{hint}")
     return given
 
@@ -41,7 +41,7 @@ def image_parameters(model: object, image: object, *, allow_loopback: bool) -> d
     """
     location = _single(image)
     parameter, form = _image_parameter(model)
-    if form == "http-url" and not is_link(location):
+    if form == "http-url" and not looks_like_url(location):
         raise InvalidInputError("image", without_secrets(location), LINKS_ONLY)
     reference = image_reference(location, read_image, allow_loopback=allow_loopback)
     return {parameter: reference if parameter == "image_start" else [reference]}
@@ -66,6 +66,6 @@ def _single(image: object) -> str:
             raise InvalidInputError("image", type(image), f"{_SINGLE_IMAGE}, not {len(image)}")
         image = image[0]
     if not isinstance(image, str | PathLike) and not hasattr(image, "open"):
-        hint = A_RECORD if isinstance(image, Mapping) and "results" in image else ""
+        hint = RECORD_HINT if isinstance(image, Mapping) and "results" in image else ""
         raise InvalidInputError("image", None if image is None else type(image), f"{_SINGLE_IMAGE}{hint}")
     return str(image)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read many generations with few requests, by capability probing: a batch is tried, and not relied on.
 
-``POST /v1/tasks/batch`` is undocumented, known from EvoLink's own clients only. Where it is missing, refused, or
-answered in another shape, each generation is read with a request of its own, as documented, and a batch is tried again
-later. A generation that a batch leaves out has to be read on its own before it is believed gone.
+``POST /v1/tasks/batch`` is undocumented, known from EvoLink's own clients only. If it is missing, is refused, or
+responds in another shape, each generation is read with a request of its own, as documented, and a batch is tried again
+later. A generation that a batch leaves out has to be read on its own before it counts as gone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_evolink.api.generation import MAX_BATCH, Generation
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.client import EvoLinkClient
 
-# Seconds without batches: a refusal stands for long; an invalid response may be a proxy's passing failure.
+# Seconds without batches: a refusal usually lasts; an invalid response may be a proxy's temporary failure.
 _AFTER_REFUSAL_SECONDS, _AFTER_INVALID_SECONDS = 600.0, 60.0
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read a generation that is paid for, on a worker, until there is a response or a refusal that can be believed.
+"""Read a generation that is paid for, on a worker, until there is a response or a refusal that can be trusted.
 
 Reads are free, and a refusal may come from a gateway, a replica that lags, or an API key that is just being replaced.
-So a single one decides nothing: several of the same kind, over minutes, do.
+So a single refusal decides nothing; several of the same kind, over minutes, do.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_provider_evolink.api.generation import CONFIRMATION_SECONDS
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
 
-# Refusals of the same kind that are believed, if CONFIRMATION_SECONDS lie between the first and the last.
+# Refusals of the same kind that are trusted, if CONFIRMATION_SECONDS lie between the first and the last.
 CONFIRMING_READS = 3
 _FIRST_PAUSE, _MAX_PAUSE = 2.0, 30.0
 
@@ -82,8 +82,8 @@ def after_failed_read(
     """Decide what follows a read that failed.
 
     :param failures: all failed reads, this one included.
-    :param timeout: seconds for which reads may fail temporarily. Refusals have at least the time that it takes to
-        believe them.
+    :param timeout: seconds for which reads may fail temporarily; for refusals it is never less than
+        ``CONFIRMATION_SECONDS``.
     :return: seconds until the next read, or the outcome.
     """
     seconds = now - failures.refused_since
@@ -99,7 +99,7 @@ def after_failed_read(
 def read_until_confirmed(
     read: Callable[[], Generation], *, timeout: float, log: Any
 ) -> Generation | Refused | Unanswered:
-    """Read a generation until EvoLink reports on it, or its refusal can be believed; blocks the thread.
+    """Read a generation until EvoLink reports on it, or its refusal can be trusted; blocks the thread.
 
     :param read: reads once; free.
     :param timeout: seconds for which reads may fail temporarily; with 0 the first such failure is the last.

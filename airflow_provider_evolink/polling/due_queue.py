@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A priority queue of everything that is due: the generation polled longest ago comes first.
 
-Under a rate limit more is due than can be polled. Nothing starves then: every generation has its turn before any has
-two, however closely the polls of some are planned. Pure: the time comes in as an argument.
+Under a rate limit more is due than can be polled. Nothing starves then: every generation is polled once before any is
+polled twice, however closely the polls of some are planned. Pure: the time comes in as an argument.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class DueQueue(Generic[T]):
         """Remove and return the items for one request.
 
         :param limit: the maximum number of items.
-        :param ahead: seconds; if fewer than ``limit`` are due, items that become due within this time come along.
+        :param ahead: seconds; if fewer than ``limit`` are due, items due within this time fill up the request.
         """
         self.count_due(now)
         if self._due_alone and not (self._due and self._due[0] < self._due_alone[0]):

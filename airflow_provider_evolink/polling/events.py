@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Convert the end of a wait to the trigger's only event, and back; pure."""
+"""Convert the end of a wait into the trigger's only event, and back. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def event_payload(stop: StopPolling, generation_id: str) -> dict[str, str | None
 
 
 def parse_event(event: Mapping[str, Any] | None) -> StopPolling:
-    """Parse a trigger's event; one without a known outcome counts as a deadline, so that a worker reads for itself."""
+    """Parse a trigger's event; one without a known outcome counts as a deadline, so that a worker reads."""
     payload = event if isinstance(event, Mapping) else {}
     try:
         outcome = Outcome(payload.get("outcome", Outcome.DEADLINE))

@@ -28,19 +28,20 @@ from airflow_provider_evolink.polling.poll_plan import CAP, FLOOR, ObservedDurat
 EXPLICIT_FLOOR = 1.0
 # Back-off after a failed poll: at first, in seconds, and the factor by which it grows, up to CAP.
 _FIRST_BACK_OFF, _BACK_OFF_FACTOR = 8.0, 1.25
-# Relative, plus or minus. It costs a plan little, and generations submitted together are not polled together.
+# Jitter as a share of a delay, either way: too little to spoil a plan, and enough to spread generations that were
+# submitted together.
 _JITTER, _FAILURE_JITTER = 0.01, 0.2
-# Waits that are overdue when a new triggerer resumes them are spread over so many seconds.
+# Waits that are overdue when a new triggerer resumes them are spread over this many seconds.
 RESTART_SPREAD_SECONDS = 3.0
 # A first poll later than this multiple of its planned age shows too little about the duration.
 _LATE_FACTOR = 1.2
 # Percentage points of progress that are worth a message, and full progress.
 _PROGRESS_STEP, _FULL_PROGRESS = 20, 100
-# Polls are free, so a refusal is believed only when several agree over so many seconds: a stray response of a proxy, or
+# Polls are free, so a refusal is trusted only if several agree over this many seconds: a stray response of a proxy, or
 # an API key that is being replaced, would otherwise end the wait for a generation that is paid for.
 REFUSED_SECONDS = 180.0
 _CONFIRMING_REFUSALS = 3
-# After so many seconds of failures, the account that the connection now leads to, if it is another, is polled instead.
+# After this many seconds of failures, the account that the connection now leads to is polled, if it is another.
 MOVED_AFTER_SECONDS = 60.0
 # Under a rate limit minutes may lie between two polls of a generation: fewer failures in a row are no outage.
 _MIN_OUTAGE_FAILURES = 3
@@ -163,7 +164,7 @@ def after_failure(
 ) -> PollAgain | StopPolling:
     """Decide what follows a poll that failed; failures are retried for a limited time only.
 
-    A 429 counts as no failure, however many there are: EvoLink is there, and limits the rate.
+    A 429 does not count as a failure, however many there are: EvoLink is up, and limits the rate.
     """
     if isinstance(error, ConnectionNotFoundError):
         return StopPolling(Outcome.NO_CONNECTION, progress.status, _error_kind(error))
@@ -194,7 +195,7 @@ def may_have_moved(error: EvoLinkError) -> bool:
 def observed_duration(
     watch: Watch, progress: Progress, generation: Generation, plan: Plan, *, now: float
 ) -> ObservedDuration | None:
-    """Return how long a generation took: EvoLink's figure if the polls allow it, else midway between the last two.
+    """Return how long a generation took: EvoLink's figure if the polls confirm it, else midway between the last two.
 
     :return: ``None`` if the polls show too little, as when the first one came long after its planned age.
     """
@@ -216,7 +217,7 @@ def describe(stop: StopPolling) -> str:
     predicates = {
         Outcome.TERMINAL: "is completed" if stop.status == COMPLETED else f"ended as {stop.status}",
         Outcome.DEADLINE: f"was not finished at the deadline (last status: {stop.status or 'unknown'})",
-        Outcome.UNREACHABLE: "could not be polled for too long",
+        Outcome.UNREACHABLE: "has been unreachable for too long",
         Outcome.REFUSED: "can't be polled (EvoLink refuses the requests)",
         Outcome.NO_CONNECTION: "can't be polled (its connection was not found)",
     }
@@ -224,7 +225,7 @@ def describe(stop: StopPolling) -> str:
 
 
 def _error_kind(error: EvoLinkError) -> str:
-    """Return the kind of a failure without its message, which does not belong into Airflow's database."""
+    """Return the kind of a failure without its message, which does not belong in Airflow's database."""
     parts = [type(error).__name__]
     if isinstance(error, ApiError):
         parts += [f"HTTP {error.status}", (error.code or "")[:40]]
@@ -246,7 +247,10 @@ def _is_refusal_confirmed(progress: Progress, now: float) -> bool:
 
 
 def _is_refusal(watch: Watch, error: EvoLinkError, now: float) -> bool:
-    """402 and 403 are no refusals: the generation is paid for, and missing credits or a firewall may be temporary."""
+    """Return whether a failure counts as a refusal.
+
+    402 and 403 don't: the generation is paid for, and missing credits or a firewall may be temporary.
+    """
     if isinstance(error, GenerationNotFoundError):
         return now - watch.submitted_at >= NOT_FOUND_GRACE
     return isinstance(error, AuthenticationError | BadRequestError)
@@ -283,7 +287,7 @@ def _adjusted_by_progress(planned: float, max_gap: float, before: Progress, now:
 
 
 def _until_deadline(delay: float, watch: Watch, now: float) -> float:
-    """The last poll happens at the deadline, not after it."""
+    """Shorten a delay so that the last poll happens at the deadline, not after it."""
     return max(min(delay, watch.deadline - now), 0.0)
 
 

@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Eight requests for fifty generations each are plenty; where each is read on its own, a crowd needs more of them.
+# Eight requests for fifty generations each are plenty; where each is read on its own, a crowd needs more requests.
 MAX_IN_FLIGHT, MAX_SINGLES_IN_FLIGHT = 8, MAX_POLL_CONNECTIONS
-# Progress messages of all waits in one process; a new status is reported in any case.
-LINES_PER_SECOND = 5.0
+# Progress messages a second, of all waits for one connection; a new status is reported in any case.
+MESSAGES_PER_SECOND = 5.0
 _MAX_SLEEP = 60.0
-# A loop that crashes again within so many seconds is not restarted.
+# A loop that crashes again within this many seconds is not restarted.
 _RESTART_INTERVAL = 10.0
 
 
 class SharedHistory:
-    """What all accounts of a connection share: how long models take, and how many lines are logged."""
+    """What all accounts of a connection share: how long models take, and a limit on progress messages."""
 
     def __init__(self) -> None:
         self.durations = Durations()
-        self.lines = RateLimiter(LINES_PER_SECOND)
+        self.message_limiter = RateLimiter(MESSAGES_PER_SECOND)
 
 
 class PollLoop:
@@ -221,7 +221,7 @@ class PollLoop:
         if isinstance(error, RateLimitedError):
             if self._rate_limiter.on_rate_limited(now, error.retry_after):
                 rate = 60 * self._rate_limiter.rate
-                log.info("EvoLink rate limit reached: polling with at most %.3g requests a minute.", rate)
+                log.info("EvoLink rate limit reached: polling with at most %.3g requests per minute.", rate)
         elif error.retry_after is not None:
             self._rate_limiter.pause(now, error.retry_after)
 
@@ -232,7 +232,7 @@ class PollLoop:
             waiter.end(step)
             return
         waiter.progress = step.progress
-        if step.message and (step.is_urgent or self._history.lines.try_acquire(time.monotonic())):
+        if step.message and (step.is_urgent or self._history.message_limiter.try_acquire(time.monotonic())):
             waiter.report(step.message)
         self._enqueue(waiter, step.delay)
 
@@ -243,7 +243,7 @@ class PollLoop:
             self._wake.set()
 
     def _on_run_done(self, task: asyncio.Task[None]) -> None:
-        """Restart a loop that has crashed; if it has just been restarted, end all waits, so that workers read."""
+        """Restart a loop that has crashed; if it has just been restarted, end all waits, so that workers take over."""
         if task.cancelled() or self._task is not task:
             return
         log.error("The poll loop crashed.", exc_info=task.exception())

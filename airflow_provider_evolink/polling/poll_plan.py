@@ -5,7 +5,7 @@ Pure. A poll has a cost (:data:`POLL_COST`, in seconds of delay), and so has eac
 goes unnoticed. Durations are modeled as a log-normal mixture, by a kernel density estimate; the ages of least expected
 cost follow by dynamic programming over its distribution function. A generation that had finished by its first poll is a
 left-censored observation, which expectation-maximization on censored data places where the others make it likely.
-Before anything is known EvoLink's estimate stands in, trusted within half and double.
+Before anything is known EvoLink's estimate stands in, trusted to within a factor of two.
 
 Nothing learned is trusted forever. A model that gets faster is noticed because no gap between polls is much longer than
 its fastest recent generation took; one that gets slower, or a queue that stalls, because polling goes on beyond the
@@ -27,10 +27,10 @@ from itertools import pairwise, takewhile
 # Seconds between two polls of a generation: at least FLOOR; at most CAP where no plan justifies a longer gap.
 FLOOR = 3.0
 CAP = 30.0
-# No claim may cost more than two minutes of delay: the rest of them is for jitter, slots and the request itself.
+# No claim may cost more than two minutes of delay; what is left of them is for jitter, slots and the request itself.
 MAX_GAP = 117.0
-# One poll costs as much as this many seconds for which a result goes unnoticed: a little less than what weighs both
-# alike, since the two minutes make the plans for slow models poll earlier than is cheapest.
+# One poll costs as much as this many seconds for which a result goes unnoticed: a little less than would balance the
+# two, since the two minutes make the plans for slow models poll earlier than is cheapest.
 POLL_COST = 0.7
 # Durations remembered for each model, and how many of them replace the guess.
 HISTORY_SIZE = 50
@@ -45,8 +45,8 @@ _MIN_SIGMA = 0.02
 _GRID_STEPS, _MAX_KERNELS, _TAIL_SIGMAS = 160, 17, 2.6
 # Beyond the plan, the gap is this share of the age.
 _TAIL_GAP_PER_AGE = 1 / 12
-# Where nothing is known, gaps of so many times the square root of the age cost least for any duration: the probability
-# of finishing in the next second falls as the age grows, and the best gap varies inversely with its square root.
+# Where nothing is known, gaps of this multiple of the square root of the age cost least for any duration: the chance of
+# finishing in the next second falls as the age grows, and the best gap varies inversely with its square root.
 _TAIL_GAP_PER_SQRT_AGE = 2.2
 # A generation that takes longer than this multiple of the guess shows that nothing is known.
 _GUESS_HORIZON = 1.8
@@ -54,7 +54,7 @@ _GUESS_HORIZON = 1.8
 _GAP_PER_GUESS, _GAP_PER_FASTEST = 0.6, 1.15
 # A generation that had finished by its first poll took about this share of its age then, until others show more.
 _CENSORED_SHARE = 0.9
-# After so many of them in a row the model has become faster: they took this share.
+# After this many of them in a row the model has become faster: they took this share.
 _SPEEDUP_RUN, _SPEEDUP_SHARE = 10, 0.6
 _EM_ITERATIONS = 8
 _MIN_DURATION = 0.5
@@ -84,7 +84,7 @@ class Plan:
         return _TAIL_GAP_PER_SQRT_AGE * math.sqrt(age) if self.is_guess else min(_TAIL_GAP_PER_AGE * age, CAP)
 
 
-# For generations polled at a fixed interval: a plan is not free.
+# For generations polled at a fixed interval, which need no plan: computing one takes a millisecond.
 UNPLANNED = Plan((), CAP)
 
 
@@ -152,7 +152,7 @@ def _is_replan_due(count: int) -> bool:
 
 
 def _rounded(seconds: float | None) -> float | None:
-    """Two significant digits of an estimate are enough, and keep the number of plans small."""
+    """Round an estimate to two significant digits, which are enough, and keep the number of plans small."""
     return float(f"{seconds:.2g}") if seconds is not None and 0 < seconds < 1e6 else None
 
 

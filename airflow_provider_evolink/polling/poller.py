@@ -20,7 +20,7 @@ from airflow_provider_evolink.polling.poll_loop import PollLoop, SharedHistory
 from airflow_provider_evolink.polling.shared_client import Lookup, SharedClient
 from airflow_provider_evolink.polling.waiter import OnProgress, Waiter
 
-# Seconds after its deadline for which a wait may last, until its last poll is through; Airflow's own timeout is later.
+# Seconds after its deadline for which a wait may last, until its last poll is done; Airflow's own timeout is later.
 _DEADLINE_GRACE_SECONDS = 45.0
 
 
@@ -34,7 +34,7 @@ class Poller:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._history = SharedHistory()
-        # The last one polls where the latest look-up leads, the others where earlier look-ups led.
+        # The last one polls the account that the latest lookup returned, the others those of earlier lookups.
         self._loops = [self._make_loop(SharedClient(lookup))]
 
     async def wait(self, watch: Watch, on_progress: OnProgress) -> StopPolling:
@@ -96,7 +96,7 @@ def _is_lost(waiter: Waiter, error: EvoLinkError, now: float) -> bool:
 
 
 def _give_up(waiter: Waiter) -> None:
-    """Under a rate limit the last poll may come too late; a worker reads the generation in any case."""
+    """End a wait whose last poll is overdue, as under a rate limit; a worker reads the generation in any case."""
     waiter.end(StopPolling(Outcome.DEADLINE, waiter.progress.status, "no poll succeeded at the deadline"))
 
 

@@ -20,7 +20,7 @@ from collections import deque
 MAX_RATE, MIN_RATE, DOCUMENTED_RATE = 1000.0, 1 / 60, 1.0
 # Tokens of the bucket: without a known limit, and under an assumed one.
 _DEFAULT_BURST, _ASSUMED_BURST = 8.0, 3.0
-# An assumed limit under which a request would wait for longer is dropped: a 429 will show whether it exists.
+# An assumed limit under which a request would wait longer is dropped: a 429 will show whether it exists.
 _MAX_ASSUMED_WAIT = 30.0
 # Requests that have to wait are sent together, as many as have tokens by then: each wake-up costs more than a request.
 _MIN_SLEEP = 0.05
@@ -30,10 +30,11 @@ _RATE_SHARE, _BURST_SHARE = 0.95, 0.025
 _WINDOW_SECONDS, _MIN_SAMPLES = 60.0, 5
 # Seconds until the rate grows again: doubled each time that the limit is still there.
 _FIRST_INCREASE_DELAY, _MAX_INCREASE_DELAY = 30.0, 240.0
-# What each response adds to the rate then, so that it grows by that share in a second: slowly around the limit, and
-# fast from this multiple of it on, where it no longer exists.
+# What each response then adds to the rate, so that it grows by that share per second: slowly around the limit, and fast
+# from this multiple of it on, where the limit evidently no longer exists.
 _SLOW_INCREASE, _FAST_INCREASE, _FAST_INCREASE_FROM = 0.0025, 0.05, 1.5
-# Seconds of a pause after a 429 without Retry-After: doubled each time that nothing has passed since the last one.
+# Seconds of a pause after a 429 without Retry-After: doubled each time that nothing has passed since the last one; and
+# the minimum with Retry-After.
 _FIRST_PAUSE, _MAX_PAUSE, _MIN_PAUSE = 2.0, 60.0, 0.5
 # Requests per second after a pause, until there is a response.
 _PROBE_RATE = 1.0
@@ -163,7 +164,7 @@ class RateLimiter:
             self.rate = self._rate_before_pause if self._responses else max(self._rate_before_pause / 2, MIN_RATE)
             return
         seconds = min(self._paused_until - passed[0], _WINDOW_SECONDS)
-        # What has passed in a minute that had a pause in it shows a limit that is not lower than that.
+        # The limit is no lower than what the last minute has let pass, even with a pause in it.
         limit = max(max(len(passed), _MIN_SAMPLES) / seconds, len(self._responses) / _WINDOW_SECONDS)
         self.rate = self._lowered_rate(limit)
         self._limit = self.rate / _RATE_SHARE

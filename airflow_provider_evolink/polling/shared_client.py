@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Share one account's client among all waits of an event loop, by single-flight: one look-up, one client.
+"""Share one account's client among all waits of an event loop, by single-flight: one lookup, one client.
 
-The first look-up of a triggerer takes seconds, and an HTTP client needs a TLS context. Neither may happen once for each
+The first lookup of a triggerer takes seconds, and an HTTP client needs a TLS context. Neither may happen once for each
 generation, so concurrent callers await the same task.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lookup = Callable[[], Awaitable["Settings"]]
 
-# The first look-up of a triggerer takes up to 20 s; one without a response by then never gets one.
+# The first lookup of a triggerer takes up to 20 s; one without a response after a minute never gets one.
 _LOOKUP_SECONDS = 60.0
-# The minimum between two look-ups of whether the connection has changed.
+# The minimum between two lookups of whether the connection has changed.
 _REFRESH_INTERVAL_SECONDS = 30.0
 # Airflow also reports "not found" when its database could not be read for a moment: it is asked again after this time.
 _NOT_FOUND_SECONDS = 5.0
@@ -109,7 +109,7 @@ class SharedClient:
             return await self._lookup()
 
     async def _look_up_again(self) -> Settings | None:
-        """A look-up that fails changes nothing: the known settings stay in use."""
+        """Return the connection's settings if they have changed; after a failed lookup the known ones stay in use."""
         known, found = self._settings, None
         with suppress(Exception):
             async with asyncio.timeout(_LOOKUP_SECONDS):

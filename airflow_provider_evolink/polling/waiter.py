@@ -70,7 +70,7 @@ class Waiter:
         return -math.inf if self.is_last_poll else self.polled_at
 
     def schedule(self, delay: float) -> None:
-        """Take note of the next poll, ``delay`` seconds from now."""
+        """Note that the next poll is ``delay`` seconds from now."""
         self.is_last_poll = time.time() + delay >= self.watch.deadline - _EPSILON
 
     def end(self, stop: StopPolling) -> None:

@@ -113,6 +113,20 @@ async def test_an_upload_is_retried(
     assert upload["file_size"] == (images / "frame.png").stat().st_size
 
 
+@pytest.mark.parametrize(
+    ("name", "cost", "generation_id"),
+    [("submit", "charged is unknown", None), ("read", "generation continues", UNKNOWN_ID), ("credits", "free", None)],
+)
+async def test_an_invalid_body_is_a_complete_error(name: str, cost: str, generation_id: str | None) -> None:
+    """JSON of the wrong shape is an error that says what it cost and what a retry does."""
+    with serving(always({"unexpected": True})) as server:
+        async with EvoLinkClient(settings_for(server)) as client:
+            with pytest.raises(errors.InvalidResponseError, match=rf"EvoLink's.*{cost}.*retry") as raised:
+                await CALLS[name](client)
+
+    assert raised.value.generation_id == generation_id
+
+
 async def test_credits(client: EvoLinkClient, evolink_emulator: EmulatorHandle) -> None:
     """The client reads the account's remaining credits with one request."""
     assert (await client.credits()).account_remaining == 1000

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.media import (
     MAX_IMAGE_BYTES,
+    describe_content,
     image_reference,
     inline_image,
-    looks_like,
     sniff_image,
 )
 from airflow_provider_evolink.api.request import MAX_BODY_BYTES
@@ -72,7 +72,7 @@ def test_a_truncated_header_is_not_an_image(kind: str) -> None:
     """A file that ends within its header counts as damaged."""
     for length in range(3, 20):
         assert sniff_image(FRAMES[kind].read_bytes()[:length]) is None
-    assert looks_like(FRAMES[kind].read_bytes()[:16]) == "a truncated or damaged image"
+    assert describe_content(FRAMES[kind].read_bytes()[:16]) == "a truncated or damaged image"
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ beginnings = st.sampled_from(["", "data:", "data:image/png;base64,", "http://", 
 @given(beginnings, st.one_of(st.text(), st.binary().map(encoded)), st.binary())
 def test_any_image_is_judged_without_a_crash(beginning: str, rest: str, data: bytes) -> None:
     """Any text and any file is either turned into a form that EvoLink accepts or rejected."""
-    assert looks_like(data)
+    assert describe_content(data)
     with contextlib.suppress(InvalidInputError):
         reference = image_reference(beginning + rest, lambda _: data)
         assert reference.startswith(("http", "data:image/")) or sniff_image(base64.b64decode(reference))

@@ -2,7 +2,7 @@
 """Send reads with aiohttp, at half the CPU time that httpx's request and response objects alone cost.
 
 For reads only: aiohttp resends a request on its own if a pooled connection turns out to be closed, and does not always
-report whether a request has left this machine, which must be known of a request that costs money.
+report whether a request has left this machine. For a request that costs money, that must be known.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the faults of the stage `response` do to a request."""
+"""What the faults of the stage ``response`` do to a request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHUNK_INTERVAL = 0.01
 async def apply_fault(fault: Fault, request: InterceptedRequest) -> None:
     """Respond to a request as a fault requires.
 
-    :param fault: of the stage `response`.
+    :param fault: of the stage ``response``.
     :param request: the request.
     """
     if alter := _ALTERATIONS.get(fault.name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Intercepts requests at the ASGI level, so that a response can be delayed, altered, cut off or dropped."""
+"""Intercept requests at the ASGI level, so that a response can be delayed, altered, cut off or dropped."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ ENDPOINTS = frozenset({"submit", "read", "batch", "list", "credits", "models", "
 class FaultKind:
     """One kind of fault.
 
-    :param stage: when it fires: `response` (replaces or alters the response to a request), `acceptance` (before a
-        submission is accepted) or `generation` (decides how an accepted generation ends).
+    :param stage: when it fires: ``response`` (replaces or alters the response to a request), ``acceptance`` (before a
+        submission is accepted) or ``generation`` (decides how an accepted generation ends).
     :param endpoints: endpoints that it can fire on.
-    :param options: its options with their defaults. `processed` decides whether the request takes effect before its
-        response is replaced; `message` replaces EvoLink's own error message.
+    :param options: its options with their defaults. ``processed`` decides whether the request takes effect before its
+        response is replaced; ``message`` replaces EvoLink's own error message.
     """
 
     stage: str

@@ -57,10 +57,10 @@ class FaultRegistry:
         """Activate a fault.
 
         :param name: name of its kind.
-        :param on: an endpoint, or `any` for all that the fault supports.
+        :param on: an endpoint, or ``any`` for all that the fault supports.
         :param times: how many times it fires; None for no limit.
         :param after: number of matching requests to let pass first.
-        :param options: see `FAULT_KINDS`.
+        :param options: see ``FAULT_KINDS``.
         :param probability: more than 0, at most 1. A fault gets only the requests that no earlier fault fired on.
         :raises InvalidFaultError: the fault does not exist, or does not support this endpoint, option or probability.
         """
@@ -86,7 +86,7 @@ class FaultRegistry:
         """Return the first fault that fires on a request, and count it; None if none does.
 
         :param endpoint: endpoint of the request.
-        :param stage: stage that the request has reached; see `FaultKind`.
+        :param stage: stage that the request has reached; see ``FaultKind``.
         """
         for fault in self._faults:
             if endpoint not in fault.on or FAULT_KINDS[fault.name].stage != stage or fault.times == fault.fired:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans which files a generation delivers. Pure: nothing is rendered here."""
+"""Plan which files a generation delivers. Pure: nothing is rendered here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Artifact:
 
     @property
     def content_type(self) -> str:
-        """Value of its `Content-Type` header."""
+        """Value of its ``Content-Type`` header."""
         return CONTENT_TYPES[self.extension]
 
 

@@ -112,7 +112,7 @@ def chord(seconds: float, seed: int, sample_rate: int) -> Iterator[AudioFrame]:
 
 
 def _palette(seed: int) -> list[str]:
-    # the colors that the filter picks itself do not depend on its seed
+    # The colors that the filter picks itself do not depend on its seed.
     first = random.Random(seed).random()
     hues = [(first + 0.11 * step) % 1 for step in range(PALETTE_SIZE)]
     shades = [colorsys.hsv_to_rgb(hue, 0.55, 0.45 + 0.15 * step) for step, hue in enumerate(hues)]

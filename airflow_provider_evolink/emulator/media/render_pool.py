@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders on threads of its own, each file once, so that the event loop never waits for FFmpeg.
+"""Render files on threads of their own, each once, so that the event loop never waits for FFmpeg.
 
-Against a thundering herd, concurrent requests for the same file share one rendering.
+Against a thundering herd, concurrent requests for the same file share one rendering (single-flight).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def load_image(data: bytes) -> SourceImage | None:
 
 
 class RenderPool:
-    """Renders files on demand.
+    """Render files on demand.
 
     :param copy_dir: directory that keeps a copy of each file under its name; None for no copies.
     """

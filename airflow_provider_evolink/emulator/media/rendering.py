@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Renders the files that generations deliver: real images, videos and audio, with PyAV alone.
+"""Render the files that generations deliver: real images, videos and audio, with PyAV alone.
 
 Rendering is deterministic: the same artifact gives the same bytes with the same version of PyAV.
 """
@@ -59,7 +59,7 @@ def render(artifact: Artifact, is_cancelled: IsCancelled = lambda: False) -> byt
     :param artifact: its content, format, size and length.
     :param is_cancelled: called between frames; True ends the work.
     :return: the whole file.
-    :raises RenderCancelledError: `is_cancelled` returned True.
+    :raises RenderCancelledError: ``is_cancelled`` returned True.
     """
     render_kind = {"video": _video, "image": _image, "audio": _audio}[artifact.kind]
     return render_kind(artifact, is_cancelled)
@@ -138,7 +138,7 @@ def _mux_audio(
 
 
 def _write_container(container_format: str, options: dict[str, str], write: Callable[[OutputContainer], None]) -> bytes:
-    # a file on disk: "faststart" reads back what it has written
+    # A file on disk, since "faststart" reads back what it has written.
     with tempfile.TemporaryDirectory(prefix="evolink-emulator-") as folder:
         path = Path(folder, "result")
         with av.open(str(path), "w", format=container_format, options=options) as container:

@@ -13,7 +13,7 @@ class UnsatisfiableRangeError(ValueError):
 
 
 def parse_range(header: str | None, size: int) -> range | None:
-    """Parse a `Range` header.
+    """Parse a ``Range`` header.
 
     :param header: its value; None if the request has none.
     :param size: size of the whole file in bytes.

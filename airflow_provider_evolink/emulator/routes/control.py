@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The control API below `/_emulator/`, for clients on this machine only. EvoLink has nothing like it."""
+"""The control API below ``/_emulator/``, for clients on this machine only. EvoLink has nothing like it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_evolink.emulator.faults.registry import InvalidFaultError
 from airflow_provider_evolink.emulator.routes.snapshot import describe_clock, describe_credits
 from airflow_provider_evolink.emulator.state.backend import Backend
 
-# types of the fields, each with its name in JSON
+# The types of the fields, each with its name in JSON.
 _FAULT_TYPES = {
     "name": (str, "a string"),
     "on": (str, "a string"),
@@ -37,10 +37,10 @@ class InvalidControlRequestError(ValueError):
 def control_route(name: str, method: str, command: Command) -> Route:
     """Build the route of a control command.
 
-    :param name: path below `/_emulator/`.
+    :param name: path below ``/_emulator/``.
     :param method: GET or POST.
-    :param command: gets the JSON body of a POST, and returns the response as JSON values; a `ValueError` or
-        `TypeError` that it raises becomes a 400.
+    :param command: gets the JSON body of a POST, and returns the response as JSON values; a ``ValueError`` or
+        ``TypeError`` that it raises becomes a 400.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -58,7 +58,8 @@ def inject_fault(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
     """Activate a fault.
 
     :param backend: backend to inject it into.
-    :param body: `name`, and optionally `on`, `times`, `after`, `probability` and `options`; see `FaultRegistry.inject`.
+    :param body: ``name``, and optionally ``on``, ``times``, ``after``, ``probability`` and ``options``; see
+        ``FaultRegistry.inject``.
     :raises InvalidControlRequestError: the fault does not exist, or does not support this.
     """
     _check_fields(body, set(_FAULT_TYPES))
@@ -81,7 +82,7 @@ def set_clock(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
     """Change the speed of emulated time, or move it forward, or both.
 
     :param backend: backend whose clock to change.
-    :param body: `speed` (emulated seconds per real second), `advance` (emulated seconds).
+    :param body: ``speed`` (emulated seconds per real second), ``advance`` (emulated seconds).
     :raises InvalidControlRequestError: time cannot stand still or go back.
     """
     _check_fields(body, {"speed", "advance"})
@@ -100,8 +101,8 @@ def change_settings(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]
     """Change the lifetime of links or the query limit, or add credits to the account.
 
     :param backend: backend to change.
-    :param body: any of `link_ttl` (real seconds; null for the documented lifetime), `query_limit` (requests per API
-        key and emulated minute; null for no limit) and `add_credits` (credits).
+    :param body: any of ``link_ttl`` (real seconds; null for the documented lifetime), ``query_limit`` (requests per API
+        key and emulated minute; null for no limit) and ``add_credits`` (credits).
     :return: the credits of the account.
     :raises InvalidControlRequestError: the query limit is less than one request.
     """

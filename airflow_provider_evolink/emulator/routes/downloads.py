@@ -52,7 +52,7 @@ def serve(data: bytes, content_type: str, request: Request) -> Response:
 
     :param data: the whole file.
     :param content_type: media type of the file.
-    :param request: its headers `Range` and `If-Range` are honored.
+    :param request: its headers ``Range`` and ``If-Range`` are honored.
     """
     headers = {"etag": f'"{hashlib.sha256(data).hexdigest()[:32]}"', "accept-ranges": "bytes"}
     if_range = request.headers.get("if-range")

@@ -18,7 +18,7 @@ from airflow_provider_evolink.emulator.media.rendering import RenderCancelledErr
 from airflow_provider_evolink.emulator.routes.context import RequestContext
 from airflow_provider_evolink.emulator.state.backend import Backend
 
-# a query for one generation and one for a batch count alike
+# A query for one generation and one for a batch count alike.
 RATE_LIMITED = frozenset({"read", "batch"})
 
 Handler = Callable[[RequestContext], Awaitable[Response]]

@@ -18,7 +18,7 @@ from airflow_provider_evolink.emulator.routes.responses import USER_GROUP
 from airflow_provider_evolink.emulator.state.uploads import MAX_FILES
 from airflow_provider_evolink.landing.uploads import upload_type
 
-# error codes that EvoLink's own clients know
+# Error codes known from EvoLink's own clients.
 _UNSUPPORTED_TYPE, _QUOTA_EXHAUSTED = 40002, 40003
 
 

@@ -29,7 +29,7 @@ async def get_generation(context: RequestContext) -> Response:
 
 
 async def get_batch(context: RequestContext) -> Response:
-    """Return the states of up to 50 generations, without unknown ones (undocumented; EvoLink's own clients)."""
+    """Return the states of up to 50 generations, without unknown ones (undocumented; from EvoLink's clients)."""
     try:
         ids = parse_json(await context.request.body())["task_ids"]
     except (ValueError, KeyError, TypeError):
@@ -42,7 +42,7 @@ async def get_batch(context: RequestContext) -> Response:
 
 
 async def list_generations(context: RequestContext) -> Response:
-    """List generations, newest first, without their links (undocumented; EvoLink's own clients)."""
+    """List generations, newest first, without their links (undocumented; from EvoLink's clients)."""
     query, backend = context.request.query_params, context.backend
     status = query.get("status")
     if status is not None and status not in LISTABLE_STATUSES:

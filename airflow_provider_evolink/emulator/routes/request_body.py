@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parses request bodies."""
+"""Parse request bodies."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from airflow_provider_evolink.emulator.state.account import Account
 from airflow_provider_evolink.emulator.state.generations import Generation, GenerationState
 
 USER_GROUP = "default"
-# models that deliver an id instead of a file, with the field that has it
+# Models that deliver an id instead of a file, with the field that has it.
 ID_FIELDS = {
     "kling-custom-element": "element_id",
     "suno-persona": "persona_id",
@@ -32,7 +32,7 @@ def accepted(generation: Generation, speed: float) -> dict[str, Any]:
 
 
 def detail(generation: Generation, state: GenerationState, speed: float = 1.0) -> dict[str, Any]:
-    """Build the response to a query for one generation (documented; `usage` as observed in real responses).
+    """Build the response to a query for one generation (documented; ``usage`` as observed in real responses).
 
     :param generation: the generation.
     :param state: its state.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns the bytes of a submission into a validated spec, or into a documented error response."""
+"""Turn the bytes of a submission into a validated spec, or into a documented error response."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def validate(payload: Mapping[str, Any], path: str) -> None:
     try:
         request.check(model, parameters, allow_loopback=True)
     except InvalidInputError as error:
-        message = f"Invalid request parameters: {error.parameter}: {error.allowed}"
+        message = f"Invalid request parameters: {error.parameter} must be {error.allowed}"
         raise ApiError(400, message=message, param=error.parameter) from error
 
 
@@ -101,7 +101,7 @@ def build_spec(
     :param kind: video, image or audio.
     :param image: its source image, if any.
     :param idempotency_key: its idempotency key, if any.
-    :param request_digest: see `digest`.
+    :param request_digest: see ``digest``.
     :param origin: scheme, host and port that the client uses for the emulator.
     """
     model = payload["model"]

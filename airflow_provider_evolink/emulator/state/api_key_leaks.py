@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Detects API keys anywhere but in the Authorization header of a request that requires one."""
+"""Detect API keys anywhere but in the Authorization header of a request that requires one."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MIN_LENGTH = 8  # a shorter API key may occur in harmless text
 
 
 class ApiKeyLeaks:
-    """Counts, by location, the requests that expose an API key where none belongs.
+    """Count, by location, the requests that expose an API key where none belongs.
 
-    It searches for the accepted API keys and for the content of the request's own Authorization header, since an API
-    key that is rejected here may be valid elsewhere. A location is `url`, `body` (as far as it was read) or
-    `header <name>`; also `header authorization` where no API key is required, since media hosts are third parties.
+    The search is for the accepted API keys and for the content of the request's own Authorization header, since an API
+    key that is rejected here may be valid elsewhere. A location is ``url``, ``body`` (as far as it was read) or
+    ``header <name>``; also ``header authorization`` where no API key is required, since media hosts are third parties.
 
     :param api_keys: the API keys that the emulator accepts.
     """
@@ -28,7 +28,7 @@ class ApiKeyLeaks:
         self._api_keys = {api_key.encode() for api_key in api_keys}
 
     def inspect(self, scope: Scope, receive: Receive, *, requires_api_key: bool) -> Receive:
-        """Search URL and headers of a request, and wrap `receive` to search its body as it arrives.
+        """Search URL and headers of a request, and wrap ``receive`` to search its body as it arrives.
 
         :param scope: ASGI scope of the request.
         :param receive: ASGI callable that returns the body in chunks.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Counts emulated seconds.
+    """Count emulated seconds.
 
     :param speed: emulated seconds per real second.
     :param monotonic: returns real seconds.

@@ -26,7 +26,7 @@ class PlannedOutcome:
     :param error_code: EvoLink's error code if it fails.
     :param error_message: EvoLink's error message if it fails.
     :param running_status: status while it is being processed.
-    :param delivery: where a completed one has its links: `results`, `result_data` (only there) or `nothing`.
+    :param delivery: where a completed one has its links: ``results``, ``result_data`` (only there) or ``nothing``.
     :param stalls_at: progress in percent at which it hangs forever; None if it ends.
     """
 
@@ -70,13 +70,13 @@ class SubmissionSpec:
 class Generation:
     """An accepted generation.
 
-    :param id: `task-unified-<unix>-<8 chars>`.
+    :param id: ``task-unified-<unix>-<8 chars>``.
     :param spec: the submission.
     :param outcome: how it will run and end.
     :param created: time of submission in Unix seconds.
     :param submitted_at: time of submission in emulated seconds since the start.
     :param secret: makes its links unguessable.
-    :param link_ttl: lifetime of its links in seconds.
+    :param link_ttl: lifetime of its links in real seconds.
     """
 
     id: str

@@ -35,7 +35,7 @@ class Claim:
 
 
 def is_valid(key: str) -> bool:
-    """Return whether an idempotency key has the required form: 16 to 96 characters of `A-Za-z0-9._-`."""
+    """Return whether an idempotency key has the required form: 16 to 96 characters of ``A-Za-z0-9._-``."""
     return _VALID.fullmatch(key) is not None
 
 
@@ -68,7 +68,7 @@ class IdempotencyKeys:
 
         :param key: the idempotency key, if the request has one.
         :param digest: SHA-256 of the request.
-        :return: the claim, whose `response` the caller sets.
+        :return: the claim, whose ``response`` the caller sets.
         """
         claim = Claim(digest)
         if key:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decides, when a generation is accepted, how it will end. Pure."""
+"""Decide, when a generation is accepted, how it will end. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OUTCOMES: Mapping[str, Callable[[Mapping[str, Any]], PlannedOutcome]] = {
 def plan_outcome(fault: Fault | None, is_image_readable: bool) -> PlannedOutcome:
     """Decide how a generation will end.
 
-    :param fault: the fault of the stage `generation` that fired for it, if any.
+    :param fault: the fault of the stage ``generation`` that fired for it, if any.
     :param is_image_readable: whether its source image, if any, can be decoded; EvoLink accepts one that cannot, and
         fails the generation while processing it.
     """

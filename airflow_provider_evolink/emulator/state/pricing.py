@@ -19,7 +19,7 @@ USED_FRACTION = 0.97  # a token-billed generation uses a little less than was re
 class Quote:
     """Price of one generation.
 
-    :param rule: `per_token`, `per_second` or `per_call`.
+    :param rule: ``per_token``, ``per_second`` or ``per_call``.
     :param reserved: credits reserved while it runs.
     :param price: credits charged if it completes.
     """
@@ -33,7 +33,7 @@ def quote(model: str, parameters: Mapping[str, Any], artifacts: tuple[Artifact, 
     """Price a generation.
 
     :param model: id of the model.
-    :param parameters: parameters of the request; the duration `auto` reserves for the longest one.
+    :param parameters: parameters of the request; the duration ``auto`` reserves for the longest one.
     :param artifacts: files that it will deliver.
     """
     kind = artifacts[0].kind

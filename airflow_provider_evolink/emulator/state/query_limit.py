@@ -13,10 +13,10 @@ MINUTE = 60.0
 
 
 class QueryLimit:
-    """Limits the status queries of each API key per emulated minute; a batch counts as one query.
+    """Limit the status queries of each API key per emulated minute; a batch counts as one query.
 
     A client that polls ten times as often of an emulator at ten times the speed is limited as EvoLink would limit it.
-    The wait that it is asked for is in real seconds, like all that the client receives.
+    Its ``Retry-After`` is in real seconds, like everything that a client receives.
 
     :param clock: emulated time.
     :param per_minute: requests; None for no limit.

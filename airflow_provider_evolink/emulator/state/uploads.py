@@ -17,7 +17,7 @@ MAX_FILES = 2000
 class Upload:
     """One uploaded file.
 
-    :param id: `file_` and a digest.
+    :param id: ``file_`` and a digest.
     :param data: its content.
     :param mime_type: media type of the content.
     :param folder: folder that the client chose, else one by media type.
@@ -45,7 +45,7 @@ class Upload:
         return self.uploaded_at + UPLOAD_TTL
 
     def describe(self, origin: str) -> dict[str, Any]:
-        """Return the documented `data` of a response to an upload.
+        """Return the documented ``data`` of a response to an upload.
 
         :param origin: scheme, host and port that the client uses for the emulator.
         """
@@ -110,6 +110,9 @@ class Uploads:
 
 
 def _segments(path: str) -> list[str]:
-    """Split a path into segments, without what HTTP clients normalize away or reject: `.`, `..`, unprintable text."""
+    """Split a path into segments.
+
+    What HTTP clients normalize away or reject is left out: ``.``, ``..`` and unprintable characters.
+    """
     printable = "".join(char for char in path if char.isprintable())
     return [segment for segment in printable.split("/") if segment not in ("", ".", "..")]
