@@ -23,6 +23,7 @@
     ├── InvalidResponseError       the response breaks the API's contract (HTML, broken JSON, wrong types)
     ├── SubmissionUnknownError     a paid request was sent and its response lost
     │   └── SubmissionAbandonedError    and it must not be sent again until a person has decided
+    ├── LedgerError                what was paid for could not be read or recorded; retry
     ├── StaleRequestError          the request changed after it had been paid for
     ├── GenerationLostError        EvoLink no longer knows a generation that was paid for
     ├── GenerationFailedError      EvoLink could not make it; a new submission may succeed
@@ -223,6 +224,10 @@ class SubmissionAbandonedError(SubmissionUnknownError):
     permanent = True
 
 
+class LedgerError(EvoLinkError):
+    """The task's ledger could not be read or written. Nothing is sent without it; a retry reads it again."""
+
+
 class StaleRequestError(EvoLinkError):
     """The request changed after an earlier attempt paid for another. A retry fails until the request is restored."""
 
@@ -275,7 +280,21 @@ class ResultMissingError(EvoLinkError):
 
 
 class LandingError(EvoLinkError):
-    """A result could not be saved. A retry saves it again and never pays for another generation."""
+    """A result could not be saved. A retry saves it again and never pays for another generation.
+
+    :param says_retry: whether the message says itself what a retry does.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        generation_id: str | None = None,
+        retry_after: float | None = None,
+        says_retry: bool = False,
+    ) -> None:
+        super().__init__(message, generation_id=generation_id, retry_after=retry_after)
+        self.says_retry = says_retry
 
 
 class ResultExpiredError(LandingError):

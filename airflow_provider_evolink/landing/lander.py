@@ -177,9 +177,10 @@ class Lander:
         try:
             link = self.renew(result)
         except GenerationNotFoundError as error:
-            raise _no_link_error(result, failure, f"EvoLink gave no new link: {error}") from error
+            facts = f"EvoLink gave no new link: {error}"
+            raise _no_link_error(result, failure, facts, says_retry=True) from error
         except EvoLinkError as error:
-            raise LandingError(f"{failure} EvoLink gave no new link: {error}") from error
+            raise LandingError(f"{failure} EvoLink gave no new link: {error}", says_retry=True) from error
         if link is None:
             raise _no_link_error(result, failure, "EvoLink no longer lists a link to it.")
         return link
@@ -192,8 +193,11 @@ def _retry_advice(error: LandingError) -> str:
     """Return what a retry does, for an error that does not say so itself."""
     if isinstance(error, ResultRefusedError):
         return " A retry is refused again."
-    is_advised = error.permanent or "retry" in str(error)
-    return "" if is_advised else " A retry lands it again, at no cost: nothing is generated again."
+    return (
+        ""
+        if error.permanent or error.says_retry
+        else " A retry lands it again, at no cost: nothing is generated again."
+    )
 
 
 @contextmanager
@@ -206,10 +210,10 @@ def _closing_quietly(staging_file: BinaryIO) -> Iterator[BinaryIO]:
             staging_file.close()
 
 
-def _no_link_error(result: Result, failure: LandingError, facts: str) -> LandingError:
+def _no_link_error(result: Result, failure: LandingError, facts: str, *, says_retry: bool = False) -> LandingError:
     """A link that returned something else may return the file later; a dead link won't."""
     if isinstance(failure, ResultCorruptError):
-        return ResultCorruptError(f"{failure} {facts}")
+        return ResultCorruptError(f"{failure} {facts}", says_retry=says_retry)
     return _dead_link_error(result, f"{failure} {facts}")
 
 
@@ -218,7 +222,8 @@ def _dead_link_error(result: Result, facts: str) -> LandingError:
     if result.expires_at and datetime.now(UTC) < _parse_time(result.expires_at):
         return LandingError(
             f"{facts} It does not expire until {result.expires_at}: before expiry this may be temporary. A retry tries "
-            "again, at no cost."
+            "again, at no cost.",
+            says_retry=True,
         )
     expiry = f"It expired at {result.expires_at}." if result.expires_at else "Most links expire after 24 hours."
     return ResultExpiredError(f"{facts} {expiry} A retry can't bring it back; only a new, paid generation can.")

@@ -7,11 +7,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.api.errors import ConfigurationError, LedgerError
 from airflow_provider_evolink.api.generation import is_generation_id
 from airflow_provider_evolink.operators.pending import PendingGeneration
 from airflow_provider_evolink.result import Origin
-from airflow_provider_evolink.submission.record import LedgerError, LedgerRecord, Phase
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from airflow_provider_evolink.submission.remote_state import as_failed
 
 if TYPE_CHECKING:

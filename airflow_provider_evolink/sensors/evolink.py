@@ -117,7 +117,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         pending = self._updated(context, pending, latest)
         if latest.is_terminal:
             return PokeReturnValue(is_done=True, xcom_value=self._complete(context, pending, latest))
-        self.log.info("Generation %s: %s, %s %%.", latest.id, latest.status, latest.progress or 0)
+        self.log.info("Generation %s: %s, %s%%.", latest.id, latest.status, latest.progress or 0)
         if is_late:
             raise self._unfinished(StopPolling(Outcome.DEADLINE, latest.status), pending)
         return False

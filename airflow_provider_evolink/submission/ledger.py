@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError, LedgerRecord, Phase
+from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, Phase
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, cast
 
-from airflow_provider_evolink.api.errors import EvoLinkError
+from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.api.sanitize import sanitize
 
 STORE_KEY = "evolink"
@@ -20,10 +20,6 @@ _WHERE = (
     f"{STORE_KEY!r} (or {STORE_KEY!r} followed by a number or a task id) in the task's state store or, where it is not "
     "there, its copy in the state store of the asset 'evolink_ledger'"
 )
-
-
-class LedgerError(EvoLinkError):
-    """The ledger could not be read or written. Nothing is sent without it; a retry reads it again."""
 
 
 class Phase(StrEnum):

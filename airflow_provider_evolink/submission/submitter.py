@@ -17,6 +17,7 @@ from airflow_provider_evolink.api.errors import (
     GenerationLostError,
     IdempotencyConflictError,
     InvalidInputError,
+    LedgerError,
     NotSentError,
     SubmissionAbandonedError,
 )
@@ -33,7 +34,6 @@ from airflow_provider_evolink.submission.decision import (
 )
 from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import (
-    LedgerError,
     LedgerRecord,
     Phase,
     digest_api_key,

@@ -21,6 +21,7 @@ from airflow_provider_evolink.api.errors import (
     ConnectionLostError,
     EvoLinkError,
     FileConflictError,
+    GenerationNotFoundError,
     LandingError,
     ResultCorruptError,
     ResultExpiredError,
@@ -251,6 +252,24 @@ def test_dead_link_and_refused_api_key(media: MediaServer, tmp_path: Path) -> No
         lander(tmp_path, renew=refuse).land(Result(ID, 0, f"{media.url}/gone.mp4"))
     assert not caught.value.permanent
     assert "new, paid generation" not in str(caught.value)
+
+
+def test_advice_does_not_depend_on_what_the_host_sends(media: MediaServer, tmp_path: Path) -> None:
+    """A page that is quoted in the error, and speaks of retries, does not take the place of the advice."""
+    link = media.serve("/a.mp4", body=b"<p>Please retry</p>", content_type="text/html")
+    with pytest.raises(ResultCorruptError, match=r"Please retry.*A retry lands it again"):
+        lander(tmp_path).land(Result(ID, 0, link))
+
+
+def test_unknown_generation_at_renewal_is_not_contradicted(media: MediaServer, tmp_path: Path) -> None:
+    """Where EvoLink's error says what a retry does, nothing else is said about it."""
+
+    def lose(_: Result) -> str | None:
+        raise GenerationNotFoundError("A retry finds nothing either.", status=404)
+
+    with pytest.raises(ResultCorruptError) as caught:
+        lander(tmp_path, renew=lose).land(Result(ID, 0, media.serve("/a.mp4", **PAGE)))
+    assert str(caught.value).count("retry") == 1
 
 
 def test_failure_leaves_nothing(media: MediaServer, tmp_path: Path) -> None:

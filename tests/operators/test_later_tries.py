@@ -15,6 +15,7 @@ from airflow_provider_evolink.api.errors import (
     GenerationFailedError,
     GenerationLostError,
     GenerationTimeoutError,
+    LedgerError,
     PermanentGenerationFailedError,
     StaleRequestError,
     SubmissionUnknownError,
@@ -24,7 +25,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
-from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError
+from airflow_provider_evolink.submission.record import STORE_KEY
 from tests.leaping import LeapingTime
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import FailingStore, TaskHarness

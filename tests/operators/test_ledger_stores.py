@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 
-from airflow_provider_evolink.api.errors import SubmissionUnknownError
+from airflow_provider_evolink.api.errors import LedgerError, SubmissionUnknownError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.submission.ledger import Ledger
-from airflow_provider_evolink.submission.record import LedgerError, LedgerRecord, Phase
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
 

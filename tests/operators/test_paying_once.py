@@ -9,6 +9,7 @@ import pytest
 from airflow_provider_evolink.api.errors import (
     ConfigurationError,
     InsufficientCreditsError,
+    LedgerError,
     NotSentError,
     RateLimitedError,
     SubmissionAbandonedError,
@@ -17,7 +18,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.result import left_running
-from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError
+from airflow_provider_evolink.submission.record import STORE_KEY
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import Store, TaskHarness
 

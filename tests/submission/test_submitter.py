@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.api.generation import (
     CONFIRMATION_SECONDS,
     Generation,
@@ -22,7 +23,7 @@ from airflow_provider_evolink.api.request import GenerationRequest
 from airflow_provider_evolink.result import Origin, build_record
 from airflow_provider_evolink.submission.decision import Policy
 from airflow_provider_evolink.submission.ledger import Ledger
-from airflow_provider_evolink.submission.record import STORE_KEY, LedgerError, LedgerRecord, Phase
+from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, Phase
 from airflow_provider_evolink.submission.submitter import SubmissionResult, Submitter
 from tests import hostile
 from tests.task_harness import FailingStore, Store
