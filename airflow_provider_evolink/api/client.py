@@ -8,7 +8,7 @@ import contextvars
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -194,13 +194,18 @@ def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
     :param operation: creates the coroutine. It runs in an event loop of its own, in another thread if this one already
         has a running loop. The loop ends with the operation, even if a name lookup that timed out still hangs.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_loop_running():
         return _run(operation)
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, thread_name_prefix="evolink") as pool:
         return pool.submit(context.run, _run, operation).result()
+
+
+def _is_loop_running() -> bool:
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    return False
 
 
 def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -215,7 +220,9 @@ def _completing_errors(context: RequestContext) -> Iterator[None]:
         yield
     except InvalidResponseError as error:
         raise InvalidResponseError(
-            f"{error} {context.cost_if_unknown} A later retry may succeed.", generation_id=context.generation_id
+            f"{error} {context.cost_if_unknown}",
+            advice="A later retry may succeed.",
+            generation_id=context.generation_id,
         ) from None
 
 

@@ -63,7 +63,8 @@ def shorten(value: object) -> str:
 class EvoLinkError(Exception):
     """Base class of every error this package raises.
 
-    :param message: what happened, what it cost and what a retry does.
+    :param message: what happened, what it cost and, unless ``advice`` says it, what a retry does.
+    :param advice: what a retry does, as a sentence. ``facts`` is the message without it, for a task that knows better.
     :param generation_id: the generation concerned, if there is one.
     :param retry_after: seconds the server asked to wait before a retry, if it did.
     """
@@ -72,8 +73,11 @@ class EvoLinkError(Exception):
     generation_id: str | None = None
     retry_after: float | None = None
 
-    def __init__(self, message: str, *, generation_id: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str, *, advice: str = "", generation_id: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{message} {advice}".rstrip())
+        self.facts, self.advice = message, advice
         self.generation_id = generation_id
         self.retry_after = retry_after
 
@@ -122,7 +126,7 @@ class ConnectionNotFoundError(ConfigurationError):
 class ApiError(EvoLinkError):
     """An error response from EvoLink; the subclass says what a retry does.
 
-    :param message: the complete message.
+    :param message: what happened and what it cost.
     :param status: HTTP status.
     :param code: EvoLink's error code, such as ``insufficient_quota``.
     :param error_type: EvoLink's error type, such as ``rate_limit_error``.
@@ -130,6 +134,7 @@ class ApiError(EvoLinkError):
     :param request_id: the id that EvoLink's support asks for.
     :param retry_after: seconds to wait before a retry, if the server gave them.
     :param generation_id: the generation concerned, if there is one.
+    :param advice: what a retry does.
     """
 
     def __init__(
@@ -143,8 +148,9 @@ class ApiError(EvoLinkError):
         request_id: str | None = None,
         retry_after: float | None = None,
         generation_id: str | None = None,
+        advice: str = "",
     ) -> None:
-        super().__init__(message, generation_id=generation_id, retry_after=retry_after)
+        super().__init__(message, advice=advice, generation_id=generation_id, retry_after=retry_after)
         self.status = status
         self.code = code
         self.type = error_type
@@ -280,21 +286,7 @@ class ResultMissingError(EvoLinkError):
 
 
 class LandingError(EvoLinkError):
-    """A result could not be saved. A retry saves it again and never pays for another generation.
-
-    :param says_retry: whether the message says itself what a retry does.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        generation_id: str | None = None,
-        retry_after: float | None = None,
-        says_retry: bool = False,
-    ) -> None:
-        super().__init__(message, generation_id=generation_id, retry_after=retry_after)
-        self.says_retry = says_retry
+    """A result could not be saved. A retry saves it again and never pays for another generation."""
 
 
 class ResultExpiredError(LandingError):

@@ -100,6 +100,7 @@ def parse_response(response: ApiResponse, context: RequestContext, *, secret: st
     if 200 <= response.status < 400 or is_foreign:
         raise InvalidResponseError(
             _invalid_response_text(response, context, secret),
+            advice="A retry may reach EvoLink itself.",
             generation_id=context.generation_id,
             retry_after=retry_after(response.headers, now),
         )
@@ -166,6 +167,7 @@ def _api_error(
         request_id=request_id,
         retry_after=retry_after({"retry-after": str(given_retry_after)}, now),
         generation_id=context.generation_id,
+        advice=_RETRY_ADVICE[error_class],
     )
 
 
@@ -192,10 +194,7 @@ def _error_text(
     names = [f"HTTP {status}", code if code != str(status) else None, f"({error_type})" if error_type else None]
     description = " ".join(filter(None, names)) + (f": {detail}" if detail else "")
     reference = f" [request id {request_id}]" if request_id else ""
-    return (
-        f"EvoLink responded to {context.what} with {sentence(description + reference)} "
-        f"{_cost(context, error_class)} {_RETRY_ADVICE[error_class]}"
-    )
+    return f"EvoLink responded to {context.what} with {sentence(description + reference)} {_cost(context, error_class)}"
 
 
 def _cost(context: RequestContext, error_class: type[ApiError]) -> str:
@@ -210,7 +209,7 @@ def _invalid_response_text(response: ApiResponse, context: RequestContext, secre
     body = f"body starting with {start!r}" if start else "empty body"
     return (
         f"Got a response to {context.what} that is not EvoLink's JSON: HTTP {response.status}, {content_type}, {body}. "
-        f"{context.cost_if_unknown} A retry may reach EvoLink itself."
+        f"{context.cost_if_unknown}"
     )
 
 

@@ -70,8 +70,8 @@ class Lander:
         try:
             return self._already_landed(result) or self._download_and_publish(result)
         except LandingError as error:
-            message = f"Landing {result} failed; the generation is made and paid for. {error}{_retry_advice(error)}"
-            raise type(error)(message, generation_id=result.generation_id) from error
+            message = f"Landing {result} failed; the generation is made and paid for. {error.facts}"
+            raise type(error)(message, advice=_retry_advice(error), generation_id=result.generation_id) from error
 
     def _already_landed(self, result: Result) -> Landed | None:
         entry = self.checkpoint.get(result)
@@ -177,10 +177,11 @@ class Lander:
         try:
             link = self.renew(result)
         except GenerationNotFoundError as error:
-            facts = f"EvoLink gave no new link: {error}"
-            raise _no_link_error(result, failure, facts, says_retry=True) from error
+            facts = f"EvoLink gave no new link: {error.facts}"
+            raise _no_link_error(result, failure, facts, advice=error.advice) from error
         except EvoLinkError as error:
-            raise LandingError(f"{failure} EvoLink gave no new link: {error}", says_retry=True) from error
+            facts = f"{failure.facts} EvoLink gave no new link: {error.facts}"
+            raise LandingError(facts, advice=error.advice) from error
         if link is None:
             raise _no_link_error(result, failure, "EvoLink no longer lists a link to it.")
         return link
@@ -191,13 +192,11 @@ class Lander:
 
 def _retry_advice(error: LandingError) -> str:
     """Return what a retry does, for an error that does not say so itself."""
+    if error.advice:
+        return error.advice
     if isinstance(error, ResultRefusedError):
-        return " A retry is refused again."
-    return (
-        ""
-        if error.permanent or error.says_retry
-        else " A retry lands it again, at no cost: nothing is generated again."
-    )
+        return "A retry is refused again."
+    return "" if error.permanent else "A retry lands it again, at no cost: nothing is generated again."
 
 
 @contextmanager
@@ -210,23 +209,24 @@ def _closing_quietly(staging_file: BinaryIO) -> Iterator[BinaryIO]:
             staging_file.close()
 
 
-def _no_link_error(result: Result, failure: LandingError, facts: str, *, says_retry: bool = False) -> LandingError:
+def _no_link_error(result: Result, failure: LandingError, facts: str, *, advice: str = "") -> LandingError:
     """A link that returned something else may return the file later; a dead link won't."""
     if isinstance(failure, ResultCorruptError):
-        return ResultCorruptError(f"{failure} {facts}", says_retry=says_retry)
-    return _dead_link_error(result, f"{failure} {facts}")
+        return ResultCorruptError(f"{failure.facts} {facts}", advice=advice)
+    return _dead_link_error(result, f"{failure.facts} {facts}")
 
 
 def _dead_link_error(result: Result, facts: str) -> LandingError:
     """Before its expiry, a refused link may be temporary; after it, there is nothing to wait for."""
     if result.expires_at and datetime.now(UTC) < _parse_time(result.expires_at):
         return LandingError(
-            f"{facts} It does not expire until {result.expires_at}: before expiry this may be temporary. A retry tries "
-            "again, at no cost.",
-            says_retry=True,
+            f"{facts} It should be valid until {result.expires_at}, so this may be temporary.",
+            advice="A retry tries again, at no cost.",
         )
     expiry = f"It expired at {result.expires_at}." if result.expires_at else "Most links expire after 24 hours."
-    return ResultExpiredError(f"{facts} {expiry} A retry can't bring it back; only a new, paid generation can.")
+    return ResultExpiredError(
+        f"{facts} {expiry}", advice="A retry can't bring it back; only a new, paid generation can."
+    )
 
 
 def _parse_time(text: str) -> datetime:

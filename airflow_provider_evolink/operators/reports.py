@@ -51,6 +51,12 @@ def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bo
     :param may_submit: whether the task could pay for a new generation.
     """
     error, origin = refused.error, pending.origin
+    resumed = (
+        f"Generation {pending.generation_id} stays paid for{reserved_note(origin.credits_reserved)}. Once the cause is "
+        "fixed, a clear of this task resumes it and submits nothing."
+        if may_submit
+        else "If it exists, it stays paid for: once the cause is fixed, a clear of this task waits for it."
+    )
     resubmittable = ""
     if may_submit and isinstance(error, GenerationNotFoundError):
         resubmittable = ' With on_clear="resubmit" it pays for a new one instead.'
@@ -58,8 +64,7 @@ def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bo
         resubmittable = resubmit_from(results_expire_at(origin.submitted_at, origin.model))
     text = (
         f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, each time with this response. "
-        f"Generation {pending.generation_id} stays paid for{reserved_note(origin.credits_reserved)}. Once the cause is "
-        f"fixed, a clear of this task resumes it and submits nothing.{resubmittable}"
+        f"{resumed}{resubmittable}"
     )
     error.args = (text,)
     return error

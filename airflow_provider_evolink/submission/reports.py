@@ -114,7 +114,9 @@ def outcome_unknown(intent: LedgerRecord, error: EvoLinkError, *, may_replay: bo
     :param may_replay: whether the same request may be sent again.
     """
     doubt = f"may have been accepted and charged (idempotency key {intent.idempotency_key})."
-    facts = f"{error} It {doubt}" if intent.in_doubt_since is None else f"An earlier send {doubt} {_last_send(error)}"
+    facts = (
+        f"{error.facts} It {doubt}" if intent.in_doubt_since is None else f"An earlier send {doubt} {_last_send(error)}"
+    )
     if not may_replay:
         return SubmissionAbandonedError(f"{facts} A retry sends nothing: {_RESUBMIT}")
     if isinstance(error, IdempotencyConflictError):
@@ -145,7 +147,7 @@ def _last_send(error: EvoLinkError) -> str:
     if isinstance(error, NotSentError):
         return "It could not be sent again: EvoLink was unreachable, or the task was killed."
     if isinstance(error, ServerError) or not isinstance(error, ApiError):
-        return refusal_text(error)
+        return error.facts
     names = " ".join(filter(None, (f"HTTP {error.status}", error.code)))
     detail = f": {error.detail}" if error.detail else ""
     request_id = f" [request id {error.request_id}]" if error.request_id else ""

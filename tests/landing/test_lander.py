@@ -265,7 +265,7 @@ def test_unknown_generation_at_renewal_is_not_contradicted(media: MediaServer, t
     """Where EvoLink's error says what a retry does, nothing else is said about it."""
 
     def lose(_: Result) -> str | None:
-        raise GenerationNotFoundError("A retry finds nothing either.", status=404)
+        raise GenerationNotFoundError("Not found.", status=404, advice="A retry finds nothing either.")
 
     with pytest.raises(ResultCorruptError) as caught:
         lander(tmp_path, renew=lose).land(Result(ID, 0, media.serve("/a.mp4", **PAGE)))

@@ -140,7 +140,8 @@ async def read_body(chunks: AsyncIterable[bytes], encoding: str, context: Reques
         if len(body) > _MAX_RESPONSE_BYTES:
             raise InvalidResponseError(
                 f"The response to {context.what} is larger than {_MAX_RESPONSE_BYTES} bytes and can't be EvoLink's. "
-                f"{context.cost_if_unknown} A retry may reach EvoLink itself.",
+                f"{context.cost_if_unknown}",
+                advice="A retry may reach EvoLink itself.",
                 generation_id=context.generation_id,
             )
     return _decompress(bytes(body), encoding)
@@ -162,14 +163,15 @@ def _decompress(body: bytes, encoding: str) -> bytes:
 def _not_sent(context: RequestContext, error: BaseException) -> NotSentError:
     return NotSentError(
         f"EvoLink could not be reached for {context.what} ({type(error).__name__}: {error}). The request never left "
-        f"this machine. {context.cost}{certificate_advice(error)} A retry is safe.",
+        f"this machine. {context.cost}{certificate_advice(error)}",
+        advice="A retry is safe.",
         generation_id=context.generation_id,
     )
 
 
 def _connection_lost(context: RequestContext, error: Exception) -> ConnectionLostError:
     return ConnectionLostError(
-        f"EvoLink's response to {context.what} was lost ({type(error).__name__}). {context.cost_if_unknown} "
-        "A retry sends the request again.",
+        f"EvoLink's response to {context.what} was lost ({type(error).__name__}). {context.cost_if_unknown}",
+        advice="A retry sends the request again.",
         generation_id=context.generation_id,
     )
