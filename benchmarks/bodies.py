@@ -14,11 +14,11 @@ ESTIMATE = 17
 DBT_RUNNING, DBT_SUCCESS = 3, 10
 MAX_BATCH_SIZE = 50
 
-Answer = tuple[int, bytes]
+Response = tuple[int, bytes]
 
 
-def answer(method: str, path: str, body: bytes, now: float, *, takes_batches: bool) -> Answer:
-    """Answer a request.
+def respond(method: str, path: str, body: bytes, now: float, *, takes_batches: bool) -> Response:
+    """Respond to a request.
 
     :param method: of the request.
     :param path: of the request.

@@ -134,9 +134,9 @@ def main() -> None:
     """Measure, print the tables, and write the report."""
     print("About 3 minutes on 2 idle cores. Needs 2 GB of disk and curl.", flush=True)
     began, load = time.monotonic(), os.getloadavg()[0]
-    place = Path(".demo")  # a disk, where the temporary folder may be memory
-    place.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="landing-", dir=place.absolute()) as name:
+    parent = Path(".demo")  # a disk, where the temporary folder may be memory
+    parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="landing-", dir=parent.absolute()) as name:
         folder = Path(name)
         video = folder / "video.mp4"
         digest, certificate = make_video(video), issue_certificate("127.0.0.1", folder)

@@ -2,7 +2,7 @@
 """Ways to get a large file from a link to a disk or a bucket, the provider's among them, each in its own process.
 
 ``python -m benchmarks.landing_clients NAME LINK FOLDER CA`` fetches once for each line of its standard input, and
-answers each with a line of JSON: wall and CPU seconds, and peak memory above the level before.
+responds to each with a line of JSON: wall and CPU seconds, and peak memory above the level before.
 """
 
 from __future__ import annotations
@@ -187,9 +187,13 @@ def upload(task: Task, options: list[str]) -> Fetch:
     from airflow_provider_evolink.landing.storage import publish
     from airflow_provider_evolink.landing.storage_target import storage_target
 
-    there = json.loads(os.environ["AIRFLOW_CONN_STORE"])
+    connection = json.loads(os.environ["AIRFLOW_CONN_STORE"])
     file, size = open(task.link, "rb"), Path(task.link).stat().st_size  # noqa: PTH123, SIM115 - open until exit
-    account = {"aws_access_key_id": there["login"], "aws_secret_access_key": there["password"], **there["extra"]}
+    account = {
+        "aws_access_key_id": connection["login"],
+        "aws_secret_access_key": connection["password"],
+        **connection["extra"],
+    }
     client, folder = boto3.client("s3", **account), storage_target("s3://store@videos/uploads")
 
     def fetch(_: Path) -> str | None:

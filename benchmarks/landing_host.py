@@ -40,7 +40,7 @@ def sender(path: Path) -> Callable[[socket.socket], None]:
     return send
 
 
-def answer(connection: socket.socket, tls: ssl.SSLContext | None, send: Callable[[socket.socket], None]) -> None:
+def respond(connection: socket.socket, tls: ssl.SSLContext | None, send: Callable[[socket.socket], None]) -> None:
     """Read a request to its end, whatever it is, and send the file."""
     with suppress(OSError), tls.wrap_socket(connection, server_side=True) if tls else connection as stream:
         request = b""
@@ -66,7 +66,7 @@ def main() -> None:
     def serve() -> None:
         while True:
             connection, _ = listener.accept()
-            answer(connection, tls, send)
+            respond(connection, tls, send)
 
     threading.Thread(target=serve, daemon=True).start()
     print(listener.getsockname()[1], flush=True)

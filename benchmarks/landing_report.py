@@ -89,30 +89,30 @@ def goals(races: Mapping[str, Rounds]) -> list[str]:
     lines = ["| goal | measured | |", "| --- | --- | --- |"]
     for scheme in ("http", "https"):
         taken = races[scheme]
-        for words, ours, ending in (
+        for durability, ours, ending in (
             ("ours with fsync, theirs without", "ours", " sha256"),
             ("both without fsync", "ours unsynced", " sha256"),
             ("both with fsync and rename", "ours", " sha256 fsync"),
         ):
             theirs = fastest(taken, ending)
-            got = share(taken, ours, theirs)
-            goal = f"{scheme} to disk, sha256, {words}: >= {SHARE} of the fastest Python client"
-            lines.append(f"| {goal} | {got:.2f} of {theirs.split()[0]} | {verdict(got >= SHARE)} |")
+            ratio = share(taken, ours, theirs)
+            goal = f"{scheme} to disk, sha256, {durability}: >= {SHARE} of the fastest Python client"
+            lines.append(f"| {goal} | {ratio:.2f} of {theirs.split()[0]} | {verdict(ratio >= SHARE)} |")
     most = max(memory(rounds) for taken in races.values() for name, rounds in taken.items() if name.startswith("ours"))
     lines.append(
         f"| memory over the idle worker <= {MEMORY_MIB} MiB | {most:.0f} MiB | {verdict(most <= MEMORY_MIB)} |"
     )
     uploads = races["s3"]
     for theirs in ("upload upload_fileobj", "upload put_file"):
-        got = share(uploads, "upload publish", theirs)
-        lines.append(f"| upload to S3 against {theirs.split()[1]} (no goal set) | {got:.2f} | |")
+        ratio = share(uploads, "upload publish", theirs)
+        lines.append(f"| upload to S3 against {theirs.split()[1]} (no goal set) | {ratio:.2f} | |")
     return lines
 
 
 def report(races: Mapping[str, Rounds], machine: Mapping[str, Any], now: datetime) -> str:
     """Return the whole page."""
     size = machine["size"]
-    rounds, uploads = (len(next(iter(races[place].values()))) - 1 for place in ("http", "s3"))
+    rounds, uploads = (len(next(iter(races[race].values()))) - 1 for race in ("http", "s3"))
     return "\n".join(
         [
             "# Landing at speed",

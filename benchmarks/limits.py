@@ -44,22 +44,22 @@ class Delays:
     :param title: names the row.
     :param delays: seconds of each, sorted.
     :param seconds: from the first submission to the last noticed end.
-    :param answered: queries that were answered, about one or many generations.
-    :param refused: queries that were answered with 429.
+    :param accepted: queries within the limit, about one or many generations.
+    :param rate_limited: queries that got a 429.
     """
 
     title: str
     delays: list[float]
     seconds: float
-    answered: int
-    refused: int
+    accepted: int
+    rate_limited: int
 
     @property
     def cells(self) -> list[str]:
         """A row of the table."""
         p99 = self.delays[int(0.99 * (len(self.delays) - 1))]
         figures = (statistics.fmean(self.delays), p99, self.delays[-1], self.seconds)
-        return [self.title, *(f"{figure:.1f}" for figure in figures), str(self.answered), str(self.refused)]
+        return [self.title, *(f"{figure:.1f}" for figure in figures), str(self.accepted), str(self.rate_limited)]
 
 
 async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock: float) -> Delays:
@@ -77,9 +77,9 @@ async def measure(title: str, count: int, emulator: server.EmulatorHandle, clock
             await asyncio.sleep(_SPACING)
         delays = await asyncio.gather(*waits)
     state = emulator.control.state()
-    queries, refused = state["requests"]["read"] + state["requests"]["batch"], state["rate_limited_queries"]
+    queries, rate_limited = state["requests"]["read"] + state["requests"]["batch"], state["rate_limited_queries"]
     seconds = time.monotonic() - begin
-    return Delays(title, sorted(delays), seconds, queries - refused, refused)
+    return Delays(title, sorted(delays), seconds, queries - rate_limited, rate_limited)
 
 
 async def _submitted(client: EvoLinkClient, model: str) -> str:
@@ -112,7 +112,7 @@ def without_batches(count: int, clock: float) -> Delays:
 
 def table(rows: list[Delays]) -> str:
     """Return the table, in Markdown."""
-    heads = ["<waiting", "mean delay s", "p99 delay s", "longest delay s", "whole run s", "queries answered", "429"]
+    heads = ["<waiting", "mean delay s", "p99 delay s", "longest delay s", "whole run s", "queries accepted", "429"]
     return markdown(heads, [row.cells for row in rows])
 
 

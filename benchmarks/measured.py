@@ -19,7 +19,7 @@ class Measured:
     :param failed: the first errors of those that failed or reported a failure.
     :param seconds: from the first start to the last event, or to the cut-off.
     :param cpu_seconds: CPU time of the whole process meanwhile.
-    :param requests: requests that the stub has answered.
+    :param requests: requests that the stub has received.
     :param connections: connections opened to the stub.
     :param lookups: look-ups of the Airflow connection.
     :param lag_p99: 99th percentile of the seconds that a due callback waits.

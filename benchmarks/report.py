@@ -42,7 +42,7 @@ class Run:
 
     @property
     def goals(self) -> list[Goal]:
-        """All goals that this run can judge."""
+        """All goals whose figures this run has."""
         crowds = [goal for count in self.counts for goal in of_crowd(self.medians, count)]
         return crowds + of_pacing(self.pacing) + (of_restoring(self.restored) if self.restored else [])
 
@@ -53,9 +53,9 @@ def page(run: Run) -> str:
     parts += ["![CPU for each finished generation](images/benchmark-triggers.svg)"]
     for count in run.counts:
         parts += [f"### {count:,} waiting", crowd_table(run.medians, count)]
-    parts += ["## When to ask", _PACING_EXPLAINED, pacing_table(run.pacing)]
+    parts += ["## When to poll", _PACING_EXPLAINED, pacing_table(run.pacing)]
     if run.restored:
-        parts += [f"## Taking up {run.restored.count:,} at once", restored_text(run.restored)]
+        parts += [f"## Taking over {run.restored.count:,} at once", restored_text(run.restored)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server for all contenders, cheap enough to share a machine with them: a bare protocol on uvloop.
 
-It answers every request after the same time, over TLS, and counts. ``python -m benchmarks.stub`` prints its port, and
-exits when its standard input closes.
+It responds to every request after the same time, over TLS, and counts requests and connections.
+``python -m benchmarks.stub`` prints its port, and exits when its standard input closes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Counts:
 class Server:
     """What all connections share.
 
-    :param latency: seconds until a request is answered.
+    :param latency: seconds until a response.
     :param takes_batches: whether there is an endpoint for many generations at once.
     """
 
@@ -46,11 +46,11 @@ class Server:
         self.latency = latency
         self.takes_batches = takes_batches
 
-    def answer(self, method: str, path: str, body: bytes) -> bytes:
+    def respond(self, method: str, path: str, body: bytes) -> bytes:
         """Return a complete response."""
         if path == COUNTS_PATH:
             return _response(200, json.dumps(asdict(self.counts)).encode())
-        status, text = bodies.answer(method, path, body, time.time(), takes_batches=self.takes_batches)
+        status, text = bodies.respond(method, path, body, time.time(), takes_batches=self.takes_batches)
         return _response(status, text)
 
 
@@ -81,11 +81,11 @@ class Connection(asyncio.Protocol):
         method, path, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
         if path != COUNTS_PATH:
             self._server.counts.requests += 1
-        asyncio.get_running_loop().call_later(self._server.latency, partial(self._answer, method, path, body))
+        asyncio.get_running_loop().call_later(self._server.latency, partial(self._respond, method, path, body))
 
-    def _answer(self, method: str, path: str, body: bytes) -> None:
+    def _respond(self, method: str, path: str, body: bytes) -> None:
         if self._transport is not None:
-            self._transport.write(self._server.answer(method, path, body))
+            self._transport.write(self._server.respond(method, path, body))
 
 
 def _length(head: bytes) -> int:
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--certificate", type=Path, required=True, help="PEM with key and certificate")
     parser.add_argument("--latency", type=float, default=0.1, help="seconds until a response")
     parser.add_argument("--core", type=int, help="CPU core to run on")
-    parser.add_argument("--no-batch", action="store_true", help="answer POST /v1/tasks/batch with 404")
+    parser.add_argument("--no-batch", action="store_true", help="respond to POST /v1/tasks/batch with 404")
     options = parser.parse_args()
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})

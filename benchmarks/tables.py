@@ -16,8 +16,3 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """Format a figure, or a dash if there is none."""
     return "-" if value is None else f"{value:,.{digits}f}"
-
-
-def times(value: float | None, reference: float | None) -> str:
-    """Format the ratio of two figures."""
-    return "-" if not value or not reference else f"{value / reference:.2g}x"

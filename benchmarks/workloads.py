@@ -9,8 +9,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Draw = Callable[[random.Random], float]
-
 
 @dataclass(frozen=True, slots=True)
 class Workload:

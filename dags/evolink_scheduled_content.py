@@ -22,7 +22,7 @@ from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 
 PROMPTS = [
-    "Sunrise over a quiet harbour, gulls pass by. No dialogue.",
+    "Sunrise over a quiet harbor, gulls pass by. No dialogue.",
     "清晨的茶园,薄雾缓缓流动。无对白。",
     "A paper boat drifts down a rain-soaked street. No dialogue.",
 ]

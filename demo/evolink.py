@@ -71,7 +71,7 @@ def requested_key() -> str | None:
     """Return the API key if the real EvoLink is wanted, after one confirmation.
 
     :return: the API key; None for the emulator.
-    :raises NotStartedError: the user declined, or there is no terminal to ask at.
+    :raises NotStartedError: the user declined, or there is no terminal.
     """
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:

@@ -12,7 +12,7 @@ import tenacity
 
 from testkit.errors import ServiceError
 
-# The api-server builds its execution API on the first task's request, and answers nothing meanwhile.
+# The api-server builds its execution API on the first task's request, and responds to nothing meanwhile.
 _TIMEOUT_SECONDS = 60.0
 
 

@@ -41,8 +41,8 @@ def running_postgres(home: Path) -> Iterator[tuple[Processes, str]]:
     :param home: AIRFLOW_HOME of the Airflow that it serves; the server's log goes to ``components`` in it.
     :return: the processes, which other services may join, and the database URL for SQLAlchemy.
     """
-    # The data folder outlives the server, and lies where users other than root may enter: pytest's folders belong to
-    # its own user.
+    # The data folder outlives the server, and is where users other than root may enter: pytest's folders belong to its
+    # own user.
     with (
         TemporaryDirectory(prefix="evolink-crash-", ignore_cleanup_errors=True) as folder,
         Processes(home / "components") as processes,

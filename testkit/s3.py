@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real S3 server (rclone) on this machine, and a look at the objects in it."""
+"""A real S3 server (rclone) on this machine, and what is in its bucket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class S3:
     """A running S3 server.
 
     :param url: its endpoint.
-    :param folder: where its objects lie as plain files.
+    :param folder: where its objects are plain files.
     :param key: access key id.
     :param secret: secret access key.
     """
@@ -112,4 +112,4 @@ def _wait_for(url: str) -> None:
             time.sleep(0.05)
         else:
             return
-    raise ServiceError(f"The S3 server did not answer within {_START_SECONDS:.0f} s.")
+    raise ServiceError(f"The S3 server did not respond within {_START_SECONDS:.0f} s.")

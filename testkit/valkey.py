@@ -32,7 +32,7 @@ def start_valkey(processes: Processes, folder: Path) -> str:
     options = {"bind": "127.0.0.1", "port": port, "save": "", "appendonly": "no", "dir": folder}
     command = [str(_server_program()), *(str(text) for name, value in options.items() for text in (f"--{name}", value))]
     processes.start(NAME, command, clean_environment())
-    processes.wait_until("Valkey", lambda: _answers_ping(port), timeout=30)
+    processes.wait_until("Valkey", lambda: _responds_to_ping(port), timeout=30)
     return f"redis://127.0.0.1:{port}/0"
 
 
@@ -48,7 +48,7 @@ def _server_program() -> Path:
     return found[0]
 
 
-def _answers_ping(port: int) -> bool:
+def _responds_to_ping(port: int) -> bool:
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(7) == b"+PONG\r\n"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gives every test run its own Airflow, which must be configured before Airflow is first imported."""
 
 from __future__ import annotations
@@ -81,6 +82,12 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
     return clock
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the client repeat requests without pauses."""
+    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP proxy on this machine that connects every CONNECT to one local port, whatever host is requested."""
 
 from __future__ import annotations

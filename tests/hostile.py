@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile responses as strategies for property-based tests: any JSON, corrupted real responses, any HTTP.
 
 Whatever arrives, a parser returns a value or raises the one error that it documents.
@@ -54,7 +55,7 @@ UPLOAD: dict[str, Any] = {
     "msg": "ok",
     "data": {"file_url": "https://f.example.com/a.png"},
 }
-REFUSAL: dict[str, Any] = {
+REJECTION: dict[str, Any] = {
     "error": {
         "code": "invalid_request",
         "message": "Invalid request (request id: 2026x7)",
@@ -62,8 +63,8 @@ REFUSAL: dict[str, Any] = {
         "param": "image_urls",
     }
 }
-FILES_REFUSAL: dict[str, Any] = {"success": False, "code": 40003, "msg": "File quota exhausted"}
-ANSWERS = (CREATED, COMPLETED, FAILED, BATCH, CREDITS, UPLOAD, REFUSAL, FILES_REFUSAL)
+FILES_REJECTION: dict[str, Any] = {"success": False, "code": 40003, "msg": "File quota exhausted"}
+RESPONSES = (CREATED, COMPLETED, FAILED, BATCH, CREDITS, UPLOAD, REJECTION, FILES_REJECTION)
 
 _WORDS = st.sampled_from(
     [
@@ -93,9 +94,9 @@ anything = st.recursive(
 
 
 @st.composite
-def gone_wrong(draw: st.DrawFn, *real: Any) -> Any:
+def corrupted(draw: st.DrawFn, *real: Any) -> Any:
     """Real responses in which up to three fields, at any depth, hold anything or are missing."""
-    value = draw(st.sampled_from(real or ANSWERS))
+    value = draw(st.sampled_from(real or RESPONSES))
     for _ in range(draw(st.integers(0, 3))):
         value = _changed(draw, value, may_replace=False)
     return value
@@ -115,7 +116,7 @@ def _changed(draw: st.DrawFn, value: Any, *, may_replace: bool = True) -> Any:
     return changed
 
 
-def written(value: Any) -> bytes:
+def encoded(value: Any) -> bytes:
     """Encode JSON as a server would, half surrogate pairs and NaN included."""
     return json.dumps(value).encode()
 
@@ -137,14 +138,9 @@ pages = st.sampled_from(
 
 def bodies(*real: Any) -> st.SearchStrategy[bytes]:
     """Response bodies: mostly corrupted real ones, but also any JSON, HTML pages and any bytes."""
-    corrupted = gone_wrong(*real).map(written)
+    mostly = corrupted(*real).map(encoded)
     return (
-        corrupted
-        | corrupted
-        | anything.map(written)
-        | corrupted.map(lambda body: body[:-3])
-        | pages
-        | st.binary(max_size=200)
+        mostly | mostly | anything.map(encoded) | mostly.map(lambda body: body[:-3]) | pages | st.binary(max_size=200)
     )
 
 
@@ -191,9 +187,9 @@ _status_lines = statuses.map(lambda status: f"HTTP/1.1 {status} X") | st.sampled
 
 
 @st.composite
-def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
+def raw_responses(draw: st.DrawFn, body_strategy: st.SearchStrategy[bytes]) -> bytes:
     """HTTP responses, byte by byte: any status, headers and framing around a body."""
-    body = draw(made)
+    body = draw(body_strategy)
     framing = draw(st.sampled_from(["right", "right", "right", "chunked", "none", "more", "less", "negative", "both"]))
     lengths = {"right": len(body), "more": len(body) + 7, "less": max(len(body) - 3, 0), "negative": -5, "both": 3}
     lines = [draw(_status_lines), *(f"{name}: {value}" for name, value in draw(headers()).items())]
@@ -207,16 +203,16 @@ def raw_answers(draw: st.DrawFn, made: st.SearchStrategy[bytes]) -> bytes:
 
 
 def _endless(name: str, begin: bytes, more: bytes, pause: float = 0.0) -> Responder:
-    """Return an answer that never ends: a chunk of ``more`` every ``pause`` seconds."""
+    """Return a response that never ends: a chunk of ``more`` every ``pause`` seconds."""
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(begin)
         while True:
             await write(more)
             await asyncio.sleep(pause)
 
-    answer.__name__ = name
-    return answer
+    respond.__name__ = name
+    return respond
 
 
 _OK = b"HTTP/1.1 200 OK\r\n"
@@ -230,20 +226,20 @@ endless_line = _endless("endless_line", b"HTTP/1.1 200 ", b"O" * 65536)
 endless_continue = _endless("endless_continue", b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.001)
 endless_trailers = _endless("endless_trailers", _CHUNKED + b"0\r\n", b"X-More: x\r\n", 0.001)
 # Slow in total, though no single read waits long.
-drip = _endless("drip", _JSON, b" ", 0.1)
-drip_of_a_head = _endless("drip_of_a_head", _OK + b"X-More: ", b"x", 0.05)
+dripping_body = _endless("dripping_body", _JSON, b" ", 0.1)
+dripping_headers = _endless("dripping_headers", _OK + b"X-More: ", b"x", 0.05)
 
 
-async def nothing(request: ReceivedRequest, write: Write) -> None:
+async def no_response(request: ReceivedRequest, write: Write) -> None:
     """Close the connection without a response."""
 
 
-async def half(request: ReceivedRequest, write: Write) -> None:
+async def truncated_body(request: ReceivedRequest, write: Write) -> None:
     """Close the connection in the middle of the body."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + b"{")
 
 
-async def half_a_head(request: ReceivedRequest, write: Write) -> None:
+async def truncated_headers(request: ReceivedRequest, write: Write) -> None:
     """Close the connection in the middle of the headers."""
     await write(b"HTTP/1.1 200 OK\r\nContent-Le")
 
@@ -264,5 +260,5 @@ async def silence(request: ReceivedRequest, write: Write) -> None:
 
 
 TOO_MUCH = (endless_body, ten_gigabytes, endless_chunk)
-BROKEN = (endless_headers, endless_line, nothing, half, half_a_head, garbage, two_lengths)
-SLOW = (drip, drip_of_a_head, silence, endless_continue, endless_trailers)
+BROKEN = (endless_headers, endless_line, no_response, truncated_body, truncated_headers, garbage, two_lengths)
+SLOW = (dripping_body, dripping_headers, silence, endless_continue, endless_trailers)

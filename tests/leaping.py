@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A fake clock for code that sleeps."""
 
 from __future__ import annotations

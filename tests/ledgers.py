@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads a task instance's ledger through Airflow's REST API."""
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, A
 def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the record of the latest attempt among the entries of a task state store."""
     records = {_try_of(entry["key"]): entry["value"] for entry in entries if _is_record(entry["key"])}
-    kept = records[max(records)] if records else {}
-    return json.loads(kept) if isinstance(kept, str) else dict(kept)
+    latest = records[max(records)] if records else {}
+    return json.loads(latest) if isinstance(latest, str) else dict(latest)
 
 
 def _is_record(key: str) -> bool:

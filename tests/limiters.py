@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rate limiters as services implement them, each of which reports when the next request passes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server on this machine that responds as a test demands, byte by byte.
 
 The emulator responds as EvoLink does, faults included. This server is for responses that no sane server sends, and for
@@ -37,13 +38,13 @@ class ReceivedRequest:
 class Loopback:
     """A running server.
 
-    :param answer: writes each response.
+    :param respond: writes each response.
     :param hangs_up: close a connection after its first response.
     :param url: its address.
     :param connections: connections accepted so far; ``open`` is those open now, ``most_open`` their maximum.
     """
 
-    answer: Responder
+    respond: Responder
     hangs_up: bool = False
     url: str = ""
     requests: list[ReceivedRequest] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Loopback:
     most_open: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection until either side closes it."""
+        """Respond to the requests of one connection until either side closes it."""
         self.connections += 1
         self.open += 1
         self.most_open = max(self.most_open, self.open)
@@ -65,7 +66,7 @@ class Loopback:
             with suppress(OSError, asyncio.IncompleteReadError):
                 while (request := await _request(reader)) is not None:
                     self.requests.append(request)
-                    await self.answer(request, write)
+                    await self.respond(request, write)
                     if self.hangs_up:
                         break
         finally:
@@ -95,24 +96,24 @@ def http_response(value: Any, status: int = 200, **headers: str) -> bytes:
 
 
 def always(value: Any, status: int = 200, **headers: str) -> Responder:
-    """Answer every request alike."""
+    """Return a responder that gives every request the same response."""
     data = http_response(value, status, **headers)
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(data)
 
-    return answer
+    return respond
 
 
 @contextmanager
-def serving(answer: Responder, *, hangs_up: bool = False, certificate: Path | None = None) -> Iterator[Loopback]:
+def serving(respond: Responder, *, hangs_up: bool = False, certificate: Path | None = None) -> Iterator[Loopback]:
     """Run a server in its own thread as long as the context lasts.
 
-    :param answer: writes each response.
+    :param respond: writes each response.
     :param hangs_up: close a connection after its first response.
     :param certificate: PEM file with certificate and private key, for https.
     """
-    server = Loopback(answer, hangs_up)
+    server = Loopback(respond, hangs_up)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="loopback", daemon=True)
     thread.start()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the attempts of one task instance, as Airflow would.
 
 The operator, the trigger, the poller, the hook and the HTTP to the emulator are real. Stand-ins are only what Airflow

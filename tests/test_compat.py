@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of what differs between the supported Airflow versions."""
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
     """Record the threads that look up a connection with Airflow's blocking call."""
     threads: list[threading.Thread] = []
-    look_up = EvoLinkHook.get_connection
+    lookup = EvoLinkHook.get_connection
 
     def recorded(conn_id: str) -> Connection:
         threads.append(threading.current_thread())
-        return look_up(conn_id)
+        return lookup(conn_id)
 
     monkeypatch.setattr(EvoLinkHook, "get_connection", staticmethod(recorded))
     return threads
@@ -33,7 +34,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
 async def test_before_airflow_3_3_2_connections_are_looked_up_in_a_thread(
     emulator: EmulatorHandle, lookups: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before Airflow 3.3.2, whose asynchronous look-up blocks, a thread keeps the event loop free."""
+    """Before Airflow 3.3.2, whose asynchronous lookup blocks, a thread keeps the event loop free."""
     monkeypatch.delattr(Connection, "aextra_dejson", raising=False)
 
     settings = await async_settings("evolink_default")

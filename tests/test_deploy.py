@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What deploy/ configures is what Airflow and this package read; `make check-deploy` runs the real tools on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the documentation refers to exists: files, tests, make targets; and its code runs."""
 
 from __future__ import annotations

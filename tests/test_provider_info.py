@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the provider metadata, and of what Airflow makes of it."""
 
 from __future__ import annotations

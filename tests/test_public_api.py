@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests that docs/public-api.md lists what users can rely on: everything on it exists, and nothing is missing."""
 
 from __future__ import annotations

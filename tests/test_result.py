@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a response's bytes to the record that Airflow stores: any record can be stored, printed and landed."""
 
 from __future__ import annotations

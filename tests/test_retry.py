@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the retry policy: the decision for each kind of failure, and that Airflow accepts the policy."""
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def failed(code: str) -> errors.GenerationFailedError:
     ],
 )
 def test_delay(error: errors.EvoLinkError, try_number: int, jitter: float, seconds: float) -> None:
-    """The delay is at least what EvoLink asks for, or else doubles with each try up to the limit."""
+    """The delay is at least EvoLink's Retry-After, or else doubles with each try up to the limit."""
     assert POLICY.delay(error, try_number, jitter=jitter) == pytest.approx(seconds)
 
 
@@ -82,7 +83,7 @@ def test_other_errors_follow_the_tasks_settings(error: BaseException) -> None:
 
 @pytest.mark.parametrize(("try_number", "max_tries"), [(1, 0), (4, 3), (9, 3)])
 def test_no_retry_is_announced_after_the_last_try(try_number: int, max_tries: int) -> None:
-    """Airflow asks even when no retry is left: the policy then announces none, but still names a permanent error."""
+    """The policy is consulted even when no retry is left: it then announces none, but still names a permanent error."""
     assert POLICY.evaluate(PLAIN, try_number, max_tries) == RetryDecision.default()
     denied = errors.AccessDeniedError("403", status=403)
     assert POLICY.evaluate(denied, try_number, max_tries).action is RetryAction.FAIL

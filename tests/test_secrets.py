@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests that API key, prompt and result URLs stay where they belong, whatever goes wrong."""
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
     )
 
 
-def played(harness: TaskHarness, task: Any) -> str:
+def error_of(harness: TaskHarness, task: Any) -> str:
     """Run a try and return its error as Airflow prints it, causes included."""
     try:
         harness.run(task)
@@ -60,7 +61,7 @@ def played(harness: TaskHarness, task: Any) -> str:
     return ""
 
 
-def kept(harness: TaskHarness) -> str:
+def stored(harness: TaskHarness) -> str:
     """Return what Airflow's database holds in clear text: deferrals, events, and unfinished ledger records."""
     rows = [
         [deferral.trigger.serialize(), deferral.kwargs, deferral.method_name, str(deferral.timeout)]
@@ -75,7 +76,7 @@ def check(emulator: EmulatorHandle, harness: TaskHarness, error: str, log: str) 
     state = emulator.control.state()
     links = [link for generation in state["generations"] for link in generation["results"]]
     for secret in (emulator.api_key, PROMPT, "/media/", *links):
-        assert secret not in kept(harness)
+        assert secret not in stored(harness)
         assert secret not in error
         assert secret not in log
     assert emulator.api_key not in json.dumps([harness.store.writes, harness.ti.xcoms])
@@ -104,9 +105,9 @@ def test_when_something_fails(
     times = 1 if fault == "endless_body" else 8
     emulator.control.inject(fault, on=endpoint, times=times, **OPTIONS.get(fault, {}))
 
-    error = played(harness, operator())
+    error = error_of(harness, operator())
     harness.ti.try_number += 1
-    error += played(harness, operator())
+    error += error_of(harness, operator())
 
     check(emulator, harness, error, capsys.readouterr().out)
 
@@ -118,7 +119,7 @@ def test_when_evolink_echoes_the_api_key(
     """An API key that EvoLink quotes in an error is masked, in the ledger too."""
     emulator.control.inject(fault, message=f"Token {emulator.api_key} has no channel", code="service_error")
 
-    error = played(harness, operator())
+    error = error_of(harness, operator())
 
     assert "Token *** has no channel" in error
     check(emulator, harness, error, capsys.readouterr().out)
@@ -159,7 +160,7 @@ def test_when_the_input_is_bad(
     arguments: dict[str, Any],
 ) -> None:
     """An error about one parameter shows neither the others nor a callback's token."""
-    error = played(harness, operator(parameters=parameters, **arguments))
+    error = error_of(harness, operator(parameters=parameters, **arguments))
 
     assert error
     assert "planted-token" not in error

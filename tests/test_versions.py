@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the version ranges in pyproject.toml against the versions that the suite runs with."""
 
 from __future__ import annotations

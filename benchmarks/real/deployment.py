@@ -108,6 +108,8 @@ def _connect(stack: AirflowStack, conn_id: str, evolink: EmulatorHandle) -> None
 def _submitted(evolink: EmulatorHandle, count: int) -> Iterator[str]:
     with httpx.Client(base_url=evolink.url, trust_env=False) as client:
         for number in range(count):
-            made = prepare(MODEL, {"prompt": f"Lighthouse number {number}", "duration": 3})
+            prepared = prepare(MODEL, {"prompt": f"Lighthouse number {number}", "duration": 3})
             headers = {"Authorization": f"Bearer {evolink.api_key}", "Content-Type": "application/json"}
-            yield str(client.post(made.endpoint, content=made.body, headers=headers).raise_for_status().json()["id"])
+            yield str(
+                client.post(prepared.endpoint, content=prepared.body, headers=headers).raise_for_status().json()["id"]
+            )

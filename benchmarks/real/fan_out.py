@@ -16,7 +16,7 @@ from testkit.airflow_stack import FINAL_STATES
 
 PROMPTS = 12
 _GROUP = "video"
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 _TIMEOUT = 600.0
 
 
@@ -63,15 +63,15 @@ def fan_out(deployment: Deployment, destination: Path) -> FanOutResult:
     while (
         state := deployment.stack.api.run_state(FAN_OUT, run_id)
     ) not in FINAL_STATES and time.time() < began + _TIMEOUT:
-        until = time.time() + 4 * _LOOK_SECONDS
+        until = time.time() + 4 * _POLL_SECONDS
         while time.time() < until:
-            max_concurrent = max(max_concurrent, _look(deployment, completed))
-            time.sleep(_LOOK_SECONDS)
+            max_concurrent = max(max_concurrent, _record_completed(deployment, completed))
+            time.sleep(_POLL_SECONDS)
     return FanOutResult(str(state), time.time() - began, max_concurrent, tuple(_delays(deployment, run_id, completed)))
 
 
-def _look(deployment: Deployment, completed: dict[str, float]) -> int:
-    """Record what was completed since the last look; return how many are in progress."""
+def _record_completed(deployment: Deployment, completed: dict[str, float]) -> int:
+    """Record what was completed since the last poll; return how many are in progress."""
     generations = deployment.evolink.control.state()["generations"]
     for generation in generations:
         if generation["status"] == "completed":
@@ -86,15 +86,17 @@ def _delays(deployment: Deployment, run_id: str, completed: dict[str, float]) ->
     }
     logs = deployment.stack.home / "logs" / f"dag_id={FAN_OUT}" / f"run_id={run_id}" / f"task_id={_GROUP}.generate"
     for number in range(PROMPTS):
-        made = deployment.stack.api.xcom(FAN_OUT, run_id, f"{_GROUP}.generate", key="generation_id", map_index=number)
+        generation_id = deployment.stack.api.xcom(
+            FAN_OUT, run_id, f"{_GROUP}.generate", key="generation_id", map_index=number
+        )
         fired = [
             moment
             for log in (logs / f"map_index={number}").glob("*.trigger.*")
             for moment, event in events(log)
             if "fired event" in event
         ]
-        if made in completed and fired:
-            yield Delay(completed[made], fired[-1], ended["generate", number], ended["land", number])
+        if generation_id in completed and fired:
+            yield Delay(completed[generation_id], fired[-1], ended["generate", number], ended["land", number])
 
 
 def _moment(text: Any) -> float:

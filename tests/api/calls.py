@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shared by the tests of the client: a submission, ids, and calls of the client by endpoint."""
 
 from __future__ import annotations

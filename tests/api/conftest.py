@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clients of the emulator."""
 
 from __future__ import annotations
@@ -9,12 +10,6 @@ import pytest
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from tests.loopback import settings_for
-
-
-@pytest.fixture
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the client repeat requests without pauses."""
-    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
 
 
 @pytest.fixture

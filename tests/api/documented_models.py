@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api import catalog, request
+from airflow_provider_evolink.api.errors import InvalidInputError
 
 Path = tuple[str | int, ...]
 Parameters = dict[str, Any]
@@ -63,6 +64,13 @@ def model_of(name: str) -> catalog.Model:
     return model
 
 
+def refusal(model: str, parameters: Parameters) -> InvalidInputError:
+    """Return the error that rejects these parameters."""
+    with pytest.raises(InvalidInputError) as raised:
+        request.check(model, parameters)
+    return raised.value
+
+
 def sample(schema: Parameters) -> Any:
     """Return a value that fits a schema."""
     if "oneOf" in schema:
@@ -114,13 +122,13 @@ def unfitting(schema: Parameters) -> Iterator[Any]:
         yield from ("example.com/a.png", "https://10.0.0.1/a.png", "data:image/png;base64,AAAA")
 
 
-def places(schema: Parameters, path: Path = ()) -> Iterator[tuple[Path, Parameters]]:
+def parameter_paths(schema: Parameters, path: Path = ()) -> Iterator[tuple[Path, Parameters]]:
     """Yield every parameter of a schema as its path and its own schema, nested ones included."""
     for name, inner in schema.get("properties", {}).items():
         yield (*path, name), inner
-        yield from places(inner, (*path, name))
+        yield from parameter_paths(inner, (*path, name))
     if "properties" in schema.get("items", {}):
-        yield from places(schema["items"], (*path, 0))
+        yield from parameter_paths(schema["items"], (*path, 0))
 
 
 def request_with(schema: Parameters, path: Path, value: Any) -> Any:

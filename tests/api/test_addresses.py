@@ -249,7 +249,7 @@ def test_public_urls_pass(url: str) -> None:
         ("https://169.254.169.254/latest/meta-data", "private, loopback"),
     ],
 )
-def test_bad_urls_are_rejected(url: object, problem: str) -> None:
+def test_invalid_urls_are_rejected(url: object, problem: str) -> None:
     """A URL that is malformed, ambiguous or private is rejected with the reason."""
     with pytest.raises(InvalidInputError, match=problem) as raised:
         check_public_url(url, parameter="callback_url")

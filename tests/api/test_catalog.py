@@ -43,7 +43,7 @@ def test_no_rules_come_from_an_overview() -> None:
 
 
 def test_the_same_facts_make_the_same_rules() -> None:
-    """What the documentation puts in several ways becomes a rule that is checked, or advice, or is left out."""
+    """However the documentation phrases a fact, it becomes the same rule or advice, or is left out."""
     facts = {
         "endpoint": VIDEO,
         "page": "en/api-manual/video-series/x/x",
@@ -200,7 +200,7 @@ def test_the_endpoint_of_a_new_model_is_inferred_from_its_name(name: str, endpoi
 )
 @pytest.mark.parametrize("media_type", [None, "film"])
 def test_a_misspelled_model_is_recognized_first(name: str, intended: str, media_type: str | None) -> None:
-    """Where the endpoint is unknown, the error suggests a documented name before it asks for a media type."""
+    """Where the endpoint is unknown, the error suggests a documented name before it requests a media type."""
     with pytest.raises(InvalidInputError) as raised:
         catalog.endpoint_for(name, media_type)
     assert raised.value.parameter == "model"
@@ -228,7 +228,7 @@ def test_the_documentation_outranks_the_given_media_type() -> None:
 
 @pytest.mark.parametrize("name", catalog.names())
 def test_inference_never_contradicts_the_documentation(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A documented model that were missing would be posted to the same endpoint, or its media type asked for."""
+    """If a documented model were missing, its name would lead to the same endpoint, or need a media type."""
     documented = catalog.endpoint_for(name)
     others = {other: catalog.find(other) for other in catalog.names() if other != name}
     monkeypatch.setattr(catalog, "_models", lambda: others)
@@ -256,7 +256,7 @@ def test_importing_reads_nothing() -> None:
 
 @given(hostile.texts | st.text() | st.lists(st.sampled_from(["to", "video", "suno", "i2v", "-", "2"])).map("-".join))
 def test_any_name_has_an_endpoint_or_needs_a_media_type(name: str) -> None:
-    """Whatever a model is called, it goes to one of the three endpoints or its media type is asked for."""
+    """Whatever a model is called, it goes to one of the three endpoints or needs a media type."""
     try:
         assert catalog.endpoint_for(name) in {VIDEO, IMAGE, AUDIO}
     except InvalidInputError as error:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EvoLink's claims may be wrong: the estimate, the progress, how long a generation took.
 
 Simulated with the provider's own decisions and no clock: no claim may cost more than two minutes of delay, nor more
@@ -72,7 +73,7 @@ def test_no_estimate_costs_more_than_two_minutes_of_delay(seed: int) -> None:
 
 @pytest.mark.parametrize("duration", DURATIONS)
 def test_an_estimate_ten_times_too_short_costs_at_most_twice_the_polls(duration: float) -> None:
-    """An estimate ten times too short costs at most twice the polls of an exact one; less wrong ones, one poll more."""
+    """An estimate ten times too short costs at most twice the polls of an exact one; closer ones cost one poll more."""
     honest, _ = simulate(duration, duration)
 
     assert simulate(duration / 10, duration)[0] <= 2 * honest
@@ -114,21 +115,21 @@ def back_and_forth(age: float, duration: float) -> int | None:
     return (13, 90, 50, 99, 0, 100, -5, 400)[round(age) % 8]
 
 
-LIES = [always_nearly_done, never_quite_done, faster_than_it_is, slower_than_it_is, back_and_forth]
+WRONG_CLAIMS = [always_nearly_done, never_quite_done, faster_than_it_is, slower_than_it_is, back_and_forth]
 
 
-@pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)
-def test_no_reported_progress_costs_more_than_that(lie: Claim) -> None:
+@pytest.mark.parametrize("claim", WRONG_CLAIMS, ids=lambda claim: claim.__name__)
+def test_wrong_progress_costs_at_most_two_minutes_and_twice_the_polls(claim: Claim) -> None:
     """Progress that is wrong, stalls or goes back costs at most two minutes of delay and twice the polls."""
     for duration in DURATIONS:
         for estimate in (None, duration / 3, duration, duration * 10):
-            polls, delay = simulate(estimate, duration, claim=lie)
+            polls, delay = simulate(estimate, duration, claim=claim)
             assert delay <= TWO_MINUTES
             assert polls <= 2 * simulate(estimate, duration)[0]
 
 
 @pytest.mark.parametrize("usual", [20.0, 300.0, 1200.0, 3 * HOUR])
-def test_what_was_learned_costs_no_more_than_that(usual: float) -> None:
+def test_a_sudden_speedup_is_noticed_within_two_minutes(usual: float) -> None:
     """A model that suddenly takes a fraction of what it took fifty times is noticed within two minutes, too."""
     known = tuple(usual * (1 + number % 7 / 100) for number in range(50))
 

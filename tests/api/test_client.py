@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client's requests to each endpoint, and the exceptions that EvoLink's errors become."""
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ async def test_another_body_under_the_same_idempotency_key(
 ) -> None:
     """An idempotency key of another request is a conflict and creates nothing."""
     await submit(client)
-    other = prepare(TEXT.model, {"prompt": "A harbour", "duration": 3})
+    other = prepare(TEXT.model, {"prompt": "A harbor", "duration": 3})
 
     with pytest.raises(errors.IdempotencyConflictError, match="idempotency_conflict"):
         await client.submit(other.endpoint, other.body, KEY)

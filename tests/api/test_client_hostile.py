@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile responses: each is one clear error, in bounded time and memory."""
 
 from __future__ import annotations
@@ -45,27 +46,27 @@ TRANSPORTS = pytest.mark.parametrize("transport_class", [HttpxTransport, Aiohttp
 
 
 @TRANSPORTS
-@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda answer: answer.__name__)
-async def test_a_hostile_response_is_one_clear_error(answer: Any, transport_class: Any) -> None:
+@pytest.mark.parametrize("respond", [*TOO_MUCH, *BROKEN], ids=lambda respond: respond.__name__)
+async def test_a_hostile_response_is_one_clear_error(respond: Any, transport_class: Any) -> None:
     """Memory and time are bounded, and the error is retryable and says that the generation continues."""
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
         settings = settings_for(server, timeout=2)
         async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             error = await generation_or_error(client)
 
-    assert type(error) is (errors.InvalidResponseError if answer in TOO_MUCH else errors.ConnectionLostError)
+    assert type(error) is (errors.InvalidResponseError if respond in TOO_MUCH else errors.ConnectionLostError)
     assert error.generation_id == UNKNOWN_ID
     assert "generation continues" in str(error)
     assert not error.permanent
 
 
 @TRANSPORTS
-@pytest.mark.parametrize("answer", SLOW, ids=lambda answer: answer.__name__)
-async def test_a_slow_response_times_out(answer: Any, transport_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("respond", SLOW, ids=lambda respond: respond.__name__)
+async def test_a_slow_response_times_out(respond: Any, transport_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole exchange has a time limit, not only the wait for each byte."""
     monkeypatch.setattr("airflow_provider_evolink.api.transports.base.CONNECT_SECONDS", 0.2)
     loop = asyncio.get_running_loop()
-    with serving(answer) as server:
+    with serving(respond) as server:
         settings = settings_for(server, timeout=0.4)
         async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             began = loop.time()
@@ -75,10 +76,10 @@ async def test_a_slow_response_times_out(answer: Any, transport_class: Any, monk
     assert loop.time() - began < 4
 
 
-@pytest.mark.parametrize("answer", [*TOO_MUCH, *BROKEN], ids=lambda answer: answer.__name__)
-async def test_a_hostile_response_to_a_submission_is_unknown(answer: Any) -> None:
+@pytest.mark.parametrize("respond", [*TOO_MUCH, *BROKEN], ids=lambda respond: respond.__name__)
+async def test_a_hostile_response_to_a_submission_is_unknown(respond: Any) -> None:
     """A submission with a nonsensical response is neither repeated nor considered rejected."""
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
         async with EvoLinkClient(settings_for(server, submit_timeout=2), attempts=4) as client:
             with pytest.raises((errors.ConnectionLostError, errors.InvalidResponseError)):
                 await asyncio.wait_for(client.submit(TEXT.endpoint, TEXT.body, KEY), 20)
@@ -131,7 +132,7 @@ async def test_a_decompression_bomb_is_not_expanded() -> None:
         ("", bytes),
     ],
 )
-def test_a_response_compressed_against_our_wish(encoding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_an_unrequested_compression_is_decompressed(encoding: str, pack: Callable[[bytes], bytes]) -> None:
     """A response that a gateway compressed anyway is decompressed, up to the size limit."""
     assert _decompress(pack(b'{"id": 1}'), encoding) == b'{"id": 1}'
     if encoding:
@@ -155,17 +156,17 @@ def test_any_response_is_a_value_or_one_of_our_errors(endpoint: str, tmp_path: P
     image.write_bytes(b"\x89PNG")
     response = {}
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(response["raw"])
 
-    with serving(answer, hangs_up=True) as server, asyncio.Runner() as runner:
+    with serving(respond, hangs_up=True) as server, asyncio.Runner() as runner:
 
         async def call() -> None:
             async with EvoLinkClient(settings_for(server, timeout=5, submit_timeout=5)) as client:
                 await CALLS_BY_ENDPOINT[endpoint](client, image)
 
         @example(REDIRECT_TO_INVALID_HOST)
-        @given(hostile.raw_answers(hostile.bodies()))
+        @given(hostile.raw_responses(hostile.bodies()))
         def check(raw: bytes) -> None:
             response["raw"] = raw
             server.requests.clear()

@@ -219,7 +219,7 @@ def test_what_fits_is_left_alone_and_the_rest_never_crashes(data: st.DataObject)
     model = catalog.find(data.draw(st.sampled_from(catalog.names())))
     assert model is not None
     name, schema = data.draw(st.sampled_from(sorted(model.schema["properties"].items())))
-    value = data.draw(hostile.gone_wrong(schema.get("default", "5")))
+    value = data.draw(hostile.corrupted(schema.get("default", "5")))
     try:
         fitted = fit(value, schema, name)
     except InvalidInputError as error:

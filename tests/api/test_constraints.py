@@ -11,19 +11,13 @@ import pytest
 from airflow_provider_evolink.api import catalog, request
 from airflow_provider_evolink.api.constraints import Given, check_rules, weight
 from airflow_provider_evolink.api.errors import InvalidInputError
+from tests.api.documented_models import refusal
 
 LINK, FILM, SOUND = (f"https://example.com/a.{ending}" for ending in ("png", "mp4", "mp3"))
 SONG = {"custom_mode": True, "style": "jazz", "title": "Rain", "prompt": "la la"}
 PERSONA = {"source_task_id": "t", "result_id": "r", "name": "n", "description": "d"}
 DESIGN = {"preferred_name": "anna", "voice_prompt": "warm and low", "preview_text": "Good evening, everybody."}
 ELEMENT = {"element_name": "me", "element_description": "a face"}
-
-
-def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
-    """Return the error that rejects these parameters."""
-    with pytest.raises(InvalidInputError) as raised:
-        request.check(model, parameters)
-    return raised.value
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +17,8 @@ from tests.api.documented_models import (
     each_model,
     fitting,
     minimal_request,
-    places,
+    parameter_paths,
+    refusal,
     request_with,
     required_only,
     sample,
@@ -28,18 +27,11 @@ from tests.api.documented_models import (
 )
 
 
-def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
-    """Return the error that rejects these parameters."""
-    with pytest.raises(InvalidInputError) as raised:
-        request.check(model, parameters)
-    return raised.value
-
-
 @each_model
 def test_documented_values_pass(name: str) -> None:
     """Every default, every enumerated value and both ends of every range are accepted and known."""
     schema = schema_of(name)
-    for path, rules in places(schema):
+    for path, rules in parameter_paths(schema):
         for value in fitting(rules):
             parameters = request_with(schema, path, value)
             check_schema(parameters, schema)
@@ -58,7 +50,7 @@ def test_every_model_accepts_its_minimal_request(name: str) -> None:
 def test_undocumented_values_are_rejected(name: str) -> None:
     """For every parameter, a value of another type, out of range or not enumerated is rejected by name."""
     schema = schema_of(name)
-    for path, rules in places(schema):
+    for path, rules in parameter_paths(schema):
         for value in unfitting(rules):
             rejected = refusal(name, request_with(schema, path, value)).parameter
             assert rejected == dotted(path) or rejected.startswith(dotted(path) + "["), (path, value)
@@ -90,7 +82,7 @@ def test_any_request_of_any_model_is_accepted_or_rejected(data: st.DataObject) -
     """A full request of any model, with anything wrong in it, is encoded or rejected in a short, printable text."""
     name = data.draw(st.sampled_from(catalog.names()))
     full = {key: sample(rules) for key, rules in schema_of(name)["properties"].items()}
-    parameters = data.draw(hostile.gone_wrong(full).filter(lambda value: isinstance(value, dict)))
+    parameters = data.draw(hostile.corrupted(full).filter(lambda value: isinstance(value, dict)))
     try:
         warnings = request.check(name, parameters)
         assert json.loads(request.encode_body({"model": name, **parameters}))["model"] == name

@@ -22,7 +22,7 @@ from tests.api.documented_models import (
     minimal_request,
     model_of,
     nested,
-    places,
+    parameter_paths,
     request_with,
     sample,
     schema_of,
@@ -66,7 +66,7 @@ def error_of(check: Any, *args: Any, **kwargs: Any) -> InvalidInputError:
 def test_every_mistake_in_a_parameter_has_the_form(name: str) -> None:
     """A value of the wrong type, out of range, malformed, unknown or missing is reported in the one form."""
     schema = schema_of(name)
-    for path, rules in places(schema):
+    for path, rules in parameter_paths(schema):
         for value in unfitting(rules):
             assert_form(error_of(check_schema, request_with(schema, path, value), schema))
     for required in schema.get("required", ()):
@@ -80,7 +80,7 @@ def test_every_mistake_in_a_parameter_has_the_form(name: str) -> None:
 def test_every_mistake_of_a_template_has_the_form(name: str) -> None:
     """Text, lists and objects where a template should have rendered something else are reported in the one form."""
     schema = {"type": "object", **schema_of(name)}
-    for path, _ in places(schema):
+    for path, _ in parameter_paths(schema):
         for value in ("no such value", HUGE, [HUGE], {"results": [HUGE]}):
             try:
                 coercion.fit(request_with(schema, path, value), schema)
@@ -189,7 +189,7 @@ def test_any_mistakes_at_once_have_the_form(data: st.DataObject) -> None:
     """Whatever goes wrong in a full request of any model, its error has the one form."""
     name = data.draw(st.sampled_from(catalog.names()))
     full = {key: sample(rules) for key, rules in schema_of(name)["properties"].items()}
-    parameters = data.draw(hostile.gone_wrong(full).filter(lambda value: isinstance(value, dict)))
+    parameters = data.draw(hostile.corrupted(full).filter(lambda value: isinstance(value, dict)))
     try:
         request.prepare(name, parameters)
     except InvalidInputError as error:

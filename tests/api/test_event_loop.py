@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event loop of `run` ends with its operation."""
 
 from __future__ import annotations

@@ -74,11 +74,11 @@ def test_a_reason_in_plain_words_ends_the_retries() -> None:
 
 
 def test_other_messages_are_no_reason_without_a_failure() -> None:
-    """A message of a generation that has not failed is no reason."""
+    """Without a failure, a message is not a reason."""
     assert failure_reason({"error": None, "message": "queued"}, has_failed=False) == Reason()
 
 
-@given(hostile.gone_wrong({"error": {"code": CODE, "message": BLOCKED}, "message": "no"}))
+@given(hostile.corrupted({"error": {"code": CODE, "message": BLOCKED}, "message": "no"}))
 def test_any_body_has_a_reason_or_none(body: Any) -> None:
     """The reason in any body is one printable line, or none."""
     reason = failure_reason(body if isinstance(body, dict) else {"error": body}, has_failed=True)

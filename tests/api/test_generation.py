@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parsing of EvoLink's response bodies, none of which is trusted."""
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def test_another_generation_is_rejected() -> None:
         generation.parse_generation(CREATED, expected_id="task-unified-1")
 
 
-@given(hostile.gone_wrong(CREATED, hostile.COMPLETED, hostile.FAILED))
+@given(hostile.corrupted(CREATED, hostile.COMPLETED, hostile.FAILED))
 def test_any_field_may_be_of_any_type(body: object) -> None:
     """With any value in any field, parsing returns a generation or raises the documented error."""
     try:
@@ -232,7 +233,7 @@ def test_upload() -> None:
             generation.parse_upload({"success": True, "data": {"file_url": invalid}})
 
 
-@given(hostile.gone_wrong() | hostile.anything)
+@given(hostile.corrupted() | hostile.anything)
 def test_any_body_is_parsed_or_rejected_by_every_parser(body: object) -> None:
     """Any body of a batch, credits or upload response is parsed, or raises the documented error."""
     with suppress(InvalidResponseError):

@@ -62,7 +62,7 @@ def test_a_jpeg_may_have_fill_bytes(fill: int) -> None:
 
 
 @each_kind
-def test_documented_kinds_are_recognized(kind: str) -> None:
+def test_documented_media_types_are_recognized(kind: str) -> None:
     """Real png, jpeg and webp images are recognized by their first bytes."""
     assert sniff_image(FRAMES[kind].read_bytes()) == kind
 
@@ -179,7 +179,7 @@ def test_base64_is_decoded_strictly(junk: str) -> None:
     assert "in valid base64" in refusal(f"data:image/png;base64,{payload[:80]}{junk}{payload[80:]}")
 
 
-def test_data_urls_of_other_kinds_are_rejected() -> None:
+def test_data_urls_of_other_media_types_are_rejected() -> None:
     """A GIF that is declared as a PNG is rejected as a GIF."""
     assert "this is a GIF image" in refusal(f"data:image/png;base64,{encoded(GIF)}")
 
@@ -207,7 +207,7 @@ def test_damaged_base64_is_rejected(kind: str) -> None:
         assert "truncated or damaged" in refusal(damaged)
 
 
-def test_base64_of_other_kinds_is_rejected_with_what_it_is() -> None:
+def test_base64_of_other_media_types_is_rejected_with_its_type() -> None:
     """Base64 of a GIF is rejected as a GIF, long or short."""
 
     def missing(path: str) -> bytes:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The choice of the proxy for a URL."""
 
 from __future__ import annotations

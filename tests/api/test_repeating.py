@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which requests the client retries on its own, and which it never does."""
 
 from __future__ import annotations

@@ -15,16 +15,10 @@ from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import request
 from airflow_provider_evolink.api.errors import InvalidInputError
+from tests.api.documented_models import refusal
 
 I2V = "gemini-omni-flash-image-to-video"
 GOOD: dict[str, Any] = {"prompt": "A slow pan.", "image_urls": ["https://example.com/portrait.jpg"]}
-
-
-def refusal(model: str, parameters: dict[str, Any]) -> InvalidInputError:
-    """Return the error that rejects these parameters."""
-    with pytest.raises(InvalidInputError) as raised:
-        request.check(model, parameters)
-    return raised.value
 
 
 OMNI, FACTOR = "gemini-omni-1.1-flash-", "model_params.upscale_factor"

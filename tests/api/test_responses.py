@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parsing of HTTP responses into values or typed errors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading and validating the fields of an Airflow connection."""
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ EXTRA = {"timeout": 20, "submit_timeout": "45", "verify": "true", "proxy": "http
 @example({"proxy": "http://[::1%25"})
 @example({"verify": "\0"})
 @example({"timeout": [[[[[[[[1]]]]]]]]})
-@given(hostile.gone_wrong(EXTRA).filter(lambda value: isinstance(value, dict)))
+@given(hostile.corrupted(EXTRA).filter(lambda value: isinstance(value, dict)))
 def test_any_extras_make_a_client_or_are_rejected(extra: dict[str, Any]) -> None:
     """Any extras make a client, or raise one short error."""
     try:

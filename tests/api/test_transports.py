@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transports: how many requests at a time, to which hosts, and the API key in no text."""
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ async def test_many_requests_share_connections(transport_class: Any) -> None:
     """Many concurrent reads share a few pooled connections, and none waits for the pool."""
     busy: list[int] = []
 
-    async def answer_slowly(request: ReceivedRequest, write: Write) -> None:
+    async def respond_slowly(request: ReceivedRequest, write: Write) -> None:
         busy.append(1)
         assert len(busy) <= transport_class.max_concurrency
         await asyncio.sleep(0.01)
@@ -44,7 +45,7 @@ async def test_many_requests_share_connections(transport_class: Any) -> None:
         await write(http_response({"id": request.target.rpartition("/")[2], "status": "processing"}))
 
     ids = [f"task-unified-{number:04}" for number in range(400)]
-    with serving(answer_slowly) as server:
+    with serving(respond_slowly) as server:
         settings = settings_for(server)
         async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             found = await asyncio.gather(*map(client.generation, ids))
@@ -249,11 +250,11 @@ ECHOES: dict[str, bytes] = {
 async def test_the_api_key_is_in_no_text(echo: str, transport_class: Any) -> None:
     """A server's echo of the API key is in no error, value or repr."""
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(ECHOES[echo])
 
     outputs: list[object] = []
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
         settings = settings_for(server, timeout=1, submit_timeout=1)
         async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
             outputs += [client, settings]

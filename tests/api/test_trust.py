@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which certificates are trusted, and the error for one that is not."""
 
 from __future__ import annotations

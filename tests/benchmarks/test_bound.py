@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lower bound that the pacing is measured against."""
 
 from itertools import combinations, pairwise

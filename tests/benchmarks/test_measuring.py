@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pure parts of the benchmarks: jobs, lags, medians, goals and tables."""
 
 from dataclasses import replace
@@ -60,15 +61,15 @@ def test_all_endpoints_agree_on_the_end(now: float, status: str, run: int) -> No
     job = Job(begins=10_000, takes=10_000, number=7)
     assert bodies.generation(job, now)["status"] == status
     assert bodies.dbt_run(job, now)["data"]["status"] == run
-    plain, _ = bodies.answer("GET", f"/plain/{job.token}", b"", now, takes_batches=True)
+    plain, _ = bodies.respond("GET", f"/plain/{job.token}", b"", now, takes_batches=True)
     assert plain == (200 if status == "completed" else 404)
 
 
 def test_a_batch_can_be_switched_off() -> None:
     """Without batches the stub responds like a server that does not know them."""
     body = f'{{"task_ids": ["{Job(0, 1, 2).generation_id}"]}}'.encode()
-    assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=True)[0] == 200
-    assert bodies.answer("POST", "/v1/tasks/batch", body, 1.0, takes_batches=False)[0] == 404
+    assert bodies.respond("POST", "/v1/tasks/batch", body, 1.0, takes_batches=True)[0] == 200
+    assert bodies.respond("POST", "/v1/tasks/batch", body, 1.0, takes_batches=False)[0] == 404
 
 
 def test_the_lag_is_that_of_a_random_moment() -> None:

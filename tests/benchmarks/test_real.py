@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The reports of `make bench-airflow`."""
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ RUN = FanOutResult("success", 60.0, 8, (Delay(completed=10.0, fired=13.0, succee
 
 
 def test_missed_goals_are_reported() -> None:
-    """A slower start, a message, a log line and a second look-up each miss their goal."""
+    """A slower start, a message, a log line and a second lookup each miss their goal."""
     ours = replace(CASE, kind=OURS, startup=12.0, messages=1, lines=2, start_messages={"GetConnection": 2})
 
     text = report_waiting([CASE, ours])
@@ -38,7 +39,7 @@ def test_missed_goals_are_reported() -> None:
 
 
 def test_met_goals_are_reported() -> None:
-    """No message, no line, one look-up and an equal start meet all goals."""
+    """No message, no line, one lookup and an equal start meet all goals."""
     text = report_waiting([CASE, replace(CASE, kind=OURS, start_messages={"GetConnection": 1, "MaskSecret": 1})])
 
     assert text.count("| True |") == 4

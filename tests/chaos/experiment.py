@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of the DAG under faults, while its Airflow is killed piece by piece, and what is found afterwards."""
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.ledgers import ledger_of
 DAG = "chaos"
 GROUP = "video"
 _LONGER_THAN_ANY_GENERATION = 3600.0
-_TICK_SECONDS, _LOOK_SECONDS, _RESPONSE_SECONDS, _PROGRESS_SECONDS = 0.5, 5.0, 4.0, 30.0
+_TICK_SECONDS, _CHECK_SECONDS, _RESPONSE_SECONDS, _PROGRESS_SECONDS = 0.5, 5.0, 4.0, 30.0
 
 
 @dataclass
@@ -55,17 +56,17 @@ class Experiment:
 
     def _watch(self, api: AirflowApi, killer: Killer, limit: float) -> float:
         start = time.monotonic()
-        look_at, progress_at = _LOOK_SECONDS, 0.0
+        check_at, progress_at = _CHECK_SECONDS, 0.0
         while (now := time.monotonic() - start) < limit:
             self.stack.restart_dead()
             killer.act(now)
             if now >= progress_at:
                 self.log(f"{now:5.0f} s: {self._progress()}; {killer.done.total()} kills")
                 progress_at = now + _PROGRESS_SECONDS
-            if now >= look_at:
+            if now >= check_at:
                 if self._is_over(api):
                     break
-                look_at = now + _LOOK_SECONDS
+                check_at = now + _CHECK_SECONDS
             time.sleep(_TICK_SECONDS)
         killer.resume()
         return time.monotonic() - start

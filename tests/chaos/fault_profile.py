@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The faults of the experiment: all of them are active all the time, each with its own probability."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What must hold for each video, and for all together, when the experiment is over. Pure."""
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Facts:
 
     @property
     def landed(self) -> int:
-        """Number of videos that are where the task said, with the content that EvoLink delivers."""
+        """Number of videos that are where the task reports, with the content that EvoLink delivers."""
         return sum(1 for video in self.videos if self._is_landed(video))
 
     @property
@@ -74,12 +75,12 @@ class Facts:
 
 
 def violations(facts: Facts) -> list[str]:
-    """Return what must not be; empty if everything went well in the end."""
+    """Return every violation; empty if everything went well in the end."""
     found = [] if facts.timeout is None else [f"the run was given up after {facts.timeout:.0f} s"]
     found += [f"{video.prompt}: {what}" for video in facts.videos for what in _about(video, facts)]
     returned = {_path(entry) for video in facts.videos for entry in video.returned}
     found += [f"{path} was left behind" for path in facts.files if path not in returned]
-    found += [f"{generation_id} was accepted, but nobody asked for it" for generation_id in facts.unexpected]
+    found += [f"{generation_id} was accepted for a prompt that no task has" for generation_id in facts.unexpected]
     return [*found, f"the API key was shown to media hosts {facts.leaked_keys} times"] if facts.leaked_keys else found
 
 

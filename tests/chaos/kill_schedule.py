@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is killed when: a schedule that follows from the seed, and its execution."""
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def schedule(seed: int, rounds: int = ROUNDS) -> list[Kill]:
 
 
 class Killer:
-    """Executes a schedule, while somebody else restarts what has died.
+    """Executes a schedule, while its caller restarts what has died.
 
     :param stack: the Airflow to kill in.
     :param kills: the schedule.
@@ -118,11 +119,11 @@ class Killer:
                     process.resume()
         self._suspended = [(until, process) for until, process in self._suspended if until > now]
 
-    def _kill_task(self, whom: Callable[[psutil.Process], int]) -> bool:
+    def _kill_task(self, pid_of: Callable[[psutil.Process], int]) -> bool:
         tasks = list(self._tasks())
         if not tasks:
             return False
-        os.kill(whom(self._rng.choice(tasks)), signal.SIGKILL)
+        os.kill(pid_of(self._rng.choice(tasks)), signal.SIGKILL)
         return True
 
     def _tasks(self) -> Iterator[psutil.Process]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The videos of the experiment, each with its own prompt."""
 
 from __future__ import annotations

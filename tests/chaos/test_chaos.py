@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The chaos run: `make chaos`, `make chaos SEED=7`, and `make chaos TASKS=20` for a short one.
 
 Many mapped generations at once, every fault of the emulator active all the time, and an Airflow on PostgreSQL with two
@@ -40,10 +41,7 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 @pytest.mark.chaos
 @pytest.mark.timeout(LIMIT_SECONDS + 600)
 def test_under_faults_and_kills_each_video_is_paid_for_once_and_lands(tmp_path: Path) -> None:
-    """Each video is charged once, its file is what EvoLink delivers, nothing is left over, and every task succeeds.
-
-    A full run of 200 must also have exercised every fault and every kill.
-    """
+    """Each video is charged once, its file is what EvoLink delivers, nothing is left over, and every task succeeds."""
     seed = int(os.environ.get("CHAOS_SEED") or random.randrange(1_000_000))
     log.info("seed %d, %d videos", seed, prompts.count())
     emulated = Settings(clock=PACE, credits=1e6, seed=seed, media_dir=tmp_path / "media")
@@ -66,5 +64,5 @@ def test_under_faults_and_kills_each_video_is_paid_for_once_and_lands(tmp_path: 
             figures = Figures(seed, evolink.control.state(), killer.done, seconds)
     log.info("\n%s\n\nLogs and files: %s", report(facts, figures), tmp_path)
     assert violations(facts) == []
-    if prompts.count() >= prompts.COUNT:
+    if prompts.count() >= prompts.COUNT:  # a full run must also have exercised every fault and every kill
         assert figures.not_exercised(entry.target for entry in kill_schedule.ROUND) == []

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The invariants of the chaos run find every violation, and its report shows every figure."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -9,13 +12,13 @@ from tests.chaos.invariants import Facts, Video, violations
 from tests.chaos.report import Figures, report
 
 ID, DIGEST, FILE = "task-unified-1-abcdefgh", "5ha", "/landed/1/0.mp4"
-MADE = {"id": ID, "status": "completed", "charged": 29.8}
+CHARGED = {"id": ID, "status": "completed", "charged": 29.8}
 FAILED = {"id": "task-unified-0-abcdefgh", "status": "failed", "charged": 0.0}
 SECOND = {"id": "task-unified-2-abcdefgh", "status": "completed", "charged": 29.8}
 RETURNED = {"uri": f"file://{FILE}", "sha256": DIGEST, "generation_id": ID}
 VIDEO = Video(
     prompt="Lighthouse number 0",
-    generations=[FAILED, MADE],
+    generations=[FAILED, CHARGED],
     states={"generate": "success", "land": "success"},
     tries={"generate": 3, "land": 1},
     ledger={"generation_id": ID, "previous_ids": [FAILED["id"]], "send_count": 2},
@@ -39,7 +42,7 @@ def test_one_charge_and_its_file_violate_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"generations": [MADE, SECOND]}, "2 generations were charged"),
+        ({"generations": [CHARGED, SECOND]}, "2 generations were charged"),
         ({"generations": [FAILED]}, "0 generations were charged: none"),
         ({"generations": [FAILED, SECOND]}, f"{ID} has landed, but was not charged"),
         ({"returned": []}, "0 files were returned"),
@@ -63,7 +66,10 @@ def test_violations_of_a_video_are_reported(change: dict[str, Any], expected: st
         ({"delivered": {ID: ""}}, f"{FILE} is not what EvoLink delivers"),
         ({"files": {}}, f"{FILE} is not there"),
         ({"files": {FILE: DIGEST, "/landed/1/.part": "half"}}, "/landed/1/.part was left behind"),
-        ({"unexpected": ["task-unified-9-abcdefgh"]}, "task-unified-9-abcdefgh was accepted, but nobody asked"),
+        (
+            {"unexpected": ["task-unified-9-abcdefgh"]},
+            "task-unified-9-abcdefgh was accepted for a prompt that no task has",
+        ),
         ({"leaked_keys": 2}, "shown to media hosts 2 times"),
         ({"timeout": 2400.0}, "given up after 2400 s"),
     ],
@@ -80,14 +86,14 @@ def test_an_id_in_the_log_is_enough() -> None:
 
 def test_a_second_charge_is_counted_and_never_landed() -> None:
     """A video that was charged twice is counted, and never counts as landed."""
-    twice = with_video(generations=[MADE, SECOND])
+    twice = with_video(generations=[CHARGED, SECOND])
     assert (twice.double_charges, twice.lost, twice.landed) == (1, 1, 0)
 
 
 def test_the_report_has_all_figures() -> None:
     """Faults by endpoint, kills by target, the sums, the violations, and what was not exercised."""
     state = {
-        "generations": [FAILED, MADE],
+        "generations": [FAILED, CHARGED],
         "requests": {"submit": 3, "read": 20, "media": 2},
         "faults": [
             {"name": "slow_response", "on": ["read"], "fired": 4},

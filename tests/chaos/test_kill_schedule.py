@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The killer kills the right process, on schedule, and counts it."""
+
 from __future__ import annotations
 
 import sys

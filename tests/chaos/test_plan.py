@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of the chaos run: its schedule, its faults and its prompts."""
+
 from __future__ import annotations
 
 from collections import Counter

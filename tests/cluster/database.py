@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads from Airflow's database what its REST API does not expose: which component holds what."""
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import bindparam, create_engine, text
 
-UNDER_WAY = ("queued", "running")
+IN_PROGRESS = ("queued", "running")
 _STATES = "SELECT task_id, COALESCE(state, 'none') AS state, count(*) AS n FROM task_instance GROUP BY 1, 2"
 _JOBS = "SELECT id FROM job WHERE job_type = :kind AND state = 'running' ORDER BY id"
 _TRIGGERS = "SELECT count(*) AS n FROM trigger WHERE triggerer_id = :job"
-_OF_SCHEDULER = "SELECT count(*) AS n FROM task_instance WHERE queued_by_job_id = :job AND state IN :under_way"
+_OF_SCHEDULER = "SELECT count(*) AS n FROM task_instance WHERE queued_by_job_id = :job AND state IN :in_progress"
 _RUNNING_IN = "SELECT id, try_number FROM task_instance WHERE state = 'running' AND pid IN :pids"
 _TRIES = "SELECT id, try_number, state FROM task_instance WHERE id IN :ids"
 _STARTS = """
@@ -53,7 +54,7 @@ class Database:
 
     def tasks_of_scheduler(self, job: int) -> int:
         """Count the queued and running tasks of a scheduler."""
-        return int(self._rows(_OF_SCHEDULER, job=job, under_way=UNDER_WAY)[0].n)
+        return int(self._rows(_OF_SCHEDULER, job=job, in_progress=IN_PROGRESS)[0].n)
 
     def running_in(self, pids: Iterable[int]) -> dict[str, int]:
         """Return the task instances that run in some processes, with their try numbers."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of the DAG on the cluster, in three phases, so that each can be timed.
 
 All generations are submitted and wait; meanwhile a worker and a scheduler are killed. When all wait, a triggerer is
@@ -115,7 +116,7 @@ class FailoverExperiment(Experiment):
         self.usage.sample()
         take_over = TakeOver(name, held, time.time())
         self.stack.kill(name)
-        self.log(f"{self._passed():5.0f} s: {name} killed, with {held}")
+        self.log(f"{self._elapsed():5.0f} s: {name} killed, with {held}")
         self.take_overs.append(take_over)
         self._open.append((take_over, time.monotonic(), is_over))
 
@@ -125,7 +126,7 @@ class FailoverExperiment(Experiment):
 
     def _wait(self, what: str, holds: Callable[[], bool]) -> None:
         while not holds():
-            if self._passed() > self.limit:
+            if self._elapsed() > self.limit:
                 raise TooSlowError(f"It took longer than {self.limit:.0f} s until {what}: {self.database.states()}")
             self._tick()
             time.sleep(_TICK_SECONDS)
@@ -137,14 +138,14 @@ class FailoverExperiment(Experiment):
             if is_over():
                 take_over.seconds = time.monotonic() - killed_at
                 take_over.pause = self.database.longest_pause(take_over.at)
-                self.log(f"{self._passed():5.0f} s: {take_over.name} taken over after {take_over.seconds:.1f} s")
+                self.log(f"{self._elapsed():5.0f} s: {take_over.name} taken over after {take_over.seconds:.1f} s")
                 self._open.remove(pending)
                 self.stack.start(take_over.name)
-        if self._passed() >= self._logged_at:
-            self._logged_at = self._passed() + _PROGRESS_SECONDS
+        if self._elapsed() >= self._logged_at:
+            self._logged_at = self._elapsed() + _PROGRESS_SECONDS
             self.usage.sample()
             states = {task: dict(counts) for task, counts in self.database.states().items()}
-            self.log(f"{self._passed():5.0f} s: {states}")
+            self.log(f"{self._elapsed():5.0f} s: {states}")
 
     def _accepted(self) -> int:
         return sum(self.database.states().get("generate", {}).get(state, 0) for state in ("deferred", "success"))
@@ -152,5 +153,5 @@ class FailoverExperiment(Experiment):
     def _in_state(self, task: str, state: str) -> int:
         return self.database.states().get(task, {}).get(state, 0)
 
-    def _passed(self) -> float:
+    def _elapsed(self) -> float:
         return time.monotonic() - self._began

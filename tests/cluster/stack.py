@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A distributed Airflow on one machine: two schedulers, two triggerers, two Celery workers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A distributed deployment: `make cluster`, and `make cluster TASKS=40` for a short run.
 
 DAG and invariants are those of the chaos run, without its faults. Airflow runs as it would across machines (Celery,

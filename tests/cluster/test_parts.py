@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parts of the cluster run that need no Airflow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The CPU time that each component of Airflow has used, killed processes included."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ NOT_COUNTED = frozenset({"database"})  # the process that creates the tables
 
 
 class Usage:
-    """Adds up the CPU time of processes whenever it is asked to sample.
+    """Adds up the CPU time of processes at each sample.
 
     :param processes: the processes to sample.
     """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs many DAG runs, each to its own failpoint, and disrupts all of them at the same moment, as a real crash would."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from pathlib import Path
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from testkit.s3 import S3
 from tests.crash.failpoints import DEFERRED, Failpoint
-from tests.crash.invariants import Facts, says_stopped, says_what_is_paid, stop_violations, untraceable, violations
+from tests.crash.invariants import Facts, reports_charge, reports_stop, stop_violations, untraceable, violations
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 from tests.crash.table import Row
@@ -119,8 +120,8 @@ def _row(cell: Cell, run: Run, disrupted_at: float, lost: Sequence[str]) -> Row:
 def _judge(cell: Cell, facts: Facts) -> list[str]:
     failpoint, target = cell
     found = stop_violations(facts) if failpoint.fails_on_unknown else violations(facts)
-    if target.moves_trigger and not failpoint.on_worker and says_stopped(facts):
+    if target.moves_trigger and not failpoint.on_worker and reports_stop(facts):
         found.append("the log reports a stopped task, but the task was not stopped")
-    if target.ends_run and failpoint is DEFERRED and not says_what_is_paid(facts):
+    if target.ends_run and failpoint is DEFERRED and not reports_charge(facts):
         found.append("the task was stopped, but the log does not report what stays paid for")
     return found

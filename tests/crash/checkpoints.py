@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the suite and Airflow's processes find each other: files in a folder that both know.
 
 The suite sets a halt, a process that reaches the failpoint records its ids and waits there, the suite releases it.

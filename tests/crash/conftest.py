@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the table of results after the tests."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failpoints on the path of a generation: where a process is halted, and how the suite knows that a run is there."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ BEFORE_INTENT = Failpoint("before the intent", "before-intent")
 BEFORE_POST = Failpoint("intent, before the POST", "after-intent")
 _LOST_RESPONSE = (Fault("slow_response", "submit", "seconds", LOST_SECONDS),)
 ACCEPTED = Failpoint("POST accepted, response lost", "after-intent", faults=_LOST_RESPONSE)
-ANSWERED = Failpoint("response, before the record", "answered")
+RESPONSE_RECEIVED = Failpoint("response, before the record", "response-received")
 RECORDED = Failpoint("record, before the deferral", "recorded")
 DEFERRED = Failpoint("deferred", "waiting", on_worker=False)
 EVENT = Failpoint("the event fires", "event", needs_end=True, on_worker=False)
@@ -86,7 +87,7 @@ FAILPOINTS = (
     BEFORE_INTENT,
     BEFORE_POST,
     ACCEPTED,
-    ANSWERED,
+    RESPONSE_RECEIVED,
     RECORDED,
     DEFERRED,
     EVENT,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What must hold after a run that was disrupted. Pure."""
 
 from __future__ import annotations
@@ -52,12 +53,12 @@ class Facts:
 
 
 def violations(facts: Facts) -> list[str]:
-    """Return what must not be; empty if everything went well in the end."""
+    """Return every violation; empty if everything went well in the end."""
     return [*_about_money(facts), *_about_files(facts), *_about_tasks(facts)]
 
 
 def stop_violations(facts: Facts) -> list[str]:
-    """Return what must not be after a run that fails rather than submit again."""
+    """Return every violation by a run that fails rather than submit again."""
     key = str(facts.ledger.get("idempotency_key", "no key"))
     found = [] if key in facts.log else [f"{key} is not in the log"]
     if facts.submissions > 1:
@@ -67,12 +68,12 @@ def stop_violations(facts: Facts) -> list[str]:
     return [*found, *untraceable(facts), *_about_files(facts)]
 
 
-def says_stopped(facts: Facts) -> bool:
+def reports_stop(facts: Facts) -> bool:
     """Whether the log reports that the task was stopped while EvoLink goes on with its generation."""
     return any(_fixed_part(left_running, generation["id"]) in facts.log for generation in facts.generations)
 
 
-def says_what_is_paid(facts: Facts) -> bool:
+def reports_charge(facts: Facts) -> bool:
     """Whether a stopped trigger has reported that the generation stays paid for."""
     return any(_fixed_part(trigger_stopped, generation["id"]) in facts.log for generation in facts.generations)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An image of noise, which no codec can compress: its video is large enough for a multipart upload."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run of the DAG on its way to a failpoint, with its own EvoLink, which counts what it charges."""
 
 from __future__ import annotations

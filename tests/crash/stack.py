@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Airflow that detects crashes within seconds, and whose dead processes can be restarted."""
 
 from __future__ import annotations

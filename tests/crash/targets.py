@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is killed, and what a user does instead."""
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _kill_supervisors(_stack: CrashStack, runs: Sequence[Run]) -> None:
 
 
 def _kill_supervisors_and_suspend_workers(stack: CrashStack, runs: Sequence[Run]) -> None:
-    """The worker notices nothing: it is suspended, as on a paused machine, until everything is over."""
+    """Kill the supervisors and suspend the workers, which notice nothing, as on a paused machine, until the end."""
     _kill_supervisors(stack, runs)
     for run in runs:
         assert run.arrival
@@ -199,8 +200,8 @@ def _has_trigger(failpoint: Failpoint) -> bool:
     return not failpoint.on_worker
 
 
-def _ends_no_try(failpoint: Failpoint) -> bool:
-    """An attempt that may continue resolves its submission itself, so whether it has to stop is open then."""
+def _resumes_after_unknown(failpoint: Failpoint) -> bool:
+    """Return whether an attempt resumes after an unknown outcome; with ``fail`` it may have to stop instead."""
     return not failpoint.fails_on_unknown
 
 
@@ -210,15 +211,15 @@ SUSPENDED_WORKER = Target(
     "supervisor; worker resumes late", _kill_supervisors_and_suspend_workers, _has_worker, afterwards=_resume_workers
 )
 ERROR = Target("(error, retried)", _fail_workers, _has_worker)
-TRIGGERER = Target("triggerer", _kill_triggerers, _ends_no_try, moves_trigger=True)
+TRIGGERER = Target("triggerer", _kill_triggerers, _resumes_after_unknown, moves_trigger=True)
 PAUSED_TRIGGERER = Target("triggerer, paused", _pause_triggerers, _has_trigger, moves_trigger=True)
-SCHEDULER = Target("scheduler", _kill_scheduler, _ends_no_try)
+SCHEDULER = Target("scheduler", _kill_scheduler, _resumes_after_unknown)
 MACHINE = Target("scheduler and workers", _kill_machine)
-API_SERVER = Target("api-server", _kill_api_server, _ends_no_try)
-DATABASE = Target("database connection", _kill_database, _ends_no_try)
-CLEAR = Target("(cleared)", _clear, _ends_no_try, moves_trigger=True)
-MARK_FAILED = Target("(marked failed)", _mark_failed, _ends_no_try, ends_run=True)
-MARK_SUCCESS = Target("(marked success)", _mark_success, _ends_no_try, ends_run=True)
+API_SERVER = Target("api-server", _kill_api_server, _resumes_after_unknown)
+DATABASE = Target("database connection", _kill_database, _resumes_after_unknown)
+CLEAR = Target("(cleared)", _clear, _resumes_after_unknown, moves_trigger=True)
+MARK_FAILED = Target("(marked failed)", _mark_failed, _resumes_after_unknown, ends_run=True)
+MARK_SUCCESS = Target("(marked success)", _mark_success, _resumes_after_unknown, ends_run=True)
 # The trigger hangs. Airflow's own limit is a minute after the operator's.
 DEFERRAL_TIMEOUT = Target(
     "(deferral timed out)",

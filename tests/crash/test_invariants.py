@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The invariants of the crash suite find every violation, and its table shows them."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -6,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.result import left_running, trigger_stopped
-from tests.crash.invariants import Facts, says_stopped, says_what_is_paid, stop_violations, untraceable, violations
+from tests.crash.invariants import Facts, reports_charge, reports_stop, stop_violations, untraceable, violations
 from tests.crash.table import Row, table
 
 ID, KEY, DIGEST, FILE = "task-unified-1-abcdefgh", "airflow-0123456789", "5ha", "/landed/0.mp4"
@@ -86,16 +89,16 @@ def test_an_unreported_stop_is_a_violation(change: dict[str, Any], expected: str
 
 def test_a_log_says_whether_the_task_was_stopped() -> None:
     """Only the operator's own message counts, not that EvoLink was unreachable for a while."""
-    assert not says_stopped(replace(GOOD, log=f"{ID}: could not be read. The generation goes on at EvoLink"))
-    assert says_stopped(replace(GOOD, log=f"Killed. {left_running(ID, 'evolink_default', cost=None)}"))
+    assert not reports_stop(replace(GOOD, log=f"{ID}: could not be read. The generation goes on at EvoLink"))
+    assert reports_stop(replace(GOOD, log=f"Killed. {left_running(ID, 'evolink_default', cost=None)}"))
 
 
 def test_a_log_says_what_stays_paid_for() -> None:
     """A stopped trigger's message is found by the id, and is not that of a stopped task."""
     stopped = replace(GOOD, log=trigger_stopped(ID, "evolink_default", cost=68.0))
-    assert says_what_is_paid(stopped)
-    assert not says_stopped(stopped)
-    assert not says_what_is_paid(GOOD)
+    assert reports_charge(stopped)
+    assert not reports_stop(stopped)
+    assert not reports_charge(GOOD)
 
 
 def test_a_stopped_run_must_be_traceable() -> None:

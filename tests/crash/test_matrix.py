@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every failpoint with every target: `make test-crash`, a quarter of an hour.
 
 One Airflow on PostgreSQL with two triggerers serves all. Each target is disrupted at all failpoints at the same moment.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The most important crashes, on an Airflow with SQLite: each run is killed at its failpoint and pays once.
 
 The whole matrix is `make test-crash`.
@@ -21,7 +22,7 @@ Report = Callable[[Sequence[Row]], None]
 CELLS = (
     (failpoints.BEFORE_POST, targets.WORKER),
     (failpoints.ACCEPTED, targets.WORKER),
-    (failpoints.ANSWERED, targets.WORKER),
+    (failpoints.RESPONSE_RECEIVED, targets.WORKER),
     (failpoints.RECORDED, targets.ERROR),
     (failpoints.DEFERRED, targets.TRIGGERER),
     (failpoints.LANDING, targets.WORKER),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example DAGs in one process, with Airflow's own ``dag.test()``: state store, XCom and templates are Airflow's."""
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def dags() -> dict[str, DAG]:
 
 
 @pytest.fixture(autouse=True)
-def _asked_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def _poll_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
 
 

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The EvoLink of a demo: whose it is, who confirms the price, and what it shows."""
+
 from __future__ import annotations
 
 import json
@@ -31,7 +34,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EVOLINK_DEMO_YES", raising=False)
 
 
-def test_without_an_api_key_there_is_no_question(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_api_key_no_confirmation_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an API key the emulator is used, which costs nothing."""
     monkeypatch.delenv("EVOLINK_API_KEY", raising=False)
     monkeypatch.setattr(sys, "stdin", StringIO())
@@ -76,7 +79,7 @@ def test_a_variable_confirms_beforehand(monkeypatch: pytest.MonkeyPatch) -> None
     assert requested_key() == KEY
 
 
-def test_the_key_is_in_the_connection_only() -> None:
+def test_the_api_key_is_in_the_connection_only() -> None:
     """The API key is not part of what is shown."""
     with real(KEY) as used:
         pass

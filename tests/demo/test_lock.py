@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One demo at a time per folder."""
+
 from __future__ import annotations
 
 import os

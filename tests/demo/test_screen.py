@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The terminal output of a demo."""
+
 from __future__ import annotations
 
 import pytest

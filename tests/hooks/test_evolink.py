@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the hook: an EvoLink account as an Airflow connection."""
 
 from __future__ import annotations
@@ -28,14 +29,11 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, _extra, async_settings
 from tests import hostile
 
+pytestmark = pytest.mark.usefixtures("no_pauses")
+
 DATA = Path(__file__).parent.parent / "data"
 KEY = "airflow-0123456789abcdef"
 Connect = Callable[..., EvoLinkHook]
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
 
 
 @pytest.fixture
@@ -90,14 +88,14 @@ def test_a_connection_as_uri(evolink_emulator: EmulatorHandle, monkeypatch: pyte
     assert hook.get_credits().account_remaining == 1000
 
 
-def test_a_connection_that_is_not_there() -> None:
+def test_a_missing_connection_in_an_event_loop() -> None:
     """A missing connection has its own error in an event loop, since another process may have the connection."""
     with pytest.raises(ConnectionNotFoundError, match=r"'not_here' .*Nothing was sent"):
         asyncio.run(async_settings("not_here"))
 
 
 @pytest.mark.parametrize("extra", ["[]", "nonsense", '"text"', "5"])
-def test_an_extra_that_is_not_an_object(connect: Connect, extra: str) -> None:
+def test_the_extra_must_be_an_object(connect: Connect, extra: str) -> None:
     """An extra that is not a JSON object is refused without being quoted."""
     with pytest.raises(ConfigurationError, match=r"'my_evolink'.*JSON object") as caught:
         _ = connect(extra=extra).settings
@@ -159,7 +157,7 @@ def test_from_submission_to_reading(connect: Connect, evolink_emulator: Emulator
         hook.get_generation("task-unified-1-unknown")
 
 
-def test_reading_is_repeated_and_submitting_is_not(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+def test_reads_are_retried_and_submissions_are_not(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
     """A read survives three transient failures; a submission is never repeated."""
     hook = connect()
     evolink_emulator.control.inject("server_error", on="credits", times=3)
@@ -214,7 +212,7 @@ def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, k
         (b"OggS\0\2\0\0", "audio/ogg"),
     ],
 )
-def test_every_media_type_that_evolink_accepts_is_uploaded(
+def test_every_supported_media_type_is_uploaded(
     connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, head: bytes, content_type: str
 ) -> None:
     """Images, video and audio are uploaded with the type of their content, whatever the file name."""
@@ -253,7 +251,7 @@ def test_an_api_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeyp
     assert requests(evolink_emulator) == {}
 
 
-def test_an_upload_that_is_refused(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+def test_a_rejected_upload(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
     """A failure of the files API, which has its own format, raises the same typed errors."""
     evolink_emulator.control.inject("http_error", on="upload", times=None, status=401)
 
@@ -270,7 +268,7 @@ async def test_inside_a_running_loop(connect: Connect, evolink_emulator: Emulato
         hook.get_generation("task-unified-1-unknown")
 
 
-def test_a_connection_that_is_missing() -> None:
+def test_a_missing_connection() -> None:
     """An unknown connection raises Airflow's error, with its id."""
     with pytest.raises(Exception, match="no_such_connection"):
         EvoLinkHook("no_such_connection").get_credits()

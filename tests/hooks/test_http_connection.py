@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A connection of type ``http`` means the same URL to ``EvoLinkHook`` as to the http provider's hook."""
 
 from __future__ import annotations

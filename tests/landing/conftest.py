@@ -1,32 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Media hosts and stores for one test."""
+
 from __future__ import annotations
 
-import importlib.util
 import ssl
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from testkit.certificates import issue_certificate
-
-
-def _load(name: str) -> ModuleType:
-    """Load a module of this folder by its path, since test folders are not packages."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-for support in ("media_server", "real_media", "publishing", "downloading", "gateway"):
-    _load(support)
-from media_server import MediaServer  # noqa: E402 - just loaded
-from publishing import FakeStore  # noqa: E402
+from tests.landing.media_server import MediaServer
+from tests.landing.publishing import FakeStore
 
 
 @pytest.fixture

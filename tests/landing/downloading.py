@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Download from the media host of the tests into memory."""
 
 from __future__ import annotations
@@ -5,11 +6,10 @@ from __future__ import annotations
 import hashlib
 import io
 
-from media_server import mp4
-
 from airflow_provider_evolink.landing.download import Download, download
 from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 from airflow_provider_evolink.landing.safe_http import Network
+from tests.landing.media_server import mp4
 
 LOOPBACK = Network(allow_loopback=True, connect_timeout=2, read_timeout=1)
 BODY = mp4(300_000)

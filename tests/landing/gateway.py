@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A reverse proxy for the S3 server of the tests, with S3 features that the server lacks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A media host on loopback that can misbehave as real ones do."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publish complete files as a landing does, one by one or several at the same time."""
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fsspec.implementations.local import LocalFileSystem
-from media_server import mp4
 
 from airflow_provider_evolink.api.errors import FileConflictError
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.staged_file import StagedFile
 from airflow_provider_evolink.landing.storage import open_staging_file
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from tests.landing.media_server import mp4
 
 BODY = mp4(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()

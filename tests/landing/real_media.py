@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Short media files from real encoders."""
 
 from __future__ import annotations

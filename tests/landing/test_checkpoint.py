@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The checkpoint saves work on a retry, and can do no harm."""
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def test_invalid_entry_is_ignored(change: dict[str, Any]) -> None:
     assert checkpoint({f"{GENERATION_ID}/0": {**ENTRY, **change}}).get(RESULT) is None
 
 
-@given(hostile.gone_wrong({f"{GENERATION_ID}/0": ENTRY}) | hostile.anything)
+@given(hostile.corrupted({f"{GENERATION_ID}/0": ENTRY}) | hostile.anything)
 def test_any_stored_value_is_an_entry_or_ignored(stored: Any) -> None:
     """Whatever the store holds, an entry that is used names the file as the pattern would."""
     landed = checkpoint(stored).get(RESULT)
@@ -68,7 +69,7 @@ def test_files_written_by_the_task() -> None:
     assert loaded.written_to("file:///elsewhere") == []
 
 
-@given(hostile.gone_wrong({f"{GENERATION_ID}/0": {**ENTRY, "written": True, "upload_id": "u1"}}) | hostile.anything)
+@given(hostile.corrupted({f"{GENERATION_ID}/0": {**ENTRY, "written": True, "upload_id": "u1"}}) | hostile.anything)
 def test_any_stored_value_yields_entries_of_the_uri_only(stored: Any) -> None:
     """Whatever the store holds, the entries for a URI are of that URI."""
     loaded = checkpoint(stored)

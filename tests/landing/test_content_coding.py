@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Downloads with a content coding that was not requested."""
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import zlib
 from typing import Any
 
 import pytest
-from downloading import BODY, LOOPBACK, SIZE_AND_HASH, fetch
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import LandingError, ResultCorruptError
 from airflow_provider_evolink.landing.download import download
 from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
+from tests.landing.downloading import BODY, LOOPBACK, SIZE_AND_HASH, fetch
+from tests.landing.media_server import MediaServer, mp4
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_coding_that_compresses_nothing_is_ignored(media: MediaServer, coding: s
 
 
 def test_coding_that_compresses_nothing_may_change(media: MediaServer) -> None:
-    """It makes no difference whether every response names such a coding."""
+    """A file is the same whether or not every response names such a coding."""
     link = media.serve("/a.mp4", body=BODY, faults=[{"cut": 100_000}])
 
     def change(_: float) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Downloads: complete, resumed after a cut, and bounded."""
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from downloading import BODY, LOOPBACK, SIZE_AND_HASH, fetch
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import (
     LandingError,
@@ -21,6 +20,8 @@ from airflow_provider_evolink.api.errors import (
 )
 from airflow_provider_evolink.landing.download import download
 from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
+from tests.landing.downloading import BODY, LOOPBACK, SIZE_AND_HASH, fetch
+from tests.landing.media_server import MediaServer, mp4
 
 
 def test_whole_file(media: MediaServer) -> None:
@@ -239,7 +240,7 @@ def test_total_time_is_bounded(media: MediaServer) -> None:
 
 
 def test_delays_count_toward_the_total_time(media: MediaServer) -> None:
-    """A host that asks for a longer delay than the time left is given up."""
+    """A host that demands a longer delay than the time left is given up."""
     busy = {"status": 503, "headers": {"Retry-After": "100"}}
     delays: list[float] = []
     link = media.serve("/a.mp4", body=BODY, faults=[busy] * 5)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Landings of the same name: what each may do to the existing file."""
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
-from media_server import MediaServer, mp4
-from publishing import FakeStore, files_in, local
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError, LandingInputError
 from airflow_provider_evolink.landing import storage
@@ -29,6 +28,8 @@ from airflow_provider_evolink.landing.media_types import MediaType
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 from testkit.s3 import S3
+from tests.landing.media_server import MediaServer, mp4
+from tests.landing.publishing import FakeStore, files_in, local
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
 BODIES = {A: mp4(5000, "a"), B: mp4(6000, "b")}
@@ -46,7 +47,7 @@ def lander(target: StorageTarget, store: Any = None, **options: Any) -> Lander:
 
 @pytest.fixture
 def results(media: MediaServer) -> dict[str, Result]:
-    """One result of each of two generations."""
+    """One result from each of two generations."""
     return {
         generation_id: Result(generation_id, 0, media.serve(f"/{generation_id}.mp4", body=body))
         for generation_id, body in BODIES.items()
@@ -237,12 +238,10 @@ def test_killed_upload_is_aborted_by_its_own_task(media: MediaServer, s3: S3, st
     assert store.get(STORE_KEY)[f"{A}/0"]["upload_id"] != own
 
 
+# Each step is a task, the generation it lands, and its choice; storage, names and checkpoints are real.
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from(OnExisting)), max_size=12))
 def test_any_order(history: list[tuple[int, int, OnExisting]]) -> None:
-    """In whatever order tasks land, a file is replaced only by the task that has written it, or with "replace".
-
-    Each step is a task, the generation it lands, and its choice; storage, names and checkpoints are real.
-    """
+    """In whatever order tasks land, a file is replaced only by the task that has written it, or with "replace"."""
     stores = [FakeStore() for _ in range(3)]
     written: set[tuple[int, int]] = set()
     current: int | None = None
@@ -290,7 +289,7 @@ class PreparedLanding:
         return Download(len(body), _sha(body), MediaType("mp4", "video/mp4"))
 
 
-def test_choices() -> None:
+def test_invalid_on_existing() -> None:
     """An invalid choice is refused by the parameter's name, with the valid ones."""
     assert [parse_on_existing(choice) for choice in ("fail", "replace", "skip")] == list(OnExisting)
     for wrong in ("overwrite", "", None, True, ["fail"]):

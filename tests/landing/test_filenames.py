@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""File names from patterns, none of which leaves the destination."""
+
 from __future__ import annotations
 
 import pytest
@@ -56,7 +59,7 @@ def test_pattern(pattern: str, name: str) -> None:
         "ü" * 128,
     ],
 )
-def test_bad_patterns(pattern: str) -> None:
+def test_invalid_patterns(pattern: str) -> None:
     """A pattern that leaves the destination, or has unknown fields, is refused by the parameter's name."""
     with pytest.raises(InvalidInputError, match="`filename_pattern`="):
         render(pattern, RESULT, MP4)

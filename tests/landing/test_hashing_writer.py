@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Double buffering: every byte is written and hashed once, and no failure of the disk is lost."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile links and hostile media hosts: nothing leaves this machine, and everything is bounded.
 
 An audit hook records every connection and every DNS lookup of this process, so that a refusal is proved to have come
@@ -21,7 +22,6 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.addresses import is_public
 from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultCorruptError, ResultRefusedError
@@ -30,6 +30,7 @@ from airflow_provider_evolink.landing.download import download
 from airflow_provider_evolink.landing.download_budget import Limits
 from airflow_provider_evolink.landing.safe_http import MAX_REDIRECTS, Network, open_link
 from tests import hostile
+from tests.landing.media_server import MediaServer, mp4
 from tests.loopback import ReceivedRequest, Write, serving
 
 PUBLIC = "93.184.216.34"
@@ -209,13 +210,13 @@ def test_any_link_is_refused_or_public(link: str, allow_loopback: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [*hostile.TOO_MUCH, *hostile.BROKEN, *hostile.SLOW], ids=lambda answer: answer.__name__
+    "respond", [*hostile.TOO_MUCH, *hostile.BROKEN, *hostile.SLOW], ids=lambda respond: respond.__name__
 )
-def test_hostile_media_host_is_one_clear_error(answer: Any) -> None:
+def test_hostile_media_host_is_one_clear_error(respond: Any) -> None:
     """Endless bodies, heads, trailers and silences, and announced 10 GB: bounded in time and memory."""
     network = Network(allow_loopback=True, connect_timeout=1, read_timeout=0.3)
     limits = Limits(max_attempts=2, throughput_window=0.3)
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
         tracemalloc.start()
         with pytest.raises(LandingError) as caught:
             download(f"{server.url}/a.mp4", io.BytesIO(), network, limits, sleep=lambda _: None)
@@ -239,14 +240,14 @@ def test_any_response_is_a_file_or_a_documented_error(packets: list[Any]) -> Non
     """Whatever bytes a media host sends, the result is a complete file or one documented error, in a few attempts."""
     sent = {}
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(sent["raw"])
 
     bodies = st.binary(max_size=200).map(lambda tail: mp4(64) + tail) | hostile.pages | st.binary(max_size=50)
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
 
         @settings(max_examples=200)
-        @given(hostile.raw_answers(bodies))
+        @given(hostile.raw_responses(bodies))
         def check(raw: bytes) -> None:
             sent["raw"] = raw
             server.requests.clear()

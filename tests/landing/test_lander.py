@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The landing of a result: name, checkpoint, renewed link, and what a failure leaves behind."""
+
 from __future__ import annotations
 
 import hashlib
@@ -14,7 +17,6 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import (
     AuthenticationError,
@@ -34,6 +36,8 @@ from airflow_provider_evolink.landing.lander import Lander
 from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from tests.landing.media_server import MediaServer, mp4
+from tests.landing.publishing import files_in
 
 BODY = mp4(100_000)
 ID = "task-unified-1757169743-7cvnl5zw"
@@ -63,18 +67,13 @@ def lander(folder: Path, store: Any = None, renew: Callable[[Result], str | None
     )
 
 
-def all_files_in(folder: Path) -> list[str]:
-    """List every file, hidden ones too."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
 def test_lands(media: MediaServer, tmp_path: Path) -> None:
     """A result lands under the name of the pattern, and the returned entry describes the file exactly."""
     result = Result(ID, 0, media.serve("/../evil%20name.exe", body=BODY))
     landed = lander(tmp_path).land(result)
     path = tmp_path / ID / "0.mp4"
     assert path.read_bytes() == BODY
-    assert all_files_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert files_in(tmp_path) == [f"{ID}/0.mp4"]
     assert landed.entry() == {
         "uri": f"file://{path}",
         "bytes": len(BODY),
@@ -121,7 +120,7 @@ def test_other_destination_is_landed_again(media: MediaServer, tmp_path: Path, s
     lander(tmp_path / "one", store).land(result)
     lander(tmp_path / "two", store).land(result)
     assert lander(tmp_path / "one", store).land(result).uri == f"file://{tmp_path}/one/{ID}/0.mp4"
-    assert all_files_in(tmp_path) == [f"one/{ID}/0.mp4", f"two/{ID}/0.mp4"]
+    assert files_in(tmp_path) == [f"one/{ID}/0.mp4", f"two/{ID}/0.mp4"]
 
 
 def test_identical_file_is_not_written_again(media: MediaServer, tmp_path: Path) -> None:
@@ -139,7 +138,7 @@ def test_invalid_checkpoint_is_ignored(media: MediaServer, tmp_path: Path, store
     """A checkpoint that was edited into nonsense is ignored."""
     store.set(STORE_KEY, value)
     lander(tmp_path, store).land(Result(ID, 0, media.serve("/a.mp4", body=BODY)))
-    assert all_files_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert files_in(tmp_path) == [f"{ID}/0.mp4"]
 
 
 class BrokenStore:
@@ -154,7 +153,7 @@ class BrokenStore:
 def test_unreachable_checkpoint(media: MediaServer, tmp_path: Path) -> None:
     """Landing continues without its checkpoint."""
     lander(tmp_path, BrokenStore()).land(Result(ID, 0, media.serve("/a.mp4", body=BODY)))
-    assert all_files_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert files_in(tmp_path) == [f"{ID}/0.mp4"]
 
 
 @pytest.mark.parametrize("status", [400, 403, 418])
@@ -180,7 +179,7 @@ def test_link_to_a_page_is_renewed_once(media: MediaServer, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("has_link", [True, False])
 def test_link_to_a_page_is_not_given_up(media: MediaServer, tmp_path: Path, has_link: bool) -> None:
-    """It may be a maintenance page, so a retry is advised rather than a new generation, even without a new link."""
+    """A page may be temporary, so a retry is advised rather than a new generation, even without a new link."""
     link = media.serve("/a.mp4", **PAGE)
     result = Result(ID, 0, link, expires_at="2026-11-23T10:00:00+00:00")
     with pytest.raises(ResultCorruptError, match="A retry lands it again") as caught:
@@ -209,7 +208,7 @@ def test_expired_link(media: MediaServer, tmp_path: Path) -> None:
         assert fact in text
     assert caught.value.permanent
     assert caught.value.generation_id == ID
-    assert all_files_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [403, 404])
@@ -232,7 +231,7 @@ def test_expired_link_without_a_new_one(media: MediaServer, tmp_path: Path) -> N
 
 
 def test_dead_link_and_unreachable_evolink(media: MediaServer, tmp_path: Path) -> None:
-    """As long as EvoLink can't be asked for a new link, the result is not given up."""
+    """While EvoLink can't be reached for a new link, the result is not given up."""
 
     def fail(_: Result) -> str | None:
         raise ConnectionLostError("EvoLink is away.")
@@ -280,7 +279,7 @@ def test_failure_leaves_nothing(media: MediaServer, tmp_path: Path) -> None:
     for fact in (ID, "paid for", "A retry lands it again", "nothing is generated again"):
         assert fact in str(caught.value)
     assert "charged" not in str(caught.value)
-    assert all_files_in(tmp_path) == []
+    assert files_in(tmp_path) == []
 
 
 def test_unwritable_destination(media: MediaServer, tmp_path: Path) -> None:
@@ -300,7 +299,7 @@ def test_killed_right_after_publishing(media: MediaServer, tmp_path: Path, store
     path = tmp_path / ID / "0.mp4"
     path.with_name(f"{part_prefix(path)}0123.part").hardlink_to(path)
     lander(tmp_path, store if has_entry else None).land(result)
-    assert all_files_in(tmp_path) == [f"{ID}/0.mp4"]
+    assert files_in(tmp_path) == [f"{ID}/0.mp4"]
     assert path.read_bytes() == BODY
 
 
@@ -338,6 +337,6 @@ def test_killed_worker_leaves_nothing(media: MediaServer, tmp_path: Path) -> Non
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL
     assert folder.is_dir()
-    assert all_files_in(folder) == []
+    assert files_in(folder) == []
     lander(folder).land(Result(ID, 0, link))
-    assert all_files_in(folder) == [f"{ID}/0.mp4"]
+    assert files_in(folder) == [f"{ID}/0.mp4"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishing on a local file system: only complete files, and never over another file."""
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_server import mp4
-from publishing import BODY, ID, SHA, files_in, local, publish, race, staged
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.landing.local import part_prefix, remove_leftovers
 from airflow_provider_evolink.landing.storage import contains, stored_generation_id
+from tests.landing.media_server import mp4
+from tests.landing.publishing import BODY, ID, SHA, files_in, local, publish, race, staged
 
 
 def test_staging_file_has_no_name(tmp_path: Path) -> None:

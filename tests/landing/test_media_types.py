@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The media type of a file, by its bytes."""
+
 from __future__ import annotations
 
 import bz2
@@ -11,9 +14,9 @@ import zipfile
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from real_media import AV1, pictures, quiet_pcm, sound
 
 from airflow_provider_evolink.landing.media_types import HEAD_BYTES, MediaType, identify
+from tests.landing.real_media import AV1, pictures, quiet_pcm, sound
 
 SAMPLES = {
     "mp4": b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41",

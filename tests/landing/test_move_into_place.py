@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishing on storage that is neither local nor an object store."""
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from typing import Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from publishing import BODY, SHA, publish, staged
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.storage import contains
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from tests.landing.publishing import BODY, SHA, publish, staged
 
 
 def test_write_and_move() -> None:

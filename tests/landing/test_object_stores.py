@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishing on Azure and Google Cloud Storage: how their file systems are called."""
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from typing import Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractBufferedFile
-from media_server import mp4
-from publishing import BODY, ID, MIB, SHA, publish, race, staged
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.landing.storage import contains, stored_generation_id
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from tests.landing.media_server import mp4
+from tests.landing.publishing import BODY, ID, MIB, SHA, publish, race, staged
 
 
 class Upload(AbstractBufferedFile):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one failure means for the other results."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each response to a range request means for the download."""
+
 from __future__ import annotations
 
 import pytest
@@ -47,7 +50,7 @@ def test_range_not_satisfiable() -> None:
 
 @given(st.integers(400, 499))
 def test_client_errors_mean_a_dead_link(status: int) -> None:
-    """Every 4xx status needs a new link, except those that ask to retry."""
+    """Every 4xx status needs a new link, except those that mean "retry"."""
     assert classify(status, {}, Position()) is (Verdict.RETRY if status in {408, 425, 429} else Verdict.EXPIRED)
 
 
@@ -76,7 +79,7 @@ def test_only_strong_validators_are_used(headers: dict[str, str], validator: str
 
 @given(st.integers(1, 50), st.none() | st.floats(0, 120), st.floats(0, 1))
 def test_delay_is_bounded(failures: int, retry_after: float | None, jitter: float) -> None:
-    """A delay is never shorter than the server asked for, and our own is at most 20 s."""
+    """A delay is never shorter than the server's Retry-After, and our own is at most 20 s."""
     seconds = retry_delay(failures, retry_after, jitter=jitter)
     assert (retry_after or 0.0) <= seconds <= max(retry_after or 0.0, 20.0)
     assert seconds >= 0.25

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishing on S3: only complete objects, never over another object, and without abandoned parts."""
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from gateway import Gateway
-from media_server import mp4
-from publishing import BODY, ID, MIB, publish, race, staged
 
 from airflow_provider_evolink.api.errors import FileConflictError, StorageRefusedError
 from airflow_provider_evolink.landing import s3 as s3_store
 from airflow_provider_evolink.landing.storage import contains, stored_generation_id
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 from testkit.s3 import S3
+from tests.landing.gateway import Gateway
+from tests.landing.media_server import mp4
+from tests.landing.publishing import BODY, ID, MIB, publish, race, staged
 
 
 @pytest.fixture

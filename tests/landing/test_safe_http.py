@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Media links: where they may lead, by which route, and how responses are read."""
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import LandingError, ResultRefusedError
 from airflow_provider_evolink.landing.download import download
 from airflow_provider_evolink.landing.safe_http import Network, interleave, open_link
 from testkit.certificates import issue_certificate
 from tests.connect_proxy import ConnectProxy, connect_proxy
+from tests.landing.media_server import MediaServer, mp4
 from tests.loopback import ReceivedRequest, Write, serving
 
 LOOPBACK = Network(allow_loopback=True, connect_timeout=2, read_timeout=2)
@@ -26,15 +27,15 @@ PUBLIC = Network(connect_timeout=2, read_timeout=2)
 
 
 def resolver(**table: list[str]) -> Callable[..., list[tuple[Any, ...]]]:
-    """Return a resolver that knows only these names (``_`` for ``.``) and records the names it was asked for."""
+    """Return a resolver that knows only these names (``_`` for ``.``) and records its queries."""
 
     def resolve(host: str, port: int, **_: Any) -> list[tuple[Any, ...]]:
-        resolve.asked.append(host)  # type: ignore[attr-defined]
+        resolve.queries.append(host)  # type: ignore[attr-defined]
         return [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in table[host.replace(".", "_")]
         ]
 
-    resolve.asked = []  # type: ignore[attr-defined]
+    resolve.queries = []  # type: ignore[attr-defined]
     return resolve
 
 
@@ -49,7 +50,7 @@ def test_dials_the_address_that_was_checked(media: MediaServer) -> None:
     media.serve("/a.mp4", body=b"here")
     resolve = resolver(media_test=["127.0.0.1"])
     assert read(f"http://media.test:{media.port}/a.mp4", replace(LOOPBACK, resolve=resolve)) == b"here"
-    assert resolve.asked == ["media.test"]  # type: ignore[attr-defined]
+    assert resolve.queries == ["media.test"]  # type: ignore[attr-defined]
     assert media.requests[0].headers["host"] == f"media.test:{media.port}"
 
 
@@ -212,7 +213,7 @@ def test_unsupported_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("link", ["https://10.0.0.1/a", "https://metadata.internal/a", "https://0x7f.1/a"])
 def test_proxy_is_not_a_way_around(proxy: ConnectProxy, link: str) -> None:
-    """A proxy is not asked to reach a host that is private by its name."""
+    """A proxy gets no request for a host whose name is private."""
     with pytest.raises(ResultRefusedError):
         read(link, replace(PUBLIC, proxy=proxy.url))
     assert proxy.requests == []
@@ -313,13 +314,13 @@ def test_plain_http_without_https() -> None:
 def test_redirects_are_parsed_as_browsers_do(location: str, path: str) -> None:
     """Raw UTF-8, spaces, backslashes and relative links in a redirect lead where a browser would go."""
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         where = location.format(here=server.url, netloc=server.url.removeprefix("http://"))
         found = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\n\r\n".encode()
         here = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere"
         await write(found if request.target == "/folder/a.mp4" else here)
 
-    with serving(answer, hangs_up=True) as server:
+    with serving(respond, hangs_up=True) as server:
         assert read(f"{server.url}/folder/a.mp4", LOOPBACK) == b"here"
     assert [request.target for request in server.requests] == ["/folder/a.mp4", path]
 
@@ -335,12 +336,12 @@ def test_internationalized_host_name(secure_media: MediaServer, tmp_path: Path) 
     """A host name outside ASCII is resolved and requested in its DNS form."""
     hosts: list[str] = []
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         hosts.append(request.headers["host"])
         await write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
 
     certificate = issue_certificate("xn--bcher-kva.example", tmp_path)
-    with serving(answer, hangs_up=True, certificate=certificate) as server:
+    with serving(respond, hangs_up=True, certificate=certificate) as server:
         port = int(server.url.rpartition(":")[2])
         network = trusting(certificate, resolve=lambda *_, **__: [(0, 0, 0, "", ("127.0.0.1", port))])
         assert read(f"https://bücher.example:{port}/a", network) == b"here"
@@ -351,14 +352,14 @@ def test_internationalized_host_name(secure_media: MediaServer, tmp_path: Path) 
 def test_failure_loses_no_bytes(length: str) -> None:
     """Bytes received before a silence are returned first, so that only the rest has to be requested."""
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + b"a" * 5)
         await write(b"b" * 70_000)
         await asyncio.sleep(60)
 
     buffer, received, has_timed_out = memoryview(bytearray(100_000)), 0, False
     network = replace(LOOPBACK, read_timeout=0.5)
-    with serving(answer, hangs_up=True) as server, open_link(server.url, {}, network) as response:
+    with serving(respond, hangs_up=True) as server, open_link(server.url, {}, network) as response:
         try:
             while received < len(buffer):
                 received += response.read_some(buffer[received:])
@@ -371,11 +372,11 @@ def test_failure_loses_no_bytes(length: str) -> None:
 def test_slow_bytes_are_returned_soon() -> None:
     """A read into a large buffer does not wait until it is full, so the first bytes can be checked early."""
 
-    async def answer(request: ReceivedRequest, write: Write) -> None:
+    async def respond(request: ReceivedRequest, write: Write) -> None:
         await write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
         for _ in range(10_000):
             await write(b"x")
             await asyncio.sleep(0.01)
 
-    with serving(answer, hangs_up=True) as server, open_link(server.url, {}, LOOPBACK) as response:
+    with serving(respond, hangs_up=True) as server, open_link(server.url, {}, LOOPBACK) as response:
         assert 0 < response.read_some(memoryview(bytearray(10_000))) < 1000

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the transfer accepts as a generation, and the results that it finds there."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -90,7 +93,7 @@ def test_completed_without_files() -> None:
 
 @pytest.mark.parametrize("change", [{"status": "pending"}, {"status": "brewing"}, {"status": None}, {"status": ""}])
 def test_unfinished_record_has_no_results(change: dict[str, Any]) -> None:
-    """A record made before the generation was finished is not enough; EvoLink has to be asked."""
+    """A record from before the generation was finished has no results; it has to be read again."""
     assert results_of(record(**change)) is None
 
 
@@ -108,7 +111,7 @@ def test_running_generation() -> None:
         check_finished(A, "processing")
 
 
-@given(hostile.gone_wrong(record(), [record(), A], A) | hostile.anything)
+@given(hostile.corrupted(record(), [record(), A], A) | hostile.anything)
 def test_any_value_is_accepted_or_refused(value: object) -> None:
     """Whatever an XCom holds leads to links that can be fetched, or to one clear error."""
     try:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How storage errors are classified and described."""
 
 from __future__ import annotations

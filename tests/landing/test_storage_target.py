@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Destinations: what is refused before anything is paid for or downloaded, and with what advice."""
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from testkit.s3 import S3
     ],
 )
 def test_invalid_destinations(destination: Any, fact: str) -> None:
-    """A destination that is wrong by its syntax is refused, with what to write instead."""
+    """A destination with invalid syntax is refused, with what to write instead."""
     for check in (check_form, check_destination, storage_target):
         with pytest.raises(LandingInputError, match=r"^`destination`=") as caught:
             check(destination)
@@ -124,7 +125,7 @@ def test_default_aws_connection_is_optional() -> None:
     check_destination("s3://aws_default@bucket/x")
 
 
-def test_place(monkeypatch: pytest.MonkeyPatch, s3: S3, tmp_path: Path) -> None:
+def test_a_destination_becomes_a_target(monkeypatch: pytest.MonkeyPatch, s3: S3, tmp_path: Path) -> None:
     """A destination is opened as Airflow opens it; its URI has no connection id."""
     monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
     monkeypatch.setenv("HOME", str(tmp_path))

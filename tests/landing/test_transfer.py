@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the transfer operator, with real HTTP and a real S3 server."""
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
 from airflow.sdk.execution_time.context import OutletEventAccessors
-from media_server import MediaServer, mp4
 
 from airflow_provider_evolink.api.errors import EvoLinkError, LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
@@ -24,6 +24,7 @@ from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from testkit.s3 import S3
 from tests.hook_uses import HookUses
+from tests.landing.media_server import MediaServer, mp4
 from tests.task_harness import TaskInstance
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
@@ -34,7 +35,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(500)
 
 @pytest.fixture(autouse=True)
 def connections(media: MediaServer, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Define the connections; the media host also answers for EvoLink's API."""
+    """Define the connections; the media host also serves EvoLink's API."""
     evolink = {"conn_type": "evolink", "host": media.url, "password": KEY}
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(evolink))
     monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
@@ -46,7 +47,7 @@ def record(*links: str, generation_id: str = A, **more: Any) -> dict[str, Any]:
     return {"generation_id": generation_id, **completed, "results": list(links), "expires_at": None, **more}
 
 
-def answer(media: MediaServer, *links: str, generation_id: str = A, **more: Any) -> None:
+def serve_generation(media: MediaServer, *links: str, generation_id: str = A, **more: Any) -> None:
     """Let EvoLink's API return a generation."""
     task = {"id": generation_id, "status": "completed", "model": "m", "created": 1757169743, "results": list(links)}
     task.update(more)
@@ -88,7 +89,7 @@ def test_no_generation_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_api_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> None:
     """The API key is sent with the read of the generation, and with no request for media."""
-    answer(media, media.serve("/a.mp4", body=BODY))
+    serve_generation(media, media.serve("/a.mp4", body=BODY))
     operator(A, str(tmp_path)).execute(context())
     read, download = media.requests
     assert read.headers["authorization"] == f"Bearer {KEY}"
@@ -99,7 +100,7 @@ def test_api_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> Non
 
 def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
     """The records of a mapped task, and ids among them, each land under their own name."""
-    answer(media, media.serve("/b.mp4", body=mp4(seed="b")), generation_id=B)
+    serve_generation(media, media.serve("/b.mp4", body=mp4(seed="b")), generation_id=B)
     given = [record(media.serve("/a.mp4", body=BODY)), B]
     landed = operator(given, ObjectStoragePath(f"file://{tmp_path}")).execute(context())
     assert [entry["generation_id"] for entry in landed] == [A, B]
@@ -114,7 +115,7 @@ def test_a_clear_that_empties_the_store_downloads_nothing(media: MediaServer, tm
     link = media.serve("/a.mp4", body=BODY)
     first = operator(record(link), str(tmp_path)).execute({**context(store), **stores})
     media.serve("/a.mp4", faults=[{"body": b"gone", "status": 403}] * 9)
-    answer(media, link)
+    serve_generation(media, link)
     ti.try_number = 2
 
     second = operator(record(link), str(tmp_path)).execute({**context(type(store)()), **stores})
@@ -127,7 +128,7 @@ def test_s3_and_retry(media: MediaServer, s3: S3, store: Any) -> None:
     """Results land in a bucket, no URI shows the connection, and a retry lands only what is missing."""
     first = media.serve("/a.mp4", body=BODY)
     second = media.serve("/b.mp4", body=PNG, content_type="image/png", faults=[{"status": 300}] * 2)
-    answer(media, first, second)
+    serve_generation(media, first, second)
     transfer = operator(record(first, second), "s3://store@videos/landed", filename_pattern="{kind}/{index}.{ext}")
     with pytest.raises(ResultCorruptError, match=A):
         transfer.execute(context(store))
@@ -149,7 +150,7 @@ C = "task-unified-3-cccccccc"
 def test_one_failure_does_not_stop_the_others(media: MediaServer, tmp_path: Path, way: str) -> None:
     """A permanent failure ends the task and its retries, so everything else lands first."""
     dead = media.serve("/dead", faults=[{"status": 404}] * 9)
-    answer(media, dead, status="failed" if way == "failed" else "completed")
+    serve_generation(media, dead, status="failed" if way == "failed" else "completed")
     if way == "unknown":
         missing = {"error": {"code": "task_not_found", "message": "?", "type": "not_found_error"}}
         lost = {"status": 404, "body": json.dumps(missing).encode(), "headers": {"Content-Type": "application/json"}}
@@ -169,9 +170,9 @@ def test_one_failure_does_not_stop_the_others(media: MediaServer, tmp_path: Path
 def test_a_transient_failure_keeps_the_retries(media: MediaServer, tmp_path: Path) -> None:
     """Of a permanent and a transient failure, the transient one decides that the task is retried."""
     dead = media.serve("/dead", faults=[{"status": 404}] * 9)
-    answer(media, dead)
+    serve_generation(media, dead)
     page = media.serve("/page", body=b"<html>maintenance</html>")
-    answer(media, page, generation_id=B)
+    serve_generation(media, page, generation_id=B)
     with pytest.raises(ResultCorruptError, match=B):
         operator([record(dead), record(page, generation_id=B)], str(tmp_path)).execute(context())
 
@@ -179,7 +180,7 @@ def test_a_transient_failure_keeps_the_retries(media: MediaServer, tmp_path: Pat
 def test_an_outage_is_left_to_a_retry(media: MediaServer, tmp_path: Path) -> None:
     """After three consecutive failures the remaining results are left to a retry."""
     links = [media.serve(f"/{number}", body=b"<html>maintenance</html>") for number in range(9)]
-    answer(media, *links)
+    serve_generation(media, *links)
     with pytest.raises(ResultCorruptError):
         operator(record(*links), str(tmp_path)).execute(context())
     assert {request.path for request in media.requests} == {"/0", "/1", "/2", f"/v1/tasks/{A}"}
@@ -197,7 +198,7 @@ def test_nothing_to_land(media: MediaServer, tmp_path: Path, model: str) -> None
 def test_completed_without_a_usable_file(media: MediaServer, tmp_path: Path, links: tuple[str, ...]) -> None:
     """A charged generation without a file fails with its id and cost; a retry reads it again and lands."""
     usage = {"credits_reserved": 8.0, "credits_used": 7.5, "billing_rule": None}
-    answer(media, *links, usage=usage)
+    serve_generation(media, *links, usage=usage)
     for given in (A, record(*links, usage=usage)):
         with pytest.raises(LandingError) as caught:
             operator(given, str(tmp_path)).execute(context())
@@ -206,7 +207,7 @@ def test_completed_without_a_usable_file(media: MediaServer, tmp_path: Path, lin
         assert caught.value.generation_id == A
         assert not caught.value.permanent
     assert [request.path for request in media.requests] == [f"/v1/tasks/{A}"] * 2
-    answer(media, media.serve("/a.mp4", body=BODY))
+    serve_generation(media, media.serve("/a.mp4", body=BODY))
     assert len(operator(record(*links), str(tmp_path)).execute(context())) == 1
 
 
@@ -260,17 +261,17 @@ def test_mapped_tasks_under_one_name(media: MediaServer, tmp_path: Path, store: 
 def test_unfinished_record_is_read_again(media: MediaServer, tmp_path: Path) -> None:
     """A record made before the end is read again; a generation that still runs fails so that a retry reads again."""
     unfinished = record(status="pending")
-    answer(media, status="processing")
+    serve_generation(media, status="processing")
     with pytest.raises(LandingError, match="still processing"):
         operator(unfinished, str(tmp_path)).execute(context())
-    answer(media, media.serve("/a.mp4", body=BODY))
+    serve_generation(media, media.serve("/a.mp4", body=BODY))
     assert len(operator(unfinished, str(tmp_path)).execute(context())) == 1
 
 
 def test_expired_link_ends_retries(media: MediaServer, tmp_path: Path) -> None:
     """A link that is dead, also after it was renewed, fails the task permanently with the HTTP status."""
     dead = f"{media.url}/gone.mp4"
-    answer(media, dead)
+    serve_generation(media, dead)
     with pytest.raises(EvoLinkFailException, match="HTTP 404") as caught:
         operator(record(dead), str(tmp_path)).execute(context())
     assert A in str(caught.value)
@@ -289,7 +290,7 @@ def test_expired_link_ends_retries(media: MediaServer, tmp_path: Path) -> None:
         ({"filename_pattern": "{nonsense}"}, "filename_pattern"),
     ],
 )
-def test_bad_input(media: MediaServer, tmp_path: Path, how: dict[str, Any], parameter: str) -> None:
+def test_invalid_input(media: MediaServer, tmp_path: Path, how: dict[str, Any], parameter: str) -> None:
     """Invalid input fails permanently, names the parameter, and is found before the first download."""
     links = [media.serve("/a.mp4"), media.serve("/b.mp4")]
     given = {"generation": record(*links), "destination": str(tmp_path), **how}
@@ -404,30 +405,30 @@ def test_worker_that_runs_out_of_room(media: MediaServer, s3: S3, room: int) -> 
         signal.signal(signal.SIGXFSZ, before)
 
 
-def test_one_hook_and_one_look_up_per_execution(media: MediaServer, tmp_path: Path, hook_uses: HookUses) -> None:
+def test_one_hook_and_one_lookup_per_execution(media: MediaServer, tmp_path: Path, hook_uses: HookUses) -> None:
     """An execution that reads records, renews a link and reports lineage makes one hook and looks up once."""
     dead = media.serve("/dead.mp4", faults=[{"status": 404}] * 9)
-    answer(media, media.serve("/a.mp4", body=BODY))
-    answer(media, media.serve("/b.mp4", body=mp4(seed="b")), generation_id=B)
+    serve_generation(media, media.serve("/a.mp4", body=BODY))
+    serve_generation(media, media.serve("/b.mp4", body=mp4(seed="b")), generation_id=B)
     assert len(operator([record(dead), B], str(tmp_path)).execute(context())) == 2
-    assert hook_uses == HookUses(hooks=1, look_ups=1)
+    assert hook_uses == HookUses(hooks=1, lookups=1)
 
 
 def served(media: MediaServer, **fault: Any) -> dict[str, Any]:
-    """Land a file that the media host serves with a fault, when asked for a new link too."""
-    answer(media, link := media.serve("/a.mp4", body=BODY, faults=[fault] * 9))
+    """Land a file that the media host serves with a fault, also at a renewed link."""
+    serve_generation(media, link := media.serve("/a.mp4", body=BODY, faults=[fault] * 9))
     return {"generation": record(link)}
 
 
 def read(media: MediaServer, **fault: Any) -> dict[str, Any]:
-    """Land a generation that EvoLink's API answers with a fault."""
+    """Land a generation whose response from EvoLink's API has a fault."""
     media.serve(f"/v1/tasks/{A}", body=b"{}", faults=[fault] * 9)
     return {"generation": A}
 
 
 def read_as(media: MediaServer, **generation: Any) -> dict[str, Any]:
     """Land a generation in a state without a file."""
-    answer(media, **generation)
+    serve_generation(media, **generation)
     return {"generation": A}
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the extra link on a task's page."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A task instance under an Airflow and an EvoLink in memory, both of which fail on demand at any step.
 
 The operator, the ledger, the decision, the client and the emulator are real. The network between the last two is a
@@ -41,7 +42,7 @@ def _refusal(status: int) -> httpx.Response:
 
 
 # How a submission ends that does not reach EvoLink, and how one that EvoLink has accepted.
-INSTEAD: dict[str, httpx.Response | BaseException] = {
+FAULTY_RESPONSES: dict[str, httpx.Response | BaseException] = {
     "unreachable": httpx.ConnectError("no route"),
     "dies before": WorkerDied(),
     "reset": httpx.ReadError("reset"),
@@ -118,8 +119,8 @@ class FaultyNetwork(httpx.AsyncBaseTransport):
         # A 429 is not accepted, and a request without a connection is never sent.
         if request.method == "POST" and outcome not in {"429", "unreachable"}:
             self.sent[request.headers["idempotency-key"]] += 1
-        if outcome in INSTEAD:
-            return _respond(INSTEAD[outcome])
+        if outcome in FAULTY_RESPONSES:
+            return _respond(FAULTY_RESPONSES[outcome])
         response = await self._inner.handle_async_request(request)
         received = httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
         return _respond(AFTERWARDS.get(outcome, received))
@@ -188,10 +189,10 @@ class SimulatedTask:
 
     def wake_a_late_try(self) -> None:
         """Continue a first try that was superseded before it had read or written: Airflow refuses its writes."""
-        kept = self.harness, self.outer, self.is_deferred, self.delivered
+        saved = self.harness, self.outer, self.is_deferred, self.delivered
         self.harness = TaskHarness(ti=TaskInstance(try_number=0), store=FaultyStore())
         self.attempt(cleared=False, writes=["fails"] * 8)
-        self.harness, self.outer, self.is_deferred, self.delivered = kept
+        self.harness, self.outer, self.is_deferred, self.delivered = saved
 
     def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:
         """End the deferral, by the trigger's event or by its timeout."""
@@ -214,14 +215,17 @@ class SimulatedTask:
     @property
     def paid(self) -> set[str]:
         """Ids of the generations that EvoLink charges for, or will."""
-        return {made.id for made in self.emulator.backend.generations.values() if made.outcome.status == "completed"}
+        return {
+            generation.id
+            for generation in self.emulator.backend.generations.values()
+            if generation.outcome.status == "completed"
+        }
 
     def is_findable(self, generation_id: str) -> bool:
         """Whether the ledger leads to a generation, by its id or by its idempotency key."""
-        kept = str([self.harness.store.held, self.copies.held])
-        return (
-            generation_id in kept or str(self.emulator.backend.generations[generation_id].spec.idempotency_key) in kept
-        )
+        ledgers = str([self.harness.store.held, self.copies.held])
+        idempotency_key = self.emulator.backend.generations[generation_id].spec.idempotency_key
+        return generation_id in ledgers or str(idempotency_key) in ledgers
 
     def in_doubt_for(self) -> float:
         """Return for how many seconds the oldest open submission in the ledger has been in doubt."""

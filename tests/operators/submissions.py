@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A task that pays, what EvoLink made for it, and a worker that dies while it runs."""
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def accepted(emulator: EmulatorHandle) -> list[dict[str, Any]]:
 
 
 class WorkerDied(BaseException):
-    """Stands in for a kill -9: nothing after it runs."""
+    """A kill -9: nothing after it runs."""
 
 
 class DyingStore(Store):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any sequence of crashes, retries, clears, lost responses and changed prompts: one charge for one result."""
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class AnySequence(RuleBasedStateMachine):
 
     @invariant()
     def nothing_unwanted_is_charged(self) -> None:
-        """Nothing is charged that nobody has agreed to."""
+        """Nothing is charged without the author's or a person's consent."""
         if hasattr(self, "task"):
             assert len(self.task.paid) <= self.agreed
 
@@ -161,14 +162,14 @@ class AnySequence(RuleBasedStateMachine):
             assert self._is_complete()
             assert {record["generation_id"] for record in task.delivered} <= task.paid
         else:
-            assert self._is_rightly_refused(task.error)
+            assert self._needs_a_person(task.error)
 
     def _is_complete(self) -> bool:
         return bool(self.task.delivered) and all(
             record["status"] == "completed" for record in self.task.delivered or ()
         )
 
-    def _is_rightly_refused(self, error: BaseException | None) -> bool:
+    def _needs_a_person(self, error: BaseException | None) -> bool:
         """Whether a person has to decide: the request has changed, or a lost response must not be replayed."""
         may_refuse = (
             self.changes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The limits of a wait, and how a trigger's event is understood."""
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def test_events(event: Any, stop: StopPolling) -> None:
 EVENT = {"generation_id": GENERATION_ID, "outcome": "terminal", "status": "completed", "detail": None}
 
 
-@given(hostile.gone_wrong(EVENT) | hostile.anything)
+@given(hostile.corrupted(EVENT) | hostile.anything)
 def test_any_event_can_be_parsed(event: Any) -> None:
     """Whatever Airflow's database holds for an event, it has a description that can be printed."""
     stop = parse_event(event)

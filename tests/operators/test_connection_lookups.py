@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How often an execution looks its connection up, and that reads notice a connection that was fixed meanwhile."""
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tests.operators.submissions import accepted, operator
 from tests.task_harness import TaskHarness
 
 PNG = Path(__file__).parent.parent / "data" / "frame.png"
-ONCE = HookUses(hooks=1, look_ups=1)
+ONCE = HookUses(hooks=1, lookups=1)
 
 
 def image_to_video(**kwargs: Any) -> EvoLinkImageToVideoOperator:
@@ -28,7 +29,7 @@ def image_to_video(**kwargs: Any) -> EvoLinkImageToVideoOperator:
 def test_an_execution_looks_the_connection_up_once(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, task: EvoLinkGenerateOperator
 ) -> None:
-    """A first try until it defers, a later one that resumes the generation, and the end: one hook, one look-up each."""
+    """A first try until it defers, a later one that resumes the generation, and the end: one hook, one lookup each."""
     for try_number in (1, 2):
         harness.ti.try_number = try_number
         with monkeypatch.context() as counted:
@@ -79,4 +80,4 @@ def test_a_read_notices_a_connection_that_was_fixed(
     assert task.execute_complete(harness.context, {"outcome": "terminal"})["status"] == "completed"
 
     assert len(leaping.slept) == 1
-    assert uses == HookUses(hooks=2, look_ups=2)
+    assert uses == HookUses(hooks=2, lookups=2)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What counts as the result of a generation that was completed and charged."""
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def test_links_in_result_data_are_found(emulator: EmulatorHandle, harness: TaskH
 def test_completed_without_results_is_not_a_success(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str], deferrable: bool
 ) -> None:
-    """A charge without a result is an error with id and price; retries read again, and nothing is bought."""
+    """A charge without a result is an error with id and price; retries read again and pay for nothing."""
     emulator.control.inject("no_results")
 
     with pytest.raises(ResultMissingError) as caught:
@@ -40,16 +41,16 @@ def test_completed_without_results_is_not_a_success(
         with pytest.raises(ResultMissingError):
             harness.retry(operator(deferrable=deferrable))
 
-    [made] = emulator.control.state()["generations"]
-    assert caught.value.generation_id == made["id"]
-    for fact in (made["id"], "paid for (29.78 credits)", "retry submits nothing", "EvoLinkGenerationSensor("):
+    [generation] = emulator.control.state()["generations"]
+    assert caught.value.generation_id == generation["id"]
+    for fact in (generation["id"], "paid for (29.78 credits)", "retry submits nothing", "EvoLinkGenerationSensor("):
         assert fact in str(caught.value)
     assert harness.store.get("evolink")["phase"] == "submitted"
     assert "None" not in str(caught.value) + capsys.readouterr().out
 
 
-def test_a_clear_may_resubmit_what_has_no_results(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """It takes a clear with ``on_clear="resubmit"``, which the error names; a retry after that one buys nothing."""
+def test_a_clear_may_pay_again_for_a_generation_without_results(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """Only a clear with ``on_clear="resubmit"``, which the error names, pays again; a retry after it does not."""
     emulator.control.inject("no_results", times=2)
     with pytest.raises(ResultMissingError, match='on_clear="resubmit"'):
         harness.run(operator(on_clear="resubmit"))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Any model: those of the catalog, unknown ones, and what may be templated."""
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def test_an_unknown_model(
     media_type: str | None,
     suffix: str,
 ) -> None:
-    """It passes with one warning and all its parameters, to the endpoint of its ``media_type`` or its name."""
+    """An unknown model passes with one warning, to the endpoint that ``media_type`` or its name suggests."""
     record = harness.run(operator(model, media_type, prompt="A lighthouse", mood="calm"))
 
     assert {Path(link).suffix for link in record["results"]} == {suffix}
@@ -102,7 +103,7 @@ def test_an_unknown_model(
 
 
 def test_a_model_of_unknown_media_type(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """If neither the name nor ``media_type`` determines the endpoint, the error asks for the latter."""
+    """If neither the name nor ``media_type`` determines the endpoint, the error requires the latter."""
     with pytest.raises(EvoLinkFailException, match=r"^`media_type`=None is invalid: .*'video', 'image' or 'audio'"):
         harness.run(operator("future-dream-9", prompt="A lighthouse"))
     with pytest.raises(EvoLinkFailException, match=r"^`media_type`='film' is invalid: "):
@@ -113,7 +114,7 @@ def test_a_model_of_unknown_media_type(emulator: EmulatorHandle, harness: TaskHa
 def test_an_unknown_parameter(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is sent, with one warning that names it and the parameter that may have been meant."""
+    """An unknown parameter is sent with one warning, which names it and the parameter that may have been meant."""
     record = harness.run(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", durations=5))
 
     assert record["status"] == "completed"
@@ -201,7 +202,7 @@ def test_nested_templates(emulator: EmulatorHandle, harness: TaskHarness) -> Non
         callback_url="https://example.com/{{ ds }}",
         evolink_conn_id="{{ conf.conn }}",
     )
-    conf = {"model": "gpt-image-2", "place": "A harbour", "link": LINK, "conn": "my_evolink"}
+    conf = {"model": "gpt-image-2", "place": "A harbor", "link": LINK, "conn": "my_evolink"}
 
     task.render_template_fields({**harness.context, "conf": conf, "ds": "2026-11-23"})
 
@@ -211,9 +212,9 @@ def test_nested_templates(emulator: EmulatorHandle, harness: TaskHarness) -> Non
         "my_evolink",
     )
     assert task.parameters == {
-        "prompt": "A harbour at dusk",
+        "prompt": "A harbor at dusk",
         "image_urls": [LINK, "https://example.com/2026-11-23.jpg"],
-        "model_params": {"deep": [{"er": "A harbour"}], "bare": 5, "switch": True},
+        "model_params": {"deep": [{"er": "A harbor"}], "bare": 5, "switch": True},
     }
 
 
@@ -228,11 +229,11 @@ def test_templates_of_image_to_video(emulator: EmulatorHandle, harness: TaskHarn
         model="{{ conf.model }}",
         callback_url="https://example.com/{{ ds }}",
     )
-    conf = {"place": "A harbour", "seconds": "auto", "ratio": "9:16", "model": "gemini-omni-flash-image-to-video"}
+    conf = {"place": "A harbor", "seconds": "auto", "ratio": "9:16", "model": "gemini-omni-flash-image-to-video"}
 
     task.render_template_fields({**harness.context, "conf": conf, "ds": "2026-11-23"})
 
-    assert (task.prompt, task.duration, task.aspect_ratio) == ("A harbour", "auto", "9:16")
+    assert (task.prompt, task.duration, task.aspect_ratio) == ("A harbor", "auto", "9:16")
     assert str(task.image) == "file:///images/2026-11-23.png"
     assert (task.model, task.callback_url) == ("gemini-omni-flash-image-to-video", "https://example.com/2026-11-23")
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The image-to-video operator, against the emulator."""
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def test_from_image_to_record(emulator: EmulatorHandle, harness: TaskHarness, de
     """Deferred or not, the task returns one small record with all documented fields."""
     record = harness.run(operator(deferrable=deferrable))
 
-    [made] = emulator.control.state()["generations"]
+    [generation] = emulator.control.state()["generations"]
     assert len(harness.deferrals) == deferrable
-    assert record["generation_id"] == made["id"] == harness.ti.xcoms["generation_id"]
+    assert record["generation_id"] == generation["id"] == harness.ti.xcoms["generation_id"]
     assert (record["model"], record["status"]) == ("gemini-omni-flash-image-to-video", "completed")
-    assert record["results"] == made["results"] == [harness.ti.xcoms["result_link"]]
+    assert record["results"] == generation["results"] == [harness.ti.xcoms["result_link"]]
     assert record["usage"] == {
-        "credits_reserved": made["reserved"],
-        "credits_used": made["charged"],
+        "credits_reserved": generation["reserved"],
+        "credits_used": generation["charged"],
         "billing_rule": "per_token",
     }
     assert (record["reattached"], record["try_number"]) == (False, 1)
@@ -52,16 +53,16 @@ def test_from_image_to_record(emulator: EmulatorHandle, harness: TaskHarness, de
     }  # fmt: skip
 
 
-def test_what_is_sent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_one_submission_and_few_reads_are_sent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """One submission under one idempotency key, few reads, and nothing else."""
     harness.run(operator(prompt="让树叶在微风中轻轻摇曳"))
 
     state = emulator.control.state()
     assert state["requests"]["submit"] == 1
     assert state["requests"]["total"] == state["requests"]["submit"] + state["requests"]["read"]
-    [made] = state["generations"]
-    assert made["prompt"] == "让树叶在微风中轻轻摇曳"
-    assert made["idempotency_key"].startswith("airflow-")
+    [generation] = state["generations"]
+    assert generation["prompt"] == "让树叶在微风中轻轻摇曳"
+    assert generation["idempotency_key"].startswith("airflow-")
 
 
 def test_defaults_are_the_documented_ones(emulator: EmulatorHandle) -> None:
@@ -153,7 +154,7 @@ def test_callback_url_is_sent_along(emulator: EmulatorHandle, harness: TaskHarne
     assert callback["body"]["status"] == "completed"
 
 
-def test_not_waiting(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+def test_without_waiting_the_task_ends_at_the_submission(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Without waiting, the task ends as soon as EvoLink has accepted, with what a sensor needs."""
     record = harness.run(operator(wait_for_completion=False))
 

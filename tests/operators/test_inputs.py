@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What DAGs pass: rendered templates, mapped tasks, links of earlier tasks, local files; against the emulator."""
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ def test_rendered_values_are_coerced(emulator: EmulatorHandle, harness: TaskHarn
     assert harness.run(rendered)["status"] == "completed"
     assert type(rendered.duration) is (int if native else str)
     assert rendered._request(EvoLinkHook()).body == plain._request(EvoLinkHook()).body
-    [made] = emulator.control.state()["generations"]
-    assert made["prompt"] == "1984"
+    [generation] = emulator.control.state()["generations"]
+    assert generation["prompt"] == "1984"
 
 
 def test_a_retry_that_renders_differently_is_the_same_request(emulator: EmulatorHandle, harness: TaskHarness) -> None:
@@ -135,7 +136,7 @@ def mapped(*values: str) -> Sequence[str]:
     return result
 
 
-def test_what_mapped_tasks_pass(emulator: EmulatorHandle, harness: TaskHarness, next_harness: TaskHarness) -> None:
+def test_arguments_from_mapped_tasks(emulator: EmulatorHandle, harness: TaskHarness, next_harness: TaskHarness) -> None:
     """Lazy sequences count as lists of links, and one that contains a single image as that image."""
     links = mapped(LINK, LINK)
     record = harness.run(task("gemini-omni-flash-reference-to-video", prompt="x", image_urls=links))
@@ -201,11 +202,11 @@ def test_parameters_that_a_template_rendered_as_text(emulator: EmulatorHandle, h
 
 
 @pytest.mark.parametrize("media_type", [None, "film"])
-def test_a_misspelt_model(emulator: EmulatorHandle, harness: TaskHarness, media_type: Any) -> None:
+def test_a_misspelled_model(emulator: EmulatorHandle, harness: TaskHarness, media_type: Any) -> None:
     """The error of a model that almost has the name of another suggests that one."""
-    misspelt = image_task(model="gemini-omni-flash-image2video", media_type=media_type)
+    misspelled = image_task(model="gemini-omni-flash-image2video", media_type=media_type)
     with pytest.raises(EvoLinkFailException, match=r"^`model`=.*'gemini-omni-flash-image-to-video'"):
-        harness.run(misspelt)
+        harness.run(misspelled)
     assert emulator.control.state()["requests"]["total"] == 0
 
 

@@ -1,4 +1,5 @@
-"""What a later try or a clear does about what was paid for: it reuses it, or submits anew if that was asked for."""
+# SPDX-License-Identifier: Apache-2.0
+"""What a later try or a clear does with what was paid for: reuse it, or submit anew if that was requested."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from tests.leaping import LeapingTime
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import FailingStore, TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_submission_pauses")
 
 
 def test_a_failed_generation_is_submitted_again(emulator: EmulatorHandle, harness: TaskHarness) -> None:
@@ -365,7 +366,7 @@ def fail_with_charge(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_clear_before_the_charge_was_known_pays_for_nothing(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clear from before the failure was known asks for the video, and not to pay again for a charged failure."""
+    """A clear from before the failure was known is no consent to pay again for a charged failure."""
     with pytest.raises(TaskDeferred):
         operator().execute(harness.context)
     fail_with_charge(monkeypatch)
@@ -393,7 +394,7 @@ def test_a_clear_of_what_was_not_awaited_pays_for_a_failure_at_once(
 
 
 def test_a_clear_counts_once(emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later retry does not take a clear that settled a lost response for consent to pay for a failure again."""
+    """A clear that resolved a lost response is no consent to pay for a later failure again."""
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ledger on difficult stores: values in objects, clears that empty them, several callers."""
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_submission_pauses")
 
 INTENT = LedgerRecord(Phase.INTENT, "fp", "airflow-key", 1, "some-model", 100.0)
 
@@ -274,7 +275,7 @@ def test_an_id_that_only_the_copy_has_is_found(emulator: EmulatorHandle, cleared
 
 
 def test_an_id_in_the_copy_wins_over_a_later_try_without_it() -> None:
-    """A first try may get its response after a second one, which has superseded it, has lost its own."""
+    """A superseded first try may get its response after the second try has lost its own."""
     copy = Store()
     submitted = replace(INTENT, phase=Phase.SUBMITTED, generation_id="task-unified-1-a", submitted_at=100.0)
     Ledger(Store(), None, try_number=2, copy=copy).write(replace(INTENT, send_count=2))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Outages during the paid request: of any length and kind, they end with one submission and one charge."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_submission_pauses")
 
 # Which of the two depends on whether the kill comes before or after the response.
 NOT_ACCEPTED = (NotSentError, RateLimitedError)
@@ -78,7 +79,7 @@ def test_a_submission_in_progress_is_not_given_up(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A submission that takes longer than the response timeout is sent again until EvoLink has accepted it."""
-    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", impatient(emulator))
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", short_timeout(emulator))
     emulator.control.inject("slow_acceptance", on="submit", seconds=4)
 
     record = harness.run(operator())
@@ -228,7 +229,7 @@ def test_another_account_does_not_pay_for_a_replay(
     emulator.control.inject("lost_reply", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
-    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", impatient(emulator, api_key="sk-of-another-account-4711"))
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", short_timeout(emulator, api_key="sk-of-another-account-4711"))
 
     with pytest.raises(EvoLinkFailException, match="API key") as caught:
         harness.retry(operator())
@@ -237,7 +238,7 @@ def test_another_account_does_not_pay_for_a_replay(
     assert "sk-of-another-account" not in str(harness.store.held)
 
 
-def impatient(emulator: EmulatorHandle, api_key: str | None = None) -> str:
+def short_timeout(emulator: EmulatorHandle, api_key: str | None = None) -> str:
     """Return a connection with a response timeout of a second, and possibly another API key."""
     key = api_key or emulator.api_key
     extra = '{"submit_timeout": 1, "timeout": 1}'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One payment for one result, whatever goes wrong on the way."""
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from airflow_provider_evolink.submission.record import STORE_KEY
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import Store, TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_pauses")
+pytestmark = pytest.mark.usefixtures("no_submission_pauses")
 
 
 class SilentStore(Store):
@@ -64,7 +65,7 @@ def test_a_lost_response_is_resolved_by_the_idempotency_key(emulator: EmulatorHa
 @pytest.mark.parametrize(
     "fault", ["connection_reset", "server_error", "html_response", "malformed_json", "unexpected_json", "redirect"]
 )
-def test_unusable_responses_are_resolved_too(emulator: EmulatorHandle, harness: TaskHarness, fault: str) -> None:
+def test_a_replay_resolves_unusable_responses(emulator: EmulatorHandle, harness: TaskHarness, fault: str) -> None:
     """Whatever comes instead of a response, the request is sent again with its idempotency key and paid for once."""
     emulator.control.inject(fault, on="submit")
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waiting, its limits, and how it ends."""
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def test_a_missed_deadline_reports_the_facts(emulator: EmulatorHandle, harness: 
     with pytest.raises(GenerationTimeoutError) as caught:
         harness.run(operator(deferrable=deferrable, timeout=2))
 
-    [made] = emulator.control.state()["generations"]
-    assert caught.value.generation_id == made["id"]
-    for fact in (made["id"], "30.7 credits", "cancel", "A retry", "EvoLinkGenerationSensor("):
+    [generation] = emulator.control.state()["generations"]
+    assert caught.value.generation_id == generation["id"]
+    for fact in (generation["id"], "30.7 credits", "cancel", "A retry", "EvoLinkGenerationSensor("):
         assert fact in str(caught.value)
 
 
@@ -162,10 +163,10 @@ def test_an_option_that_is_broken_at_a_retry_names_the_generation(
     """A later try that fails for the configuration names the generation that an earlier one paid for."""
     with pytest.raises(TaskDeferred):
         operator().execute(harness.context)
-    [made] = emulator.control.state()["generations"]
+    [generation] = emulator.control.state()["generations"]
     monkeypatch.setenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT", "inf")
 
-    with pytest.raises(EvoLinkFailException, match=rf"`\[evolink\] default_timeout`=.*{made['id']}"):
+    with pytest.raises(EvoLinkFailException, match=rf"`\[evolink\] default_timeout`=.*{generation['id']}"):
         harness.retry(operator())
     monkeypatch.delenv("AIRFLOW__EVOLINK__DEFAULT_TIMEOUT")
     emulator.control.advance(1000)

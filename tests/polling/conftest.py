@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small EvoLink, and a lookup that leads to it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -12,12 +15,12 @@ from tests.polling.waiters import Lookup, Service
 def service() -> Iterator[Service]:
     """A running service."""
     running = Service()
-    with serving(running.answer) as server:
+    with serving(running.respond) as server:
         running.server = server
         yield running
 
 
 @pytest.fixture
 def lookup(service: Service) -> Lookup:
-    """A look-up that leads to the service."""
+    """A lookup that leads to the service."""
     return Lookup(service.server.url)

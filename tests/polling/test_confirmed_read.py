@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Confirmed reads: what one refusal proves, what several prove, and how long an outage is tolerated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A crowd of waits: fifty generations with one request where EvoLink takes batches, and no failed wait where not."""
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ async def test_only_a_single_read_shows_that_a_generation_is_gone(service: Servi
 
 
 async def test_one_retry_after_pauses_all_waits(service: Service, lookup: Lookup) -> None:
-    """While EvoLink asks for a pause, no request is sent for any generation."""
+    """During a pause that EvoLink demands, no request is sent for any generation."""
     waits = crowd(Poller(lookup))
     await until(lambda: service.batches > 3)
     service.slow_down = 1.5

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nothing breaks when a read fails, a wait is cancelled or the poll loop crashes at an awkward moment.
 
 The real poller, in simulated time: :mod:`tests.polling.virtual`.

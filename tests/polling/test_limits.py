@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Under a rate limit every end is noticed in time, no generation starves, and none is given up.
 
 The real poller, in simulated time: :mod:`tests.polling.virtual`.
@@ -64,7 +65,7 @@ def test_other_limits(kind: type[FixedWindows], limit: int, count: int, monkeypa
 
     assert {job.stop for job in service.jobs} == {COMPLETED}
     assert max(job.delay for job in service.jobs) <= 2.5 * 60 * count / limit
-    assert len(service.rejected) <= 0.05 * len(service.answered) + 128
+    assert len(service.rejected) <= 0.05 * len(service.accepted) + 128
 
 
 def test_a_new_triggerer_resumes_a_crowd(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,5 +161,5 @@ def test_batches_are_filled_up(count: int, shortest: float, batch_size: float, m
 
     run(wait_for_all(service), monkeypatch, service)
 
-    assert sum(len(job.polled) for job in service.jobs) >= batch_size * len(service.answered)
+    assert sum(len(job.polled) for job in service.jobs) >= batch_size * len(service.accepted)
     assert statistics.fmean(job.delay for job in service.jobs) < 30

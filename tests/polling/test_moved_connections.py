@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits whose connection changes, disappears, or was never there.
 
 The real poller, in simulated time: :mod:`tests.polling.virtual`.
@@ -37,7 +38,7 @@ class Lookup:
     """Look the connection up.
 
     :param outcomes: settings or errors, each with the time from which it applies.
-    :param count: the number of look-ups so far.
+    :param count: the number of lookups so far.
     """
 
     outcomes: list[tuple[float, Settings | Exception]] = field(default_factory=lambda: [(0.0, OLD)])
@@ -71,7 +72,7 @@ def jobs(count: int) -> list[Job]:
 
 @pytest.mark.parametrize("new", [NEW_HOST, NEW_KEY], ids=["host", "key of another account"])
 def test_each_generation_is_polled_at_its_own_account(new: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Generations stay at the account that knows them, new ones are at the new account, for one look-up in all."""
+    """Generations stay at the account that knows them, new ones are at the new account, for one lookup in all."""
     service = Service(jobs(200), accounts={OLD: set(range(0, 200, 2)), new: set(range(1, 200, 2))})
     lookup = Lookup([(0.0, OLD), (CHANGED, new)])
 
@@ -128,7 +129,7 @@ def test_a_host_that_is_gone_is_replaced(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_generation_that_no_account_knows_ends_its_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wait whose generation both accounts deny for minutes ends with that reason, and look-ups stay rare."""
+    """A wait whose generation both accounts deny for minutes ends with that reason, and lookups stay rare."""
     service = Service([Job(0, 10.0, 9e9), Job(1, 10.0, 400.0)], accounts={OLD: {1}, NEW_HOST: set()})
     lookup = Lookup([(0.0, OLD), (CHANGED, NEW_HOST)])
 
@@ -142,7 +143,7 @@ def test_a_generation_that_no_account_knows_ends_its_wait(monkeypatch: pytest.Mo
 
 
 def test_a_stray_error_moves_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stray 404, 401 or lost connection costs a look-up at most, and the wait goes on."""
+    """A stray 404, 401 or lost connection costs a lookup at most, and the wait goes on."""
     errors: list[EvoLinkError] = [
         GenerationNotFoundError("no", status=404),
         AuthenticationError("no", status=401),
@@ -160,9 +161,9 @@ def test_a_stray_error_moves_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stray_error_of_the_new_account_moves_no_wait_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generation that an account has known stays there, even if there is another account."""
-    strays: list[EvoLinkError] = [GenerationNotFoundError("no", status=404)] * 2
+    stray_errors: list[EvoLinkError] = [GenerationNotFoundError("no", status=404)] * 2
     service = Service(jobs(2), accounts={OLD: {0}, NEW_HOST: {1}})
-    service.failure_at = lambda now: strays.pop() if now > 250 and strays else None
+    service.failure_at = lambda now: stray_errors.pop() if now > 250 and stray_errors else None
 
     run_all(Lookup([(0.0, OLD), (CHANGED, NEW_HOST)]), service, monkeypatch)
 
@@ -171,8 +172,8 @@ def test_a_stray_error_of_the_new_account_moves_no_wait_back(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("error", [RateLimitedError("no", status=429), ServerError("no", status=503)])
-def test_rate_limits_and_outages_cause_no_look_up(error: EvoLinkError, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A 429 or 5xx causes no look-up, since the connection leads to EvoLink."""
+def test_rate_limits_and_outages_cause_no_lookup(error: EvoLinkError, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 429 or 5xx causes no lookup, since the connection leads to EvoLink."""
     service = Service(jobs(10))
     service.failure_at = lambda now: error if 150 < now < 300 else None
     lookup = Lookup()
@@ -183,8 +184,8 @@ def test_rate_limits_and_outages_cause_no_look_up(error: EvoLinkError, monkeypat
     assert lookup.count == 1
 
 
-def test_a_look_up_that_fails_is_not_repeated_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a failed first look-up there are no settings to compare, so the next one is the only one."""
+def test_a_lookup_that_fails_is_not_repeated_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failed first lookup there are no settings to compare, so the next one is the only one."""
     service = Service([Job(0, 0.0, 100.0)])
     lookup = Lookup([(0.0, OSError("down")), (10.0, OLD)])
 
@@ -207,7 +208,7 @@ def test_equal_settings_share_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_connection_ends_all_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a connection every wait ends within seconds, for two look-ups in all, since a worker may find it."""
+    """Without a connection every wait ends within seconds, for two lookups in all, since a worker may find it."""
     service = Service([Job(number, 0.0, 100.0) for number in range(100)])
     lookup = Lookup([(0.0, ConnectionNotFoundError("no connection 'evolink_default'"))])
 
@@ -229,7 +230,7 @@ def test_a_connection_that_was_not_found_for_a_moment_is_looked_up_again(monkeyp
 
 @pytest.mark.parametrize("error", [ConnectionNotFoundError("deleted"), ConfigurationError("no key"), OSError("down")])
 def test_a_connection_that_disappears_ends_no_wait(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settings stay in use until EvoLink refuses them, whatever a second look-up raises."""
+    """Settings stay in use until EvoLink refuses them, whatever a second lookup raises."""
     service = Service([Job(0, 10.0, 600.0)])
     service.failure_at = lambda now: ConnectionLostError("lost") if 200 < now < 400 else None
 

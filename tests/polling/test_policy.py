@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The policy decides when to poll again, when to stop, and what a failed poll means."""
 
 from __future__ import annotations
@@ -344,7 +345,7 @@ def test_airflows_own_timeout_is_later() -> None:
     assert policy.deferral_seconds(WATCH, now=START + 5000) == 90
 
 
-@given(hostile.gone_wrong(hostile.CREATED, hostile.COMPLETED, hostile.FAILED), jitters, st.floats(0, 1790))
+@given(hostile.corrupted(hostile.CREATED, hostile.COMPLETED, hostile.FAILED), jitters, st.floats(0, 1790))
 def test_any_response_that_can_be_parsed_is_decided(body: object, jitter: float, age: float) -> None:
     """No response that can be parsed makes the next poll too early or too late, or its message unprintable."""
     try:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plans are learned from earlier durations, and are robust to changes and to wrong estimates."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rate limiter allows any rate at first, and keeps just below the limit once EvoLink shows one."""
 
 from __future__ import annotations
@@ -176,7 +177,7 @@ def test_a_pause_ends_with_a_single_probe() -> None:
 
 
 def test_a_pause_for_an_outage_sets_no_limit() -> None:
-    """A pause that a 5xx asks for is kept, and does not change the rate."""
+    """A pause that a 5xx demands is kept, and does not change the rate."""
     rate_limiter = RateLimiter()
     rate_limiter.pause(100.0, 7.0)
 

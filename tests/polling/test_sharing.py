@@ -1,4 +1,5 @@
-"""Waits share one look-up, one client and few connections, and no wait disturbs another."""
+# SPDX-License-Identifier: Apache-2.0
+"""Waits share one lookup, one client and few connections, and no wait disturbs another."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ async def usual_lag(awaitable: Awaitable[Any]) -> float:
 
 
 async def test_two_hundred_waits_share_everything(service: Service, lookup: Lookup) -> None:
-    """Two hundred waits need one look-up, one client and at most eight connections, and do not block the event loop."""
+    """Two hundred waits need one lookup, one client and at most eight connections, and do not block the event loop."""
     poller = Poller(lookup)
     waits = [start_wait(poller, watch(number, poll_interval=0.5)) for number in range(200)]
 
@@ -98,7 +99,7 @@ def test_every_event_loop_has_its_own_poller(service: Service, lookup: Lookup) -
 
 
 async def test_a_rotated_api_key_is_looked_up_once(service: Service, lookup: Lookup) -> None:
-    """When EvoLink refuses the API key, one look-up serves all waits, and no wait reports a failure."""
+    """When EvoLink refuses the API key, one lookup serves all waits, and no wait reports a failure."""
     lookup.keys = [OLD, NEW]
     messages: list[str] = []
     poller = Poller(lookup)
@@ -132,7 +133,7 @@ async def test_a_revoked_api_key_costs_few_requests(service: Service, lookup: Lo
 
 
 async def test_a_cancelled_wait_does_not_disturb_the_others(service: Service, lookup: Lookup) -> None:
-    """Waits that are cancelled during the look-up, during a request or between two leave the others alone."""
+    """Waits that are cancelled during the lookup, during a request or between two leave the others alone."""
     poller = Poller(lookup)
     waits = [start_wait(poller, watch(number)) for number in range(40)]
     await until(lambda: lookup.count == 1)
@@ -151,7 +152,7 @@ async def test_a_cancelled_wait_does_not_disturb_the_others(service: Service, lo
 
 
 async def test_a_failing_lookup_is_retried(service: Service, lookup: Lookup) -> None:
-    """A look-up that fails with any error is retried, one at a time, and reported with its reason."""
+    """A lookup that fails with any error is retried, one at a time, and reported with its reason."""
     service.is_done = True
     lookup.errors = [RuntimeError("the API server is down"), ConfigurationError("no key yet"), OSError("again")]
     reasons = [str(error) for error in lookup.errors]
@@ -167,7 +168,7 @@ async def test_a_failing_lookup_is_retried(service: Service, lookup: Lookup) -> 
 
 
 async def test_a_lookup_that_keeps_failing_ends_the_wait(service: Service, lookup: Lookup) -> None:
-    """A look-up that keeps failing ends the wait after ``unreachable_timeout``, with the kind of the failure."""
+    """A lookup that keeps failing ends the wait after ``unreachable_timeout``, with the kind of the failure."""
     lookup.errors = [RuntimeError("the API server is down")] * 100
 
     stop = await Poller(lookup).wait(watch(unreachable_timeout=0.3), ignore)
@@ -177,7 +178,7 @@ async def test_a_lookup_that_keeps_failing_ends_the_wait(service: Service, looku
 
 
 async def test_a_lookup_that_hangs_blocks_no_cancellation(service: Service, lookup: Lookup) -> None:
-    """A wait that is cancelled while the look-up hangs ends at once, and leaves no task behind."""
+    """A wait that is cancelled while the lookup hangs ends at once, and leaves no task behind."""
     lookup.seconds = 60
     wait = start_wait(Poller(lookup), watch())
     await until(lambda: lookup.count == 1)

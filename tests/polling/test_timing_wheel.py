@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Items are due together, in order, once and never early."""
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ def test_the_limit_of_pop_is_kept() -> None:
 
 
 @given(st.lists(st.floats(0, 1000), max_size=50), st.integers(1, 10))
-def test_every_item_is_popped_once_and_never_early(dues: list[float], limit: int) -> None:
+def test_every_item_is_popped_once_and_never_early(due_times: list[float], limit: int) -> None:
     """No item is lost, repeated or early, and none is late by more than a slot."""
     wheel: TimingWheel[float] = TimingWheel()
-    for due in dues:
+    for due in due_times:
         wheel.add(due, due)
     popped = []
     while (now := wheel.next_due()) < math.inf:
@@ -43,4 +44,4 @@ def test_every_item_is_popped_once_and_never_early(dues: list[float], limit: int
             assert due - 1e-6 <= now <= due + SLOT_SECONDS + 1e-6
             popped.append(due)
 
-    assert sorted(popped) == sorted(dues)
+    assert sorted(popped) == sorted(due_times)

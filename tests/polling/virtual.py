@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The real poller in simulated time: whenever the event loop is idle, its clock jumps to the next event.
 
 Half an hour with a thousand generations takes a second, and is the same in every run. Only HTTP is left out: the
@@ -126,7 +127,7 @@ class Service:
     :param gone_hosts: base URLs, with the time from which they do not respond.
     :param failure_at: returns the error that a request at this time fails with, if any.
     :param latency: seconds from a request to its response.
-    :param answered: the times of the requests within the rate limit; ``rejected`` of those that got a 429.
+    :param accepted: the times of the requests within the rate limit; ``rejected`` of those that got a 429.
     """
 
     jobs: Sequence[Job]
@@ -137,7 +138,7 @@ class Service:
     gone_hosts: dict[str, float] = field(default_factory=dict)
     failure_at: Callable[[float], EvoLinkError | None] = lambda _: None
     latency: float = 0.1
-    answered: list[float] = field(default_factory=list)
+    accepted: list[float] = field(default_factory=list)
     rejected: list[float] = field(default_factory=list)
     now: Callable[[], float] = lambda: 0.0
     by_id: dict[str, Job] = field(init=False)
@@ -162,7 +163,7 @@ class Service:
             raise error
         wait = [limiter for since, limiter in self.limits if now >= since][-1].take(now)
         if wait is None:
-            self.answered.append(now)
+            self.accepted.append(now)
             return
         self.rejected.append(now)
         raise RateLimitedError("slow down", status=429, code="rate_limit_exceeded", retry_after=math.ceil(wait))

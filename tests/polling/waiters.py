@@ -1,4 +1,5 @@
-"""A small EvoLink on a loopback server, a look-up that leads to it, and waits for its generations."""
+# SPDX-License-Identifier: Apache-2.0
+"""A small EvoLink on a loopback server, a lookup that leads to it, and waits for its generations."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class Service:
     slow_down: float | None = None
     server: Loopback = field(init=False)
 
-    async def answer(self, request: ReceivedRequest, write: Write) -> None:
+    async def respond(self, request: ReceivedRequest, write: Write) -> None:
         """Report on generations, or refuse the request."""
         await asyncio.sleep(0.005)
         if request.headers["authorization"] != f"Bearer {self.key}":
@@ -78,10 +79,10 @@ class Service:
 class Lookup:
     """Look the account up, slowly.
 
-    :param keys: the API keys of successive look-ups; the last one repeats.
-    :param errors: raised by the first look-ups.
-    :param seconds: the duration of a look-up.
-    :param count: the number of look-ups so far.
+    :param keys: the API keys of successive lookups; the last one repeats.
+    :param errors: raised by the first lookups.
+    :param seconds: the duration of a lookup.
+    :param count: the number of lookups so far.
     """
 
     url: str

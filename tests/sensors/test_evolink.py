@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the sensor, which waits for a generation submitted elsewhere."""
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tests.hook_uses import HookUses
 from tests.leaping import LeapingTime
 from tests.task_harness import TaskHarness
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("quick", "no_pauses")
 
 MODES = {
     "deferred": {"deferrable": True},
@@ -33,11 +34,6 @@ MODES = {
     "reschedule": {"deferrable": False, "mode": "reschedule"},
 }
 EVERY_MODE = pytest.mark.parametrize("mode", MODES)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_provider_evolink.api.client._BACK_OFF", lambda _: 0.0)
 
 
 @pytest.fixture
@@ -101,7 +97,7 @@ def test_the_record_equals_the_operators(emulator: EmulatorHandle, harness: Task
 
 
 @EVERY_MODE
-def test_it_waits(emulator: EmulatorHandle, harness: TaskHarness, record: dict[str, Any], mode: str) -> None:
+def test_the_sensor_waits(emulator: EmulatorHandle, harness: TaskHarness, record: dict[str, Any], mode: str) -> None:
     """The sensor waits for a running generation and submits nothing."""
     result = play(harness, sensor(record["generation_id"], mode))
 
@@ -138,7 +134,7 @@ def test_an_invalid_id(emulator: EmulatorHandle, harness: TaskHarness, given: An
 
 @EVERY_MODE
 def test_an_unknown_generation(emulator: EmulatorHandle, harness: TaskHarness, leaping: LeapingTime, mode: str) -> None:
-    """Another account's generation fails the task with EvoLink's answer, once several reads have confirmed it."""
+    """Another account's generation fails the task with EvoLink's error, once several reads have confirmed it."""
     with pytest.raises(EvoLinkFailException, match=r"task-unified-1-unknown .*404 task_not_found") as caught:
         play(harness, sensor("task-unified-1-unknown", mode))
     assert isinstance(caught.value.error, GenerationNotFoundError)
@@ -255,7 +251,7 @@ def test_transient_failures_are_survived(
     assert play(harness, sensor(record["generation_id"], mode))["status"] == "completed"
 
 
-def test_the_unreachable_timeout_ends(
+def test_the_unreachable_timeout_ends_the_wait(
     emulator: EmulatorHandle, harness: TaskHarness, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When EvoLink was unreachable for too long, the worker reads once more before it fails, and a retry resumes."""
@@ -428,7 +424,7 @@ def test_an_invalid_setting_does_not_deny_the_payment(
 
 
 @pytest.mark.parametrize("mode", ["deferred", "reschedule"])
-def test_one_hook_and_one_look_up_per_execution(
+def test_one_hook_and_one_lookup_per_execution(
     emulator: EmulatorHandle,
     harness: TaskHarness,
     record: dict[str, Any],
@@ -440,11 +436,11 @@ def test_one_hook_and_one_look_up_per_execution(
     task = sensor(record["generation_id"], mode)
     with pytest.raises((TaskDeferred, AirflowRescheduleException)):
         task.execute(harness.context)
-    assert hook_uses == HookUses(hooks=1, look_ups=1)
+    assert hook_uses == HookUses(hooks=1, lookups=1)
 
     emulator.control.advance(1000)
     if mode == "deferred":
         task.execute_complete(harness.context, {"outcome": "terminal", "status": "completed"})
     else:
         task.execute(harness.context)
-    assert hook_uses == HookUses(hooks=2, look_ups=2)
+    assert hook_uses == HookUses(hooks=2, lookups=2)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cases of the DAG `secret_cases`: an EvoLink for each task, its faults, and the expected outcome."""
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ class Case:
 
 _STALL = ({"fault": "generation_stalled"},)
 _ECHO = {"fault": "http_error", "times": None, "status": 401, "message": f"Token {ODD_KEY} is unknown"}
-_BLAME = {"fault": "moderation_rejected", "message": f"Refused for {KEY}: violence"}
+_REJECTION = {"fault": "moderation_rejected", "message": f"Refused for {KEY}: violence"}
 
 CASES: Mapping[str, Case] = {
     "stored": Case("success"),
     "marked": Case(faults=_STALL),
     "deadline": Case(facts=(GenerationTimeoutError.__name__,), faults=_STALL),
-    "moderated": Case(facts=("Refused for ***: violence",), faults=(_BLAME,)),
+    "moderated": Case(facts=("Refused for ***: violence",), faults=(_REJECTION,)),
     "wrong_key": Case(facts=("401", "Token *** is unknown"), faults=(_ECHO,)),
     "no_credits": Case(facts=("402",), settings={"credits": 1.0}),
     "denied": Case(facts=("403",), settings={"denied_models": frozenset({MODEL})}),
@@ -64,7 +65,7 @@ CASES: Mapping[str, Case] = {
     "callback": Case("success"),
     "hidden_callback": Case("success"),
     "bad_callback": Case(facts=("callback_url", "http://10.0.0.7/hook")),
-    # Slow enough to be still processing when the sensor looks.
+    # Slow enough to be still processing at the sensor's first read.
     "sensed": Case("success", settings={"clock": 3.0}),
     "echoed": Case("success", settings={"api_keys": (KEY, ODD_KEY)}),
     "dead_link": Case(facts=(ResultExpiredError.__name__,)),
@@ -103,10 +104,10 @@ def as_environment(connections: Mapping[str, Mapping[str, str]]) -> dict[str, st
 
 def submit(evolink: EmulatorHandle) -> str:
     """Submit a generation from outside Airflow."""
-    answer = httpx.post(
+    response = httpx.post(
         f"{evolink.url}/v1/videos/generations",
         json={"model": MODEL, "prompt": PROMPT, "duration": 3},
         headers={"Authorization": f"Bearer {evolink.api_key}"},
         trust_env=False,
     )
-    return str(answer.raise_for_status().json()["id"])
+    return str(response.raise_for_status().json()["id"])

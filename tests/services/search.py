@@ -1,6 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
 """Searches for secrets in everything that an Airflow writes: files, database rows, process arguments, API responses.
 
-A secret is found in whichever form it is written: plain, escaped, quoted, in base64 or hex, or encrypted with
+A secret is found in every form it may have: plain, escaped, quoted, in base64 or hex, or encrypted with
 Airflow's own Fernet key.
 """
 
@@ -37,26 +38,26 @@ class Search:
         self.rows: Counter[str] = Counter()
         self._forms = {name: forms(secret) for name, secret in secrets.items()}
         self._fernet = Fernet(fernet_key)
-        self._seen: set[int] = set()
+        self._hashes: set[int] = set()
         self._lock = threading.Lock()
 
-    def places(self, *names: str) -> set[str]:
+    def locations(self, *names: str) -> set[str]:
         """Return where any of these secrets was found."""
-        return {place for name in names for place in self.found[name]}
+        return {location for name in names for location in self.found[name]}
 
-    def look(self, place: str, text: str | bytes, detail: str = "") -> None:
+    def search_text(self, location: str, text: str | bytes, detail: str = "") -> None:
         """Search a text.
 
-        :param place: kind of place, such as a column of a table.
+        :param location: kind of location, such as a column of a table.
         :param text: the text.
-        :param detail: which place of that kind.
+        :param detail: which location of that kind.
         """
         data = text.encode(errors="replace") if isinstance(text, str) else text
         for name, where in self._in(data):
-            self.found[name].setdefault(place, f"{detail} {where!r}")
+            self.found[name].setdefault(location, f"{detail} {where!r}")
         for token in set(_FERNET.findall(data)):
             with suppress(InvalidToken):
-                self.look(f"{place}, encrypted", self._fernet.decrypt(token), detail)
+                self.search_text(f"{location}, encrypted", self._fernet.decrypt(token), detail)
 
     def _in(self, data: bytes) -> Iterator[tuple[str, bytes]]:
         plain = unescaped(data)
@@ -72,9 +73,9 @@ class Search:
         for file in folder.rglob("*"):
             with suppress(FileNotFoundError):
                 if file.is_file():
-                    place = _kind(file)
-                    self.searched[place] += 1
-                    self.look(place, str(file).encode() + b"\n" + file.read_bytes(), str(file))
+                    location = _kind(file)
+                    self.searched[location] += 1
+                    self.search_text(location, str(file).encode() + b"\n" + file.read_bytes(), str(file))
 
     def database(self, file: Path) -> None:
         """Search every row of every table that was not searched before."""
@@ -93,7 +94,7 @@ class Search:
             self.rows[table] += 1
             for column, value in zip(columns, row, strict=True):
                 if isinstance(value, str | bytes):
-                    self.look(f"{table}.{column}", value)
+                    self.search_text(f"{table}.{column}", value)
 
     def processes(self, pids: Iterable[int]) -> None:
         """Search the arguments of processes."""
@@ -102,12 +103,12 @@ class Search:
                 arguments = (Path("/proc") / str(pid) / "cmdline").read_bytes()
                 if arguments and not self._is_known((pid, arguments)):
                     self.searched["processes"] += 1
-                    self.look("process arguments", arguments, f"{pid}")
+                    self.search_text("process arguments", arguments, f"{pid}")
 
     def _is_known(self, thing: object) -> bool:
-        before = len(self._seen)
-        self._seen.add(hash(thing))
-        return len(self._seen) == before
+        before = len(self._hashes)
+        self._hashes.add(hash(thing))
+        return len(self._hashes) == before
 
 
 def _kind(file: Path) -> str:
@@ -135,7 +136,7 @@ def unescaped(data: bytes) -> bytes:
 
 
 @contextmanager
-def repeatedly(look: Callable[[], None]) -> Iterator[None]:
+def repeatedly(search: Callable[[], None]) -> Iterator[None]:
     """Search repeatedly as long as the context lasts, and once more at its end."""
     over = threading.Event()
     failures: list[Exception] = []
@@ -144,7 +145,7 @@ def repeatedly(look: Callable[[], None]) -> Iterator[None]:
         while not over.wait(_PAUSE_SECONDS):
             try:
                 with suppress(sqlite3.OperationalError):  # Airflow is writing; the next search finds it
-                    look()
+                    search()
             except Exception as error:
                 failures.append(error)
                 return
@@ -158,4 +159,4 @@ def repeatedly(look: Callable[[], None]) -> Iterator[None]:
         thread.join()
     if failures:
         raise failures[0]
-    look()
+    search()

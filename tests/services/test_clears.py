@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every form of a clear on a real Airflow: the same result again, and no new charge.
 
 On Airflow 3.4 a clear empties the state store that holds the ledger; on 3.3 it does not. Both with the values in
@@ -131,7 +132,7 @@ def defer(airflow: AirflowStack, run: str, after: int = 0) -> None:
 
 
 def keeps_on_demand(airflow: AirflowStack) -> bool:
-    """Return whether this Airflow empties state stores on a clear unless it is asked to keep them."""
+    """Return whether this Airflow empties state stores on a clear unless the clear says to keep them."""
     specification: dict[str, Any] = httpx.get(f"{airflow.url}/openapi.json").json()
     body = specification["components"]["schemas"]["ClearTaskInstancesBody"]
     return "keep_task_state" in body["properties"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The example DAGs on a real Airflow: scheduler, triggerer, dag-processor and api-server as separate processes.
 
 One Airflow serves the whole module, since starting it takes most of a minute.
@@ -90,13 +91,13 @@ def test_image_to_video(
 
     assert state == "success"
     assert "deferred" in states
-    [made] = generations(evolink.control)
-    assert made["id"] in log_while_deferred
+    [generation] = generations(evolink.control)
+    assert generation["id"] in log_while_deferred
     assert "processing" in log_while_deferred
     record = airflow.api.xcom("evolink_image_to_video", run, "generate")
-    assert record["generation_id"] == made["id"]
+    assert record["generation_id"] == generation["id"]
     [landed] = airflow.api.xcom("evolink_image_to_video", run, "land")
-    file = tmp_path / made["id"] / "0.mp4"
+    file = tmp_path / generation["id"] / "0.mp4"
     assert landed["uri"] == file.as_uri()
     assert landed["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert seconds_of_video(file) == pytest.approx(5, abs=0.2)
@@ -119,12 +120,12 @@ def test_scheduled_content_triggers_its_consumer(
     assert airflow.wait_for_run(dag, scheduled["dag_run_id"]) == "success"
     assert airflow.wait_for_run(dag, run) == "success"
 
-    made = generations(evolink.control)[before:]
-    assert len(made) == 2 * PROMPTS
-    assert len({generation["idempotency_key"] for generation in made}) == 2 * PROMPTS
+    generated = generations(evolink.control)[before:]
+    assert len(generated) == 2 * PROMPTS
+    assert len({generation["idempotency_key"] for generation in generated}) == 2 * PROMPTS
     landed = {path.parent.name: path for path in tmp_path.glob("*/*/0.mp4")}
     assert len(landed) == PROMPTS
-    assert set(landed) < {generation["id"] for generation in made}
+    assert set(landed) < {generation["id"] for generation in generated}
     found: dict[str, str] = {}
 
     def all_cataloged() -> bool:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The search finds a secret wherever it may be, so that finding nothing means something."""
 
 from __future__ import annotations
@@ -47,26 +48,26 @@ def search() -> Search:
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_encoding_is_recognized(search: Search, name: str, spelling: str) -> None:
     """Escaped, quoted or encoded, the same secret is found, and no other."""
-    search.look("somewhere", f"before {SPELLINGS[spelling](SECRETS[name])} after")
-    assert {found: set(places) for found, places in search.found.items() if places} == {name: {"somewhere"}}
+    search.search_text("somewhere", f"before {SPELLINGS[spelling](SECRETS[name])} after")
+    assert {found: set(locations) for found, locations in search.found.items() if locations} == {name: {"somewhere"}}
 
 
 def test_values_encrypted_by_airflow_are_searched(search: Search) -> None:
     """A value that Airflow's Fernet key decrypts is searched and reported as encrypted; a foreign token is ignored."""
     foreign = Fernet(Fernet.generate_key()).encrypt(SECRETS["odd"].encode()).decode()
     token = Fernet(FERNET_KEY).encrypt(json.dumps(SECRETS["plain"]).encode()).decode()
-    search.look("a column", f'{{"__var": "{token}", "more": "{foreign}"}}')
-    assert search.places("plain", "odd") == {"a column, encrypted"}
+    search.search_text("a column", f'{{"__var": "{token}", "more": "{foreign}"}}')
+    assert search.locations("plain", "odd") == {"a column, encrypted"}
 
 
 def test_nothing_is_found_where_nothing_is(search: Search) -> None:
     """Part of a secret, or one that was masked, is not found."""
-    search.look("somewhere", f"{SECRETS['plain'][:-1]} *** {SECRETS['odd'][1:]}")
-    assert search.places("plain", "odd") == set()
+    search.search_text("somewhere", f"{SECRETS['plain'][:-1]} *** {SECRETS['odd'][1:]}")
+    assert search.locations("plain", "odd") == set()
 
 
 @pytest.mark.parametrize(
-    ("file", "place"),
+    ("file", "location"),
     [
         ("logs/dag/attempt=1.log", "log file"),
         ("logs/dag/attempt=1.log.trigger.4.log", "log file"),
@@ -75,14 +76,14 @@ def test_nothing_is_found_where_nothing_is(search: Search) -> None:
         ("landed/sk-planted-4711-ABC.mp4", "file"),
     ],
 )
-def test_every_file_is_searched(search: Search, tmp_path: Path, file: str, place: str) -> None:
+def test_every_file_is_searched(search: Search, tmp_path: Path, file: str, location: str) -> None:
     """Files of any type at any depth are searched, and so are their names."""
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\0\xff" if SECRETS["plain"] in file else b"\0\xff" + SECRETS["plain"].encode() + b"\xfe")
     search.files(tmp_path)
-    assert search.places("plain") == {place}
-    assert search.searched == {place: 1}
+    assert search.locations("plain") == {location}
+    assert search.searched == {location: 1}
 
 
 def test_every_row_of_every_table_is_searched(search: Search, tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_every_row_of_every_table_is_searched(search: Search, tmp_path: Path) ->
         database.execute("INSERT INTO log VALUES ('nothing')")
         database.commit()
         search.database(file)
-        assert search.places("plain", "odd") == set()
+        assert search.locations("plain", "odd") == set()
         row = (1, json.dumps(SECRETS["odd"]), b"\0" + SECRETS["plain"].encode())
         database.execute('INSERT INTO "trigger" VALUES (?, ?, ?)', row)
         database.commit()
@@ -103,7 +104,7 @@ def test_every_row_of_every_table_is_searched(search: Search, tmp_path: Path) ->
         database.execute('DELETE FROM "trigger"')
         database.commit()
         search.database(file)
-    assert (search.places("odd"), search.places("plain")) == ({"trigger.kwargs"}, {"trigger.data"})
+    assert (search.locations("odd"), search.locations("plain")) == ({"trigger.kwargs"}, {"trigger.data"})
     assert search.rows == {"log": 1, "trigger": 1}
 
 
@@ -116,23 +117,23 @@ def test_arguments_of_processes_are_searched(search: Search) -> None:
         search.processes([process.pid])
         process.communicate(b"\n")
     search.processes([process.pid])
-    assert search.places("odd") == {"process arguments"}
+    assert search.locations("odd") == {"process arguments"}
     assert search.searched == {"processes": 1}
 
 
 def test_the_search_repeats_and_ends_with_a_last_one() -> None:
     """Short-lived content is found, a last search follows at the end, and a failing search is reported."""
-    twice, looks = threading.Event(), []
+    twice, searches = threading.Event(), []
 
-    def look() -> None:
-        looks.append(1)
-        if len(looks) == 2:
+    def search_once() -> None:
+        searches.append(1)
+        if len(searches) == 2:
             twice.set()
 
-    with repeatedly(look):
+    with repeatedly(search_once):
         assert twice.wait(30)
-        before = len(looks)
-    assert len(looks) > before
+        before = len(searches)
+    assert len(searches) > before
 
     def fail() -> None:
         twice.set()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No secret is anywhere it should not be: on a real Airflow, in everything it writes, whatever goes wrong.
 
 The demo's DAG and a run of all cases are executed once; the tests then check what the search has found. The places
@@ -120,9 +121,9 @@ def _environment(
 ) -> dict[str, str]:
     temporary = folder / "tmp"
     temporary.mkdir()
-    kept = {name: connection for name, connection in connections(handles).items() if name != "evolink_stored"}
+    preset = {name: connection for name, connection in connections(handles).items() if name != "evolink_stored"}
     return {
-        **as_environment(kept),
+        **as_environment(preset),
         "AIRFLOW_CONN_EVOLINK_DEFAULT": default.airflow_connection,
         "AIRFLOW_CONN_PUBLISH_WEBHOOK": receiver.connection,
         "AIRFLOW_CONN_CALLBACK_TOKEN": json.dumps({"conn_type": "generic", "password": HIDDEN_TOKEN}),
@@ -139,7 +140,7 @@ def _store(api: AirflowApi, search: Search, known: dict[str, dict[str, str]]) ->
     ]
     responses.append(api.post("connections", {"connection_id": "evolink_stored", **known["evolink_stored"]}))
     responses.append(api.get("connections"))
-    search.look("REST connections", json.dumps(responses))
+    search.search_text("REST connections", json.dumps(responses))
 
 
 def _watch(stack: AirflowStack, search: Search) -> None:
@@ -179,7 +180,7 @@ def _are_over(stack: AirflowStack, runs: dict[str, str], found: Observations) ->
     """Look at the tasks as a user does, and mark one as failed while it is deferred."""
     for dag, run in runs.items():
         tasks = stack.api.task_instances(dag, run)
-        found.search.look("REST taskInstances", json.dumps(tasks, ensure_ascii=False))
+        found.search.search_text("REST taskInstances", json.dumps(tasks, ensure_ascii=False))
         found.states.update({task["task_id"]: task["state"] for task in tasks})
     if found.states["marked"] == "deferred" and found.search.rows["trigger"]:
         stack.api.patch(f"{_path(DAG, runs[DAG])}/taskInstances/marked", {"new_state": "failed"})
@@ -188,7 +189,7 @@ def _are_over(stack: AirflowStack, runs: dict[str, str], found: Observations) ->
 
 def _read(api: AirflowApi, dag: str, run: str, found: Observations) -> None:
     """Read everything that Airflow exposes about a run."""
-    look = found.search.look
+    search_text = found.search.search_text
     for what, path in (
         ("dagRuns", _path(dag, run)),
         ("dagSources", f"dagSources/{dag}"),
@@ -196,20 +197,20 @@ def _read(api: AirflowApi, dag: str, run: str, found: Observations) -> None:
         ("eventLogs", "eventLogs?limit=1000"),
         ("importErrors", "importErrors"),
     ):
-        look(f"REST {what}", json.dumps(api.get(path), ensure_ascii=False))
+        search_text(f"REST {what}", json.dumps(api.get(path), ensure_ascii=False))
     for task in api.task_instances(dag, run):
         name = task["task_id"]
         found.rendered[name] = task["rendered_fields"]
         path = f"{_path(dag, run)}/taskInstances/{name}"
         entries = api.get(f"{path}/xcomEntries")["xcom_entries"]
-        look(
+        search_text(
             "REST xcomEntries",
             json.dumps([entries, [api.xcom(dag, run, name, entry["key"]) for entry in entries]]),
             name,
         )
-        look("REST state-store", json.dumps(api.get(f"{path}/state-store")), name)
+        search_text("REST state-store", json.dumps(api.get(f"{path}/state-store")), name)
         found.logs[name] = json.dumps(api.get(f"{path}/logs/1", full_content=True), ensure_ascii=False)
-        look("REST logs", found.logs[name], name)
+        search_text("REST logs", found.logs[name], name)
         found.search.searched["task logs"] += 1
 
 
@@ -227,9 +228,9 @@ def test_every_case_is_what_it_claims(observations: Observations) -> None:
     assert idle == []
     # Only logs of first attempts are read, and that of `slowed` submits nothing.
     submitted = {name for name, case in CASES.items() if case.state == "success"} - {"slowed"} | {"marked", "deadline"}
-    ids = {name: [made["id"] for made in observations.evolink[name]["generations"]] for name in submitted}
+    ids = {name: [generation["id"] for generation in observations.evolink[name]["generations"]] for name in submitted}
     assert all(ids.values())
-    assert [(name, made) for name in submitted for made in ids[name] if made not in observations.logs[name]] == []
+    assert [(name, id_) for name in submitted for id_ in ids[name] if id_ not in observations.logs[name]] == []
     expected = {name: case.state for name, case in CASES.items()}
     assert observations.states == {**expected, "generate": "success", "land": "success", "publish": "success"}
     assert len(observations.published) == 1
@@ -253,12 +254,12 @@ def test_everything_was_searched(observations: Observations) -> None:
         "log",
     ):
         assert rows[table], table
-    assert any(place.startswith("trigger.kwargs") for place in observations.search.found["an id"])
+    assert any(location.startswith("trigger.kwargs") for location in observations.search.found["an id"])
 
 
 def test_the_api_key_is_only_in_the_stored_connection_and_encrypted(observations: Observations) -> None:
     """No log, XCom, row, rendered field, trigger, process argument or exception holds the API key, in any spelling."""
-    assert observations.search.places("the key") == {"connection.password, encrypted", "database file, encrypted"}
+    assert observations.search.locations("the key") == {"connection.password, encrypted", "database file, encrypted"}
 
 
 def test_a_rejected_or_echoed_api_key_is_nowhere(observations: Observations) -> None:
@@ -277,17 +278,17 @@ def test_evolink_received_api_keys_only_in_the_authorization_header(observations
 
 def test_prompts_are_only_where_the_author_put_them(observations: Observations) -> None:
     """A prompt is in the run's conf and in the rendered fields: in no trigger, ledger, XCom, log or error."""
-    assert observations.search.places("the prompt") == CONF | RENDERED
+    assert observations.search.locations("the prompt") == CONF | RENDERED
 
 
 def test_links_are_only_in_results(observations: Observations) -> None:
     """A link is in the result and in what is derived from it: in no trigger, event, log or error."""
-    assert observations.search.places("a link") == RESULTS | RENDERED
+    assert observations.search.locations("a link") == RESULTS | RENDERED
 
 
 def test_a_callback_url_is_shown_as_the_author_wrote_it(observations: Observations) -> None:
     """A literal token is only where Airflow shows arguments; a token from a connection is nowhere."""
-    assert observations.search.places("the token") == CONF | RENDERED
+    assert observations.search.locations("the token") == CONF | RENDERED
     assert observations.search.found["the hidden token"] == {}
     assert observations.rendered["hidden_callback"]["callback_url"] == f"{CALLBACK}***"
     [callback] = observations.evolink["hidden_callback"]["callbacks"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The record of a task instance: what is stored is read back, and what can't be read never counts as missing."""
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def test_an_unreadable_record_does_not_count_as_missing(stored: Any) -> None:
 @example({**FAILED.to_json(), "error": True}, Policy())
 @example({**SUBMITTED.to_json(), "credits_reserved": "many"}, Policy())
 @given(
-    hostile.gone_wrong(*(record.to_json() for record in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
+    hostile.corrupted(*(record.to_json() for record in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
     st.builds(
         Policy,
         st.sampled_from(["replay", "fail"]),
@@ -146,7 +147,7 @@ def test_fingerprints_depend_on_the_boundaries_of_parts() -> None:
 
 
 def test_each_submission_has_its_own_idempotency_key() -> None:
-    """It has the form that EvoLink accepts, and never repeats."""
+    """An idempotency key has the form that EvoLink accepts, and never repeats."""
     keys = {new_idempotency_key() for _ in range(100)}
 
     assert len(keys) == 100

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What follows a POST, case by case."""
 
 from __future__ import annotations
@@ -143,10 +144,10 @@ def test_a_try_ends(error: errors.EvoLinkError) -> None:
 
 
 def test_sends_in_progress_are_repeated_neither_forever_nor_in_a_burst() -> None:
-    """However short the pause that EvoLink asks for, the budget of a try lasts two minutes, and no longer."""
-    hasty = errors.ServerError("409", status=409, code="paid_outcome_unknown", retry_after=0.0)
+    """However short the pause that EvoLink demands, the budget of a try lasts two minutes, and no longer."""
+    in_progress = errors.ServerError("409", status=409, code="paid_outcome_unknown", retry_after=0.0)
     used, pauses = UNUSED, list[float]()
-    while isinstance(step := after_failure(IN_DOUBT, hasty, REPLAY, used=used, killed=False), SendAgain):
+    while isinstance(step := after_failure(IN_DOUBT, in_progress, REPLAY, used=used, killed=False), SendAgain):
         used, pauses = step.used, [*pauses, step.pause]
         assert len(pauses) < 20
     assert isinstance(step, LeaveOpen)
@@ -193,9 +194,9 @@ def test_the_deadline_counts_from_the_send_that_was_accepted(
     intent: LedgerRecord, replayed: bool, created: float | None, replay: str | None, submitted_at: float
 ) -> None:
     """The time of the accepted send is recorded, and whether EvoLink recognized the idempotency key."""
-    made = Generation(id="task-unified-1", status="pending", estimated_time=60.0, created=created)
+    generation = Generation(id="task-unified-1", status="pending", estimated_time=60.0, created=created)
 
-    record = accepted(intent, Submission(made, replayed), now=5000.0)
+    record = accepted(intent, Submission(generation, replayed), now=5000.0)
 
     assert (record.phase, record.generation_id, record.replay) == (Phase.SUBMITTED, "task-unified-1", replay)
     assert (record.submitted_at, record.estimated_time) == (submitted_at, 60.0)

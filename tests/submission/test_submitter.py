@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The paid request, step by step: what is written when, and what a failed step leaves behind."""
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from tests import hostile
 from tests.task_harness import FailingStore, Store
 
 REQUEST = GenerationRequest("some-model", "/v1/videos/generations", b"{}")
-MADE = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))
-ACCEPTED = Submission(MADE, replayed=False)
-RECOGNIZED = Submission(MADE, replayed=True)
+PENDING = Generation(id="task-unified-1", status="pending", created=100.0, usage=Usage(credits_reserved=30.7))
+ACCEPTED = Submission(PENDING, replayed=False)
+RECOGNIZED = Submission(PENDING, replayed=True)
 LOST = errors.ConnectionLostError("EvoLink's response to the submission was lost (ReadError).")
 NOT_SENT = errors.NotSentError("EvoLink could not be reached. The request never left, so nothing was charged.")
 REJECTED = errors.InsufficientCreditsError("402. Nothing was charged.", status=402)
@@ -49,7 +50,7 @@ class Recorder:
         self.store = store or Store()
         self.done: list[Any] = []
         self.killed_after = 99
-        self.remote: Generation | Exception = MADE
+        self.remote: Generation | Exception = PENDING
         self.submitter = Submitter(
             ledger=Ledger(self.store, None),
             send=self._send,
@@ -149,7 +150,7 @@ def test_what_a_failure_leaves_behind(
 
 @pytest.mark.parametrize(("response", "replay"), [(RECOGNIZED, "confirmed"), (ACCEPTED, "unconfirmed")])
 def test_after_a_lost_response_the_request_is_sent_again(response: Submission, replay: str) -> None:
-    """It has the same idempotency key, respects ``Retry-After``, and records whether EvoLink recognized the key."""
+    """A replay has the same idempotency key, obeys ``Retry-After``, and records whether EvoLink recognized the key."""
     recorder = Recorder(BUSY, response)
 
     assert recorder.submit().replay == replay
@@ -205,8 +206,8 @@ def test_a_lost_response_stays_in_doubt() -> None:
     assert Recorder(RECOGNIZED, store=recorder.store).submit().replay == "confirmed"
 
 
-def test_a_changed_api_key_is_not_replayed_with() -> None:
-    """It may belong to another account, which would pay for the request as well."""
+def test_nothing_is_replayed_with_another_api_key() -> None:
+    """Another API key may belong to another account, which would pay for the request as well."""
     recorder = Recorder(LOST, LOST)
     with pytest.raises(errors.SubmissionUnknownError):
         recorder.attempt(api_key="sk-of-one-account")
@@ -337,14 +338,14 @@ def test_a_later_try_reads_what_became_of_the_generation() -> None:
 
     result = recorder.attempt()
 
-    assert (result.record.phase, result.generation) == ("submitted", MADE)
+    assert (result.record.phase, result.generation) == ("submitted", PENDING)
     assert recorder.done == [("read", "task-unified-1"), ("announced", "task-unified-1")]
 
 
 def test_a_failure_is_recorded_and_submitted_again() -> None:
     """A generation that has failed meanwhile is recorded as failed before another idempotency key is sent."""
     recorder = Recorder(ACCEPTED, store=submitted(5))
-    recorder.remote = replace(MADE, status="failed", error_code="service_error")
+    recorder.remote = replace(PENDING, status="failed", error_code="service_error")
 
     record = recorder.submit()
 
@@ -355,7 +356,7 @@ def test_a_failure_is_recorded_and_submitted_again() -> None:
 def test_a_permanent_failure_is_recorded_and_raised() -> None:
     """A failure that a new submission can't fix is recorded and ends the try; nothing is sent."""
     recorder = Recorder(store=submitted(5))
-    recorder.remote = replace(MADE, status="failed", error_code="content_policy_violation")
+    recorder.remote = replace(PENDING, status="failed", error_code="content_policy_violation")
 
     with pytest.raises(errors.PermanentGenerationFailedError, match="content_policy_violation"):
         recorder.submit()
@@ -414,29 +415,34 @@ def test_a_generation_that_reappears_is_not_missing() -> None:
     recorder.remote = NOT_THERE
     recorder.submit()
 
-    recorder.remote = MADE
+    recorder.remote = PENDING
     assert recorder.submit().missing_since is None
     assert store.get(STORE_KEY).get("missing_since") is None
 
 
 @settings(max_examples=200)
-@given(hostile.gone_wrong(hostile.CREATED))
+@given(hostile.corrupted(hostile.CREATED))
 def test_the_record_of_any_accepted_submission_can_be_read(response: Any) -> None:
     """A paid id is written in a form that every later try can read, whatever else the response contains."""
     try:
-        made = parse_generation(response, default_status="pending")
+        generation = parse_generation(response, default_status="pending")
     except errors.InvalidResponseError:
         return
-    recorder = Recorder(Submission(made, replayed=False))
+    recorder = Recorder(Submission(generation, replayed=False))
 
     record = recorder.submit()
 
-    assert record.generation_id == made.id
+    assert record.generation_id == generation.id
     assert recorder.submitter.ledger.read() == record
     for ended in (
-        replace(record, phase=Phase.FAILED, error_code=made.error_code, error=made.error_message, max_tries=2),
         replace(
-            record, phase=Phase.FINISHED, result=build_record(made, Origin(record.intent_at), now=2e9), max_tries=0
+            record, phase=Phase.FAILED, error_code=generation.error_code, error=generation.error_message, max_tries=2
+        ),
+        replace(
+            record,
+            phase=Phase.FINISHED,
+            result=build_record(generation, Origin(record.intent_at), now=2e9),
+            max_tries=0,
         ),
     ):
         recorder.submitter.ledger.write(ended)

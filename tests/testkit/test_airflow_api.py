@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client of Airflow's REST API: all pages, and retries while the database is locked."""
+
 from __future__ import annotations
 
 from urllib.parse import parse_qs, urlsplit
@@ -34,8 +37,10 @@ def test_a_request_is_repeated_when_airflow_fails_and_not_when_it_refuses(status
     """Airflow 3.3.2 on SQLite responds with 500 when its database was locked; a 4xx is final."""
 
     async def failing(request: ReceivedRequest, write: Write) -> None:
-        answer = http_response({"access_token": "t"}) if request.target == "/auth/token" else http_response({}, status)
-        await write(answer)
+        response = (
+            http_response({"access_token": "t"}) if request.target == "/auth/token" else http_response({}, status)
+        )
+        await write(response)
 
     with serving(failing) as server:
         api = AirflowApi(server.url)

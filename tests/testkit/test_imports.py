@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which package may import which, and that no modules import each other in a circle."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals interrupt once, and never in the middle of a block that must finish."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Child processes: their environment, logs, crashes, and that none is left."""
+
 from __future__ import annotations
 
 import os
@@ -80,9 +83,9 @@ def test_a_dead_process_is_reported_with_name_code_and_log(processes: Processes)
 
 def test_a_killed_process_is_reported_with_the_signal(processes: Processes) -> None:
     """A process killed from outside is reported with the name of the signal."""
-    processes.start("victim", SLEEPER, {})
-    os.kill(processes.pid("victim"), signal.SIGKILL)
-    with pytest.raises(ProcessDiedError, match="victim was killed by SIGKILL"):
+    processes.start("sleeper", SLEEPER, {})
+    os.kill(processes.pid("sleeper"), signal.SIGKILL)
+    with pytest.raises(ProcessDiedError, match="sleeper was killed by SIGKILL"):
         processes.wait_until("nothing", lambda: None, TIMEOUT)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the trigger: what Airflow stores of it, its one event, and many triggers in one triggerer."""
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def trigger(generation_id: str = "task-unified-1", *, seconds: float = 30, **cha
 
 
 @pytest.fixture
-def made(emulator: EmulatorHandle) -> str:
+def generation_id(emulator: EmulatorHandle) -> str:
     """Submit a generation and return its id."""
     hook = EvoLinkHook()
     request = hook.prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
@@ -64,8 +65,8 @@ def test_rows_of_other_versions() -> None:
     assert plain.watch == Watch("task-unified-1", 1.0, 2.0)
 
 
-async def test_what_a_kill_logs(capsys: pytest.CaptureFixture[str]) -> None:
-    """It logs the id, the credits and how to collect the result, and claims nothing that may be untrue."""
+async def test_a_kill_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
+    """A kill logs id, credits and how to collect the result, and claims nothing that may be untrue."""
     await trigger(credits_reserved=30.7).on_kill()
 
     [line] = [line for line in capsys.readouterr().out.splitlines() if "task-unified-1" in line]
@@ -76,10 +77,10 @@ async def test_what_a_kill_logs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 async def test_a_kill_makes_no_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A triggerer's first look-up takes longer than Airflow waits for a kill, so the log line needs none."""
+    """A triggerer's first lookup takes longer than Airflow waits for a kill, so the log line needs no request."""
 
     def refuse(*_: Any, **__: Any) -> Any:
-        raise AssertionError("on_kill made a request to Airflow")
+        raise AssertionError("on_kill generation_id a request to Airflow")
 
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", refuse)
     killed = trigger()
@@ -92,7 +93,7 @@ async def test_a_kill_makes_no_request(monkeypatch: pytest.MonkeyPatch, capsys: 
 @pytest.mark.parametrize(
     ("fault", "is_paid"), [(None, True), ("generation_failed", False), ("generation_cancelled", False)]
 )
-async def test_a_kill_after_the_end(
+async def test_a_kill_after_the_end_of_the_generation(
     emulator: EmulatorHandle, capsys: pytest.CaptureFixture[str], fault: str | None, is_paid: bool
 ) -> None:
     """A kill after the end logs how to collect a completed generation, and nothing for a failed one."""
@@ -107,9 +108,9 @@ async def test_a_kill_after_the_end(
     assert ("paid for" in capsys.readouterr().out) is is_paid
 
 
-async def test_nothing_secret_is_stored(emulator: EmulatorHandle, made: str) -> None:
+async def test_nothing_secret_is_stored(emulator: EmulatorHandle, generation_id: str) -> None:
     """Neither arguments nor event hold an API key, a prompt, a URL or a host, before or after the run."""
-    finished = trigger(made)
+    finished = trigger(generation_id)
     before = finished.serialize()
     event = await first_event(finished)
 
@@ -118,11 +119,11 @@ async def test_nothing_secret_is_stored(emulator: EmulatorHandle, made: str) -> 
         assert secret not in stored
 
 
-async def test_one_event(emulator: EmulatorHandle, made: str) -> None:
+async def test_one_event(emulator: EmulatorHandle, generation_id: str) -> None:
     """The trigger yields exactly one event, with the documented fields."""
-    events = [event.payload async for event in trigger(made).run()]
+    events = [event.payload async for event in trigger(generation_id).run()]
 
-    assert events == [{"generation_id": made, "outcome": "terminal", "status": "completed", "detail": None}]
+    assert events == [{"generation_id": generation_id, "outcome": "terminal", "status": "completed", "detail": None}]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +142,10 @@ async def test_a_generation_that_failed_is_an_event_too(emulator: EmulatorHandle
     assert (event["outcome"], event["status"]) == ("terminal", status)
 
 
-async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
+async def test_other_ends(emulator: EmulatorHandle, generation_id: str) -> None:
     """A deadline, an unknown id and an unreachable service are events too."""
     emulator.control.set_speed(0.1)
-    assert (await first_event(trigger(made, seconds=0.2)))["outcome"] == "deadline"
+    assert (await first_event(trigger(generation_id, seconds=0.2)))["outcome"] == "deadline"
 
     unknown = trigger("task-unified-1-unknown", submitted_at=time.time() - 100)
     event = await first_event(unknown)
@@ -152,7 +153,7 @@ async def test_other_ends(emulator: EmulatorHandle, made: str) -> None:
     assert event["detail"] == "GenerationNotFoundError HTTP 404 task_not_found"
 
     emulator.control.inject("html_response", on="read", times=None)
-    event = await first_event(trigger(made, unreachable_timeout=0.2))
+    event = await first_event(trigger(generation_id, unreachable_timeout=0.2))
     assert event["outcome"] == "unreachable"
     assert event["detail"] == "InvalidResponseError"
 
@@ -165,10 +166,10 @@ async def test_a_connection_that_the_triggerer_does_not_know() -> None:
 
 
 async def test_a_connection_whose_host_changes(
-    crowd: tuple[Crowd, Loopback], lookups: list[str], emulator: EmulatorHandle, made: str
+    crowd: tuple[Crowd, Loopback], lookups: list[str], emulator: EmulatorHandle, generation_id: str
 ) -> None:
-    """Earlier generations are polled at their own host, later ones at the new host, at the cost of one look-up."""
-    old = asyncio.create_task(first_event(trigger(made)))
+    """Earlier generations are polled at their own host, later ones at the new host, at the cost of one lookup."""
+    old = asyncio.create_task(first_event(trigger(generation_id)))
     emulator.control.set_speed(0.1)
     while emulator.control.state()["requests"]["read"] < 3:  # noqa: ASYNC110 - it happens in another thread
         await asyncio.sleep(0.02)
@@ -183,10 +184,10 @@ async def test_a_connection_whose_host_changes(
     assert lookups == ["evolink_default"] * 2
 
 
-async def test_a_restarted_trigger_resumes(emulator: EmulatorHandle, made: str) -> None:
+async def test_a_restarted_trigger_resumes(emulator: EmulatorHandle, generation_id: str) -> None:
     """When a new triggerer takes over from a stopped one, it yields the event, and nothing is submitted."""
     emulator.control.set_speed(1)
-    restarted = trigger(made)
+    restarted = trigger(generation_id)
     first = asyncio.create_task(first_event(restarted))
     await asyncio.sleep(0.2)
     first.cancel()
@@ -207,8 +208,8 @@ class Crowd:
         self.polls: Counter[str] = Counter()
         self.bodies: list[bytes] = []
 
-    async def answer(self, request: ReceivedRequest, write: Write) -> None:
-        """Answer a read of one generation or of a batch."""
+    async def respond(self, request: ReceivedRequest, write: Write) -> None:
+        """Respond to a read of one generation or of a batch."""
         if request.method == "POST":
             await write(
                 http_response(
@@ -228,7 +229,7 @@ class Crowd:
 def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Crowd, Loopback]]:
     """Serve the crowd as the connection ``evolink_default``."""
     service = Crowd()
-    with serving(service.answer) as server:
+    with serving(service.respond) as server:
         connection = {"conn_type": "evolink", "host": server.url, "password": "sk-planted-key-4711"}
         monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
         yield service, server
@@ -236,7 +237,7 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Crowd, Loopback]]:
 
 @pytest.fixture
 def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record every look-up of a connection."""
+    """Record every lookup of a connection."""
     conn_ids: list[str] = []
 
     async def recorded(conn_id: str) -> Any:
@@ -248,7 +249,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_two_hundred_triggers(crowd: tuple[Crowd, Loopback], lookups: list[str]) -> None:
-    """Two hundred triggers share one look-up and at most eight connections, and each yields its own event."""
+    """Two hundred triggers share one lookup and at most eight connections, and each yields its own event."""
     service, server = crowd
     ids = [f"task-unified-{number:04}" for number in range(200)]
 

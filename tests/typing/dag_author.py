@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A DAG that uses every public class as its authors do; it passes ``mypy --strict``, and it is a DAG."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PICTURES = ObjectStoragePath("file:///pictures")
 @task
 def write_prompts() -> list[str]:
     """Return text that is only known when the DAG runs."""
-    return ["A lighthouse", "A harbour"]
+    return ["A lighthouse", "A harbor"]
 
 
 @task
@@ -33,7 +34,7 @@ def choose(prompts: list[str]) -> dict[str, Any]:
 
 
 @task
-def look_after_the_account() -> str:
+def use_the_hook() -> str:
     """Use the hook in a custom task."""
     hook = EvoLinkHook("evolink_default")
     works, message = hook.test_connection()
@@ -44,16 +45,16 @@ def look_after_the_account() -> str:
     assert_type(credits_left.account_remaining, float | None)
     prepared = hook.prepare("gpt-image-2", {"prompt": "A lighthouse"}, media_type="image")
     try:
-        made = hook.submit(prepared, "my-own-key-0123456789")
+        submission = hook.submit(prepared, "my-own-key-0123456789")
     except InsufficientCreditsError as error:
         return f"{error.code}: {error.detail} {error.retry_after} {error.request_id} {error.permanent}"
     except EvoLinkError as error:
         raise EvoLinkFailException(error) from error
-    assert_type(made, Submission)
-    assert_type(hook.get_generation(made.generation.id), Generation)
-    assert_type(hook.get_generations([made.generation.id]), dict[str, Generation])
+    assert_type(submission, Submission)
+    assert_type(hook.get_generation(submission.generation.id), Generation)
+    assert_type(hook.get_generations([submission.generation.id]), dict[str, Generation])
     assert_type(hook.upload("/pictures/a.png"), str)
-    return made.generation.id
+    return submission.generation.id
 
 
 with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=False) as dag:  # noqa: DTZ001 - as in a DAG
@@ -111,7 +112,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
     )
     EvoLinkToObjectStorageOperator.partial(task_id="land_each", destination="/videos").expand(generation=mapped.output)
 
-    templated >> from_storage >> look_after_the_account()
+    templated >> from_storage >> use_the_hook()
 
 
 class MyOperator(EvoLinkGenerateOperator):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The typed example is a DAG, too; mypy itself checks its types, since it is among the files in pyproject.toml."""
 
 from __future__ import annotations

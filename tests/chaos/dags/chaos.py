@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images to videos to files, mapped one to one, with nothing but the provider's own operators."""
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ with DAG(
     schedule=None,
     catchup=False,
     max_active_tasks=64,
-    # Land before submitting more, so that all stages run at the same time.
+    # Land before submitting more, so that all steps run at the same time.
     default_args={"retries": 40, "retry_delay": 1, "weight_rule": "upstream"},
     params={"destination": Param(type="string")},
 ):

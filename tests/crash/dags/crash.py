@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Generate and land, with failpoints.
 
 The operators are the provider's own. What they call on their way (the task state store, the storage and the trigger) is
@@ -27,7 +28,7 @@ PICTURE = Path(__file__).parents[3] / "dags" / "pictures" / "lighthouse.png"
 # The failpoints before and after a write, by store key and phase.
 AROUND = {
     ("evolink", "intent"): ("before-intent", "after-intent"),
-    ("evolink", "submitted"): ("answered", "recorded"),
+    ("evolink", "submitted"): ("response-received", "recorded"),
     ("evolink", "finished"): ("resumed", None),
 }
 
@@ -65,10 +66,10 @@ class HaltingStorage:
 
     def call_s3(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Call S3."""
-        answer = self._fs.call_s3(method, *arguments, **options)
+        response = self._fs.call_s3(method, *arguments, **options)
         if method == "upload_part":
             self._checkpoints.reach("uploading")
-        return answer
+        return response
 
 
 def halting(context: Context) -> Context:
@@ -121,8 +122,8 @@ class Generate(EvoLinkImageToVideoOperator):
         """Finish."""
         return super().execute_complete(halting(context), event, **kwargs)
 
-    def _trigger(self, waited: PendingGeneration) -> EvoLinkGenerationTrigger:
-        _, arguments = super()._trigger(waited).serialize()
+    def _trigger(self, pending: PendingGeneration) -> EvoLinkGenerationTrigger:
+        _, arguments = super()._trigger(pending).serialize()
         return HaltingTrigger(checkpoints=str(self._checkpoints.folder), **arguments)
 
 

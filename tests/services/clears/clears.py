@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tasks that pay, in every form that a user can clear."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ with DAG("plain"):
 
 with DAG("mapped"):
     EvoLinkGenerateOperator.partial(task_id="pay", model=MODEL, poll_interval=1).expand(
-        parameters=[PARAMETERS, {**PARAMETERS, "prompt": "A harbour"}]
+        parameters=[PARAMETERS, {**PARAMETERS, "prompt": "A harbor"}]
     )
 
 with DAG("not_waiting"):

@@ -1,4 +1,5 @@
-"""One task for each thing that can go well or wrong; its connection leads to an EvoLink where it does."""
+# SPDX-License-Identifier: Apache-2.0
+"""One task for each success and each failure; its connection leads to an EvoLink that causes it."""
 
 from __future__ import annotations
 

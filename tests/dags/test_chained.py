@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one task passes to the next, through Airflow's own XCom and templates."""
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 
-FOLDER = Path(__file__).parent / "handing_over"
+FOLDER = Path(__file__).parent / "chained"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def dag() -> DAG:
     assert bag.import_errors == {}
     DagBundlesManager().sync_bundles_to_db()
     sync_bag_to_db(bag, "dags-folder", None)
-    return bag.dags["handing_over"]
+    return bag.dags["chained"]
 
 
 @pytest.mark.filterwarnings("default")
@@ -33,9 +34,9 @@ def test_links_and_numbers_are_passed_on(dag: DAG, emulator: EmulatorHandle, mon
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
     assert dag.test().state == "success"
 
-    made = emulator.control.state()["generations"]
-    assert sorted(generation["prompt"] for generation in made) == [
+    generations = emulator.control.state()["generations"]
+    assert sorted(generation["prompt"] for generation in generations) == [
         "A gull", "A lighthouse", "It flies off", "The sea", "Waves roll in",
     ]  # fmt: skip
-    assert {generation["status"] for generation in made} == {"completed"}
+    assert {generation["status"] for generation in generations} == {"completed"}
     assert emulator.control.state()["requests"]["submit"] == 5
