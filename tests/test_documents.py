@@ -65,6 +65,23 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_links_to_a_file_show_its_name(page: Path) -> None:
+    """A link whose text is a Python file leads to that file, not to what has replaced it."""
+    named = [(text.strip("`"), target) for text, target, _ in links(page) if text.endswith(".py`")]
+
+    assert [text for text, target in named if not target.as_posix().endswith(text)] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
+def test_named_paths_exist(page: Path) -> None:
+    """Every path in code style, relative to the project or to the package, exists."""
+    roots = (ROOT, ROOT / "airflow_provider_evolink")
+    names = re.findall(r"`([a-z_]+/[\w./-]*\.py)`", page.read_text())
+
+    assert [name for name in names if not any((root / name).exists() for root in roots)] == []
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)
 def test_links_lead_to_headings(page: Path) -> None:
     """Every link to a heading leads to one that exists."""
     missing = [(target.name, anchor) for _, target, anchor in links(page) if anchor and anchor not in anchors(target)]

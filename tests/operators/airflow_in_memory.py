@@ -45,7 +45,7 @@ def _refusal(status: int) -> httpx.Response:
 FAULTY_RESPONSES: dict[str, httpx.Response | BaseException] = {
     "unreachable": httpx.ConnectError("no route"),
     "dies before": WorkerDied(),
-    "reset": httpx.ReadError("reset"),
+    "connection_reset": httpx.ReadError("reset"),
     "html_response": httpx.Response(200, html="<html>"),
     **{str(status): _refusal(status) for status in (402, 403, 429, 503)},
 }
@@ -248,6 +248,9 @@ class SimulatedTask:
     def _run(self, execute: Any, writes: Iterable[str], sends: Iterable[str]) -> None:
         store: Any = self.harness.store
         store.plan, self.network.plan, self.network.is_killed = list(writes), list(sends), False
+        planned = {outcome.removeprefix("killed at ") for outcome in self.network.plan}
+        # A misspelled outcome would count as "ok", and test nothing.
+        assert planned <= {"ok", *INSTEAD, *AFTERWARDS}
         self.is_deferred, self.delivered = False, None
         try:
             self.delivered = execute()
