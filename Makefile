@@ -89,7 +89,7 @@ bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and 
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing
 
 cluster: .venv/.cluster ## Run 500 generations on Celery with two of everything, kill one of each: 11 minutes; TASKS=40
-	@echo "10 to 20 minutes, 30 at most. Needs Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) run from .venv,"
+	@echo "11 to 20 minutes, 30 at most. Needs Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) run from .venv,"
 	@echo "listen on 127.0.0.1 only, and stop with this command. The figures come at the end."
 	@env -u EVOLINK_API_KEY CHAOS_TASKS="$(or $(TASKS),500)" \
 	  $(BIN)/python -m pytest -m cluster --log-cli-level=INFO --log-cli-format="%(message)s" tests/cluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Sequence
@@ -62,12 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="port to listen on (default: any free port)")
     add("--clock", type=_speed, default=1.0, metavar="SPEED", help="emulated seconds per real second (default: 1)")
     add("--api-key", action="append", help=f"API key to accept; may be repeated (default: {DEFAULT_API_KEY})")
-    add("--credits", type=float, default=1000.0, help="initial balance of the account (default: %(default)s)")
+    add("--credits", type=_balance, default=1000.0, help="initial balance of the account (default: %(default)s)")
     add("--deny-model", action="append", default=[], help="model that the account may not use; may be repeated")
     add("--media-dir", type=Path, help="directory that keeps a copy of every rendered file")
     add(
         "--query-limit",
-        type=_limit,
+        type=_count,
         metavar="N",
         help="status queries allowed per API key and emulated minute, for example 60 (default: no limit)",
     )
@@ -75,15 +76,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _limit(text: str) -> int:
-    limit = int(text)
-    if limit < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return limit
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
 
 
 def _speed(text: str) -> float:
-    speed = float(text)
-    if not speed > 0:
-        raise argparse.ArgumentTypeError("must be greater than 0")
+    speed = _number(text)
+    if not 0 < speed < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number greater than 0, not {text!r}")
     return speed
+
+
+def _balance(text: str) -> float:
+    balance = _number(text)
+    if not 0 <= balance < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number from 0, not {text!r}")
+    return balance
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

@@ -42,18 +42,19 @@ def poll_interval(given: object) -> float | None:
     return _checked("[evolink] poll_interval", configured, configured)
 
 
-def parse_seconds(name: str, value: object) -> float | None:
+def parse_seconds(name: str, value: object, *, form: str = "a number or a timedelta") -> float | None:
     """Parse a duration into seconds; ``None`` stays ``None``.
 
     :param name: of the parameter or option, for the error.
     :param value: a number of seconds, or a ``timedelta``.
+    :param form: in which the value can be given, for the error.
     :raises InvalidInputError: it is neither, not positive, or longer than 30 days.
     """
     if value is None:
         return None
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _LONGEST:
-        raise InvalidInputError(name, value, "more than 0 seconds and at most 30 days, as a number or a timedelta")
+        raise InvalidInputError(name, value, f"more than 0 seconds and at most 30 days, as {form}")
     return float(seconds)
 
 
@@ -80,7 +81,7 @@ def _option(name: str) -> float | None:
         value: object = float(text)
     except ValueError:
         value = text
-    return parse_seconds(f"[evolink] {name}", value)
+    return parse_seconds(f"[evolink] {name}", value, form="a number")
 
 
 def _checked(name: str, value: object, seconds: float | None) -> float | None:

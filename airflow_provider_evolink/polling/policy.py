@@ -217,7 +217,7 @@ def describe(stop: StopPolling) -> str:
     predicates = {
         Outcome.TERMINAL: "is completed" if stop.status == COMPLETED else f"ended as {stop.status}",
         Outcome.DEADLINE: f"was not finished at the deadline (last status: {stop.status or 'unknown'})",
-        Outcome.UNREACHABLE: "has been unreachable for too long",
+        Outcome.UNREACHABLE: "could not be read for longer than [evolink] unreachable_timeout allows",
         Outcome.REFUSED: "can't be polled (EvoLink refuses the requests)",
         Outcome.NO_CONNECTION: "can't be polled (its connection was not found)",
     }

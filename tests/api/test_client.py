@@ -105,7 +105,7 @@ async def test_an_upload_is_retried(
 ) -> None:
     """An upload is free, so after a transient failure the complete file is sent again."""
     evolink_emulator.control.inject("server_error", on="upload", status=502)
-    evolink_emulator.control.inject("lost_reply", on="upload")
+    evolink_emulator.control.inject("lost_response", on="upload")
 
     await retrying_client.upload(images / "frame.png", "image/png")
 

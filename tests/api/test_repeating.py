@@ -21,7 +21,7 @@ TRANSIENT_FAULTS: list[tuple[str, dict[str, Any]]] = [
     ("rate_limit", {"retry_after": 0}),
     ("server_error", {"status": 500}),
     ("server_error", {"status": 503}),
-    ("lost_reply", {}),
+    ("lost_response", {}),
     ("connection_reset", {}),
     ("html_response", {}),
     ("html_response", {"status": 502}),

@@ -30,7 +30,7 @@ class Fault:
 # About one submission in six gets a response that leaves open whether it was accepted. A submission is sent at most six
 # times, so in a run of 200 one fails for that reason about once in a thousand runs.
 SUBMIT = (
-    Fault("lost_reply", 2),
+    Fault("lost_response", 2),
     Fault("connection_reset", 1.5),
     Fault("slow_response", 2, {"seconds": 3}),
     Fault("slow_response", 1.5, {"seconds": 12}),
@@ -54,7 +54,7 @@ SUBMIT = (
     Fault("result_data_only", 20),
 )
 READ = (
-    Fault("lost_reply", 2),
+    Fault("lost_response", 2),
     Fault("connection_reset", 2),
     Fault("slow_response", 2, {"seconds": 2}),
     Fault("slow_response", 1, {"seconds": 8}),
@@ -74,7 +74,7 @@ MEDIA = (
     Fault("truncated_media", 15),
     Fault("range_unsupported", 8),
     Fault("expired_link", 10),
-    Fault("lost_reply", 4),
+    Fault("lost_response", 4),
     Fault("connection_reset", 4),
     Fault("slow_response", 4, {"seconds": 3}),
     Fault("slow_response", 0.5, {"seconds": 65}),

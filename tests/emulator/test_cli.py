@@ -100,7 +100,16 @@ def test_the_query_limit_is_optional(start):
         assert queries == [200, 200, third]
 
 
-INVALID = [("--clock", "0"), ("--clock", "fast"), ("--nonsense",), ("--query-limit", "0"), ("--port", "99999")]
+INVALID = [
+    ("--clock", "0"),
+    ("--clock", "fast"),
+    ("--clock", "inf"),
+    ("--credits", "-5"),
+    ("--credits", "nan"),
+    ("--nonsense",),
+    ("--query-limit", "0"),
+    ("--port", "99999"),
+]
 
 
 @pytest.mark.parametrize("options", [*INVALID, ("--host", "192.0.2.1")])
@@ -110,6 +119,8 @@ def test_invalid_options_are_rejected(options):
     result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert result.returncode == 2
     assert "usage: python -m airflow_provider_evolink.emulator" in result.stderr
+    assert options[0] in result.stderr or "192.0.2.1" in options
+    assert "_" not in result.stderr.rpartition("error:")[2]  # no internal names
 
 
 def test_the_control_api_is_for_this_machine_only():

@@ -120,9 +120,9 @@ def test_rate_limit_may_have_a_retry_after(api):
     assert api.control.state()["generations"] == []
 
 
-@pytest.mark.parametrize(("fault", "processed"), [("lost_reply", 1), ("connection_reset", 0)])
+@pytest.mark.parametrize(("fault", "processed"), [("lost_response", 1), ("connection_reset", 0)])
 def test_connections_break_before_or_after_processing(api, fault, processed):
-    """lost_reply breaks the connection after the submission took effect, connection_reset before."""
+    """lost_response breaks the connection after the submission took effect, connection_reset before."""
     api.control.inject(fault, "submit")
     with pytest.raises(httpx.TransportError):
         api.post()

@@ -159,9 +159,9 @@ def test_idempotency_keys_can_be_ignored(api):
     assert len(api.control.state()["generations"]) == 2
 
 
-def test_idempotency_key_recovers_a_lost_reply(api):
+def test_idempotency_key_recovers_a_lost_response(api):
     """After a lost reply the generation exists, and the same idempotency key replays its response."""
-    api.control.inject("lost_reply", "submit")
+    api.control.inject("lost_response", "submit")
     with pytest.raises(httpx.TransportError):
         api.post(key=KEY)
     (generation,) = api.control.state()["generations"]

@@ -250,7 +250,7 @@ class SimulatedTask:
         store.plan, self.network.plan, self.network.is_killed = list(writes), list(sends), False
         planned = {outcome.removeprefix("killed at ") for outcome in self.network.plan}
         # A misspelled outcome would count as "ok", and test nothing.
-        assert planned <= {"ok", *INSTEAD, *AFTERWARDS}
+        assert planned <= {"ok", *FAULTY_RESPONSES, *AFTERWARDS}
         self.is_deferred, self.delivered = False, None
         try:
             self.delivered = execute()

@@ -51,7 +51,7 @@ def test_a_submission_without_waiting_looks_the_connection_up_once(
 ) -> None:
     """Even if the submission is sent twice, one hook sends it, with the API key whose digest is recorded."""
     monkeypatch.setattr("airflow_provider_evolink.submission.send_outcome.PAUSE_SECONDS", 0.0)
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
     uses = count_hook_uses(monkeypatch)
 
     operator(wait_for_completion=False).execute(harness.context)

@@ -127,7 +127,7 @@ def test_a_missing_image_does_not_hide_a_lost_response(
     emulator: EmulatorHandle, harness: TaskHarness, image: Path
 ) -> None:
     """After a lost response, the error of a missing image does not claim that nothing was charged."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(from_image(image))
     image.unlink()
@@ -139,7 +139,7 @@ def test_a_missing_image_does_not_hide_a_lost_response(
 
 def test_a_changed_request_does_not_hide_a_lost_response(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """After a lost response, a changed request names the idempotency key, and no sensor, which would need an id."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
 
@@ -154,7 +154,7 @@ def test_a_changed_request_does_not_hide_a_lost_response(emulator: EmulatorHandl
 def test_a_failing_ledger_does_not_hide_a_lost_response(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """If the second send can't be written after a lost response, the error says that the first may be charged."""
     harness.store = FailingStore(2)
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
 
     with pytest.raises(LedgerError, match="may have been accepted and charged") as caught:
         harness.run(operator())
@@ -191,7 +191,7 @@ def test_invalid_input_does_not_hide_a_lost_response(
     emulator: EmulatorHandle, harness: TaskHarness, image: Path, policy: str, invalid: dict[str, Any]
 ) -> None:
     """After a lost response, the error of invalid input does not claim that nothing was charged."""
-    emulator.control.inject("lost_reply", on="submit", times=None)
+    emulator.control.inject("lost_response", on="submit", times=None)
     with pytest.raises((SubmissionUnknownError, EvoLinkFailException)):
         harness.run(from_image(image, on_unknown_submission=policy))
 
@@ -215,7 +215,7 @@ def test_unreachable_storage_does_not_end_the_retries_after_a_lost_response(
     emulator: EmulatorHandle, harness: TaskHarness, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a lost response, an image that can't be read at the moment leaves the replay to the next try."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(from_image(image))
     with monkeypatch.context() as outage:
@@ -395,7 +395,7 @@ def test_a_clear_of_what_was_not_awaited_pays_for_a_failure_at_once(
 
 def test_a_clear_counts_once(emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     """A clear that resolved a lost response is no consent to pay for a later failure again."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
     harness.ti.max_tries = harness.ti.try_number = 2

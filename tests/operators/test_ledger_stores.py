@@ -198,7 +198,7 @@ def test_a_lost_response_survives_a_clear_that_empties_the_store(
     emulator: EmulatorHandle, cleared: LedgerHarness
 ) -> None:
     """The idempotency key of a submission in doubt is found in the copy, and sent again."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         cleared.run(operator())
     cleared.empty()
@@ -251,7 +251,7 @@ def test_a_late_intent_in_the_copy_does_not_hide_a_paid_generation(
 def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """If the second send after a lost response can't be written, the idempotency key is sent again after a clear."""
     cleared.store = FailingStore(2)
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
     with pytest.raises(LedgerError):
         cleared.run(operator(wait_for_completion=False))
     cleared.empty()

@@ -37,7 +37,7 @@ NOT_ACCEPTED = (NotSentError, RateLimitedError)
         ("server_error", {"status": 500}),
         ("html_response", {"status": 502}),
         ("connection_reset", {}),
-        ("lost_reply", {}),
+        ("lost_response", {}),
     ],
 )
 def test_an_outage_over_many_tries_ends_with_one_charge(
@@ -107,7 +107,7 @@ def test_an_idempotency_key_that_may_be_forgotten_is_not_sent_again(
     emulator: EmulatorHandle, harness: TaskHarness
 ) -> None:
     """A submission in doubt since yesterday is left to a person, and the documented way out works."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
     age(harness, REPLAY_SECONDS)
@@ -226,7 +226,7 @@ def test_another_account_does_not_pay_for_a_replay(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the connection's API key may now be another account's, nothing is sent again."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError):
         harness.run(operator())
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", short_timeout(emulator, api_key="sk-of-another-account-4711"))

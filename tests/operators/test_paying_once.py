@@ -53,7 +53,7 @@ def test_a_worker_that_dies_around_any_write_pays_once(
 
 def test_a_lost_response_is_resolved_by_the_idempotency_key(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """If the response to an accepted submission is lost, the same idempotency key leads to the same generation."""
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
 
     record = harness.run(operator())
 
@@ -79,7 +79,7 @@ def test_an_unconfirmed_replay_is_logged_as_an_error(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If EvoLink does not recognize the idempotency key, log, ledger and record report a possible second charge."""
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
     emulator.control.inject("ignore_idempotency", on="submit", times=None)
 
     record = harness.run(operator())
@@ -95,7 +95,7 @@ def test_an_unconfirmed_replay_is_logged_as_an_error(
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 429])
 def test_a_rejection_does_not_hide_a_lost_response(emulator: EmulatorHandle, harness: TaskHarness, status: int) -> None:
     """A rejected replay reports the send in doubt first, and what EvoLink rejected without the claim of no charge."""
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
     emulator.control.inject("http_error", on="submit", times=None, status=status, message="an odd reason")
 
     with pytest.raises((SubmissionUnknownError, EvoLinkFailException)) as caught:
@@ -109,7 +109,7 @@ def test_a_rejection_does_not_hide_a_lost_response(emulator: EmulatorHandle, har
 
 def test_lost_responses_leave_the_intent(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """After two lost responses the try fails with a transient error; the next one sends the same idempotency key."""
-    emulator.control.inject("lost_reply", on="submit", times=2)
+    emulator.control.inject("lost_response", on="submit", times=2)
     with pytest.raises(SubmissionUnknownError, match="may have been accepted") as caught:
         harness.run(operator())
     assert not caught.value.permanent
@@ -123,7 +123,7 @@ def test_lost_responses_leave_the_intent(emulator: EmulatorHandle, harness: Task
 
 def test_fail_never_sends_again(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """With ``on_unknown_submission="fail"`` a lost response ends the task, and no later try sends anything."""
-    emulator.control.inject("lost_reply", on="submit")
+    emulator.control.inject("lost_response", on="submit")
     for attempt in (harness.run, harness.retry):
         with pytest.raises(EvoLinkFailException) as caught:
             attempt(operator(on_unknown_submission="fail"))

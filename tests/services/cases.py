@@ -53,7 +53,7 @@ CASES: Mapping[str, Case] = {
     "wrong_key": Case(facts=("401", "Token *** is unknown"), faults=(_ECHO,)),
     "no_credits": Case(facts=("402",), settings={"credits": 1.0}),
     "denied": Case(facts=("403",), settings={"denied_models": frozenset({MODEL})}),
-    "lost_reply": Case(facts=(SubmissionUnknownError.__name__,), faults=({"fault": "lost_reply", "times": 2},)),
+    "lost_response": Case(facts=(SubmissionUnknownError.__name__,), faults=({"fault": "lost_response", "times": 2},)),
     # As often as the hook repeats the request; the retry policy makes the task succeed all the same.
     "slowed": Case(
         "success",

@@ -126,7 +126,7 @@ def _unknown_path(_fault: Fault, _endpoint: str) -> Response:
 
 
 _CONNECTION_FAULTS: Mapping[str, Callable[[Fault, InterceptedRequest], Awaitable[None]]] = {
-    "lost_reply": _lose_reply,
+    "lost_response": _lose_reply,
     "connection_reset": _reset_connection,
     "slow_response": _delay_response,
     "endless_body": _send_endless_body,

@@ -33,7 +33,7 @@ _REDIRECT = {"processed": False, "location": "http://169.254.169.254/", "status"
 
 FAULT_KINDS: Mapping[str, FaultKind] = {
     # the connection
-    "lost_reply": FaultKind("response", ENDPOINTS),
+    "lost_response": FaultKind("response", ENDPOINTS),
     "connection_reset": FaultKind("response", ENDPOINTS),
     "slow_response": FaultKind("response", ENDPOINTS, {"seconds": 5.0}),
     "endless_body": FaultKind("response", ENDPOINTS),

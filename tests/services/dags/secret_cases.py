@@ -41,7 +41,7 @@ with DAG(
     generate("wrong_key")
     generate("no_credits")
     generate("denied")
-    generate("lost_reply")
+    generate("lost_response")
     generate("slowed", retries=1, retry_delay=timedelta(hours=1), retry_policy=evolink_retry_policy())
     generate("html")
     generate("bad_parameter", duration=99)
