@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_provider_evolink.api.error_codes import is_retryable
+from airflow_provider_evolink.api.error_codes import is_retryable, permanence
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationCancelledError,
@@ -103,7 +103,8 @@ def failure_error(generation: Generation, *, cost: float | None, may_submit: boo
         consequence = "A retry submits a new one."
     else:
         what = "failed at EvoLink"
-        consequence = "The same request would fail again, so it is not retried: fix the request, then clear the task."
+        reason, remedy = permanence(generation.error_code)
+        consequence = f"{reason}, so it is not retried: {remedy}."
     why = ": ".join(" ".join(part.split()) for part in (generation.error_code, generation.error_message) if part)
     failure = sentence(f"Generation {generation.id} {what} with {why}" if why else f"Generation {generation.id} {what}")
     return error_class(

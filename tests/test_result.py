@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidResponseError
-from airflow_provider_evolink.api.generation import parse_generation
+from airflow_provider_evolink.api.generation import Generation, parse_generation
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, parse_response
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, check_pattern
 from airflow_provider_evolink.landing.sources import generations_in, results_of
@@ -77,3 +77,13 @@ def test_a_record_distinguishes_covers_from_songs(song: dict[str, str], roles: d
 def test_expired_links_are_recognized_by_their_date(expires_at: object, is_expired: bool) -> None:
     """Only a date that has passed counts: a record that was edited is still returned."""
     assert links_expired({"expires_at": expires_at}, now=1_800_000_000.0) is is_expired
+
+
+@pytest.mark.parametrize(("code", "is_known"), [("content_policy_violation", True), ("weird_code", False)])
+def test_nothing_is_claimed_about_a_code_that_is_not_documented(code: str, is_known: bool) -> None:
+    """Only of a documented error code is it known that the same request would fail again; neither is retried."""
+    error = failure_error(Generation(id=GENERATION_ID, status="failed", error_code=code), cost=1.0)
+
+    assert error.permanent
+    assert ("would fail again" in str(error)) is is_known
+    assert "clear the task" in str(error)

@@ -50,6 +50,13 @@ def is_retryable(code: str | None) -> bool:
     return code is None or (code in ERROR_CODES and ERROR_CODES[code].retryable)
 
 
+def permanence(code: str | None) -> tuple[str, str]:
+    """Return why a generation that failed with this code is not retried, and what a person can do about it."""
+    if code in ERROR_CODES:
+        return "The same request would fail again", "fix the request, then clear the task"
+    return "EvoLink does not document this error code", "clear the task to submit a new one"
+
+
 def advised_delay(code: str | None) -> float:
     """Return the seconds that EvoLink advises to wait before a retry; 0 where it advises nothing."""
     known = ERROR_CODES.get(code or "")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from airflow_provider_evolink.api.error_codes import permanence
 from airflow_provider_evolink.api.errors import (
     ApiError,
     EvoLinkError,
@@ -31,12 +32,12 @@ def generation_failed(record: LedgerRecord) -> PermanentGenerationFailedError:
     """Report a recorded failure that a new submission can't fix, or that was charged."""
     why = ": ".join(" ".join(part.split()) for part in (record.error_code, record.error) if part)
     failure = sentence(f"Generation {record.generation_id} failed with {why or 'no reason given'}")
+    reason, remedy = permanence(record.error_code)
     consequence = (
         "EvoLink charged for it, so nothing was sent and a retry sends nothing: ask EvoLink for a refund, or clear the "
         "task to pay for a new one."
         if record.was_charged
-        else "The same request would fail again, so nothing was sent and a retry sends nothing: fix the request, then "
-        "clear the task."
+        else f"{reason}, so nothing was sent and a retry sends nothing: {remedy}."
     )
     return PermanentGenerationFailedError(
         f"{failure} {consequence}",

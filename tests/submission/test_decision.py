@@ -193,6 +193,16 @@ def test_a_permanent_failure_is_reported_in_sentences(message: str | None) -> No
     assert "retry" in str(decided.error)
 
 
+@pytest.mark.parametrize(("code", "is_known"), [("content_policy_violation", True), ("weird_code", False)])
+def test_nothing_is_claimed_about_a_code_that_is_not_documented(code: str, is_known: bool) -> None:
+    """Only of a documented error code is it known that the same request would fail again."""
+    decided = decide(replace(REJECTED, error_code=code), "fp", None, DEFAULT, cleared=False, now=200.0)
+
+    assert isinstance(decided, Refuse)
+    assert ("would fail again" in str(decided.error)) is is_known
+    assert "clear the task" in str(decided.error)
+
+
 def test_an_abandoned_submission_names_its_idempotency_key() -> None:
     """The idempotency key is what a person can look for, and no retry sends it again."""
     decided = decide(INTENT, "fp", None, FAIL_ON_UNKNOWN, cleared=False, now=NOW)
