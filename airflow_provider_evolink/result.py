@@ -172,7 +172,7 @@ def resubmit_from(timestamp: float) -> str:
 
 
 def links_expired(record: Mapping[str, Any], *, now: float) -> bool:
-    """Whether the links of a record have outlived their documented life."""
+    """Return whether the links of a record have outlived their documented life."""
     try:
         return datetime.fromisoformat(record["expires_at"]).timestamp() <= now
     except (KeyError, TypeError, ValueError, OverflowError):

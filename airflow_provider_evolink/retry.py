@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retry policy: how long Airflow waits before it retries a task that failed with an error of this package."""
+"""Retry policy: how long Airflow waits before it retries a task that failed with an error of this package.
+
+Delays have jitter, against a thundering herd of tasks that failed together.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +58,7 @@ class EvoLinkRetryPolicy(RetryPolicy):
         """Return the seconds to wait after a transient failure.
 
         :param try_number: number of the try that failed, from 1.
-        :param jitter: random number from 0 to 1; it spreads the retries of tasks that failed together (against a
-            thundering herd).
+        :param jitter: random number from 0 to 1; it spreads the retries of tasks that failed together.
         """
         # A Retry-After of 0 counts as none: retrying at once would use up all retries within seconds.
         if error.retry_after:

@@ -33,7 +33,7 @@ CUT_OFF_SECONDS = 45.0
 
 
 class StubCounts:
-    """Reads the stub's counts over one connection, which is not counted."""
+    """Read the stub's counts over one connection, which is not counted."""
 
     def __init__(self) -> None:
         tls = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])

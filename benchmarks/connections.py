@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Connections(BaseSecretsBackend):
-    """Derives a connection from its id; the stub's port comes from the environment."""
+    """Derive a connection from its id; the stub's port comes from the environment."""
 
     lookups = 0
 

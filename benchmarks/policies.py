@@ -20,7 +20,7 @@ _BACK_OFF, _GROWTH, _BACK_OFF_CAP = 2.0, 1.5, 30.0
 
 
 class Policy(Protocol):
-    """Decides when to poll, for one job after the other."""
+    """Decide when to poll, for one job after the other."""
 
     def wait_for(self, duration: float, rng: random.Random) -> tuple[int, float]:
         """Wait for a job of a given duration; return the number of polls, and the delay of the last one in seconds."""
@@ -67,7 +67,7 @@ class ProviderPacing:
 
 @dataclass(frozen=True)
 class FixedGaps:
-    """Polls at predetermined distances.
+    """Poll at predetermined distances.
 
     :param gaps: returns the seconds before each poll of a job.
     """

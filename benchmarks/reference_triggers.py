@@ -23,7 +23,7 @@ _session: aiohttp.ClientSession | None = None
 
 
 class IdleTrigger(BaseTrigger):
-    """Sleeps until some time after the end of its job: the overhead of Airflow itself.
+    """Sleep until some time after the end of its job: the overhead of Airflow itself.
 
     :param wakes_at: seconds since the epoch.
     """
@@ -43,7 +43,7 @@ class IdleTrigger(BaseTrigger):
 
 
 class SharedSessionTrigger(BaseTrigger):
-    """Polls with one aiohttp session for all triggers, and a coroutine and a sleep for each: the prototype to beat.
+    """Poll with one aiohttp session for all triggers, and a coroutine and a sleep for each: the prototype to beat.
 
     :param generation_id: the generation to wait for.
     :param poll_interval: seconds.

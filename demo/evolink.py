@@ -122,7 +122,7 @@ def emulated(processes: Processes, media: Path) -> Iterator[EvoLink]:
 
 
 class _Queries:
-    """Queries generations at EvoLink, rarely enough to stay far below its rate limit.
+    """Query generations at EvoLink, rarely enough to stay far below its rate limit.
 
     :param client: of the API.
     """

@@ -55,7 +55,7 @@ class Step:
 
 
 class Screen:
-    """Shows steps as long as its context lasts."""
+    """Show steps as long as its context lasts."""
 
     def __init__(self) -> None:
         self.console = Console(highlight=False)

@@ -3,4 +3,6 @@
 
 from __future__ import annotations
 
-GENERATION_ID = "task-unified-1757169743-7cvnl5zw"
+from airflow_provider_evolink.api.generation import EXAMPLE_ID
+
+GENERATION_ID = EXAMPLE_ID

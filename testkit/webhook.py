@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 class WebhookReceiver:
-    """Listens on the loopback address as long as its context lasts; ``received`` holds the decoded bodies."""
+    """Listen on the loopback address as long as its context lasts; ``received`` holds the decoded bodies."""
 
     def __init__(self) -> None:
         self.received: list[Any] = []

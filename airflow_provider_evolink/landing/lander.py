@@ -132,7 +132,7 @@ class Lander:
         return True
 
     def _is_same(self, target: StorageTarget, landed: Landed) -> bool:
-        """Whether another landing, or an attempt whose response was lost, has put the same file there."""
+        """Return whether another landing, or an attempt whose response was lost, has put the same file there."""
         try:
             return matches(target, landed.bytes, landed.sha256)
         except Exception as error:
@@ -142,7 +142,7 @@ class Lander:
             ) from error
 
     def _is_own(self, target: StorageTarget) -> bool:
-        """Whether the existing file is exactly what this task has written."""
+        """Return whether the existing file is exactly what this task has written."""
         return any(storage.contains(target, own.bytes, own.sha256) for own in self.checkpoint.written_to(target.uri))
 
     def _leave_existing(self, result: Result, target: StorageTarget, error: FileConflictError) -> bool:

@@ -146,7 +146,7 @@ def _first_match(signatures: tuple[tuple[re.Pattern[bytes], MediaType], ...], he
 
 
 def _is_latm(head: bytes) -> bool:
-    """Whether a frame begins here, and is followed, where it states that it ends, by the next frame or nothing."""
+    """Return whether a frame begins here, followed by the next frame, or nothing, where it states that it ends."""
     end = 3 + (int.from_bytes(head[1:3]) & 0x1FFF)
     return len(head) >= end and all(_LATM_SYNC.match(head, at) for at in {0, end} - {len(head)})
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resume a download by range requests with ``If-Range`` (RFC 9110), and back off between attempts. Pure.
 
+The backoff has jitter against a thundering herd of downloads that were cut together.
+
 Whether EvoLink's media hosts support ``Range`` is undocumented, so both ways work: a server that does is asked for the
 rest only, one that does not sends the whole file again.
 """
@@ -98,7 +100,7 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
 
 
 def retry_delay(failures: int, retry_after: float | None, *, jitter: float) -> float:
-    """Compute an exponential backoff with jitter, against a thundering herd.
+    """Compute an exponential backoff with jitter.
 
     :param failures: in a row, at least 1.
     :param retry_after: seconds the server asked to wait; never shortened.

@@ -72,7 +72,7 @@ def abort_stale(target: StorageTarget, *, now: datetime) -> None:
 
 
 def is_stale(upload: Mapping[str, Any], *, now: datetime) -> bool:
-    """Whether an upload, as S3 lists it, is too old to be running; one without a date counts as running."""
+    """Return whether an upload, as S3 lists it, is too old to be running; one without a date counts as running."""
     started = upload.get("Initiated")
     return isinstance(started, datetime) and now - started.astimezone(UTC) > STALE_AFTER
 

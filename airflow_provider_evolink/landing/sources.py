@@ -67,7 +67,7 @@ def results_of(record: Mapping[str, Any]) -> list[Result] | None:
 
 
 def expects_files(record: Mapping[str, Any]) -> bool:
-    """Whether the generation's model makes files; an unknown model counts as one that does."""
+    """Return whether the generation's model makes files; an unknown model counts as one that does."""
     model = record.get("model")
     return makes_files(model) if isinstance(model, str) else True
 

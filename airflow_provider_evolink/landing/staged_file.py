@@ -59,7 +59,7 @@ def refuse_if_exists(target: StorageTarget) -> None:
 
 
 def matches(target: StorageTarget, size: int, sha256: str) -> bool:
-    """Whether the stored file has this size and, read back, this hash.
+    """Return whether the stored file has this size and, read back, this hash.
 
     :raises Exception: whatever the storage raises if there is no file, or if it can't be read.
     """
@@ -68,7 +68,7 @@ def matches(target: StorageTarget, size: int, sha256: str) -> bool:
 
 
 def is_prefix(target: StorageTarget, size: int, file: StagedFile) -> bool:
-    """Whether the stored file, of this size, is the first part of a staged file."""
+    """Return whether the stored file, of this size, is the first part of a staged file."""
     return size < file.size and sha256_of(_stored_chunks(target)) == sha256_of(_first_bytes(file.stream, size))
 
 

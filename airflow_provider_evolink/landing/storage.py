@@ -65,7 +65,7 @@ def no_space_message() -> str:
 
 
 def contains(target: StorageTarget, size: int, sha256: str) -> bool:
-    """Whether the file exists, with this size and, read back, this hash."""
+    """Return whether the file exists, with this size and, read back, this hash."""
     # An unreadable file counts as missing: it is written again, and that raises if it fails too.
     with suppress(Exception):
         return matches(target, size, sha256)

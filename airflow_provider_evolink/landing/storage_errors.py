@@ -29,12 +29,12 @@ _XML_REASON = re.compile(r"<(?:Code|Message)>([^<]+)<")
 
 
 def already_exists(error: BaseException) -> bool:
-    """Whether the storage refused to write because a file of that name exists."""
+    """Return whether the storage refused to write because a file of that name exists."""
     return any(isinstance(cause, FileExistsError) or _status(cause) in _CONFLICT for cause in _chain(error))
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the storage denies access to these credentials."""
+    """Return whether the storage denies access to these credentials."""
     return any(
         isinstance(cause, PermissionError) or _status(cause) in _DENIED or _is_forbidden(cause)
         for cause in _chain(error)
@@ -42,7 +42,7 @@ def is_denied(error: BaseException) -> bool:
 
 
 def lacks_conditional_writes(error: BaseException) -> bool:
-    """Whether the storage, or its client, does not support conditional writes."""
+    """Return whether the storage, or its client, does not support conditional writes."""
     return any(
         isinstance(cause, NotImplementedError)
         or (isinstance(cause, OSError) and cause.errno in _NOT_SUPPORTED)
@@ -117,5 +117,5 @@ def _code(error: BaseException) -> str | None:
 
 
 def _is_forbidden(error: BaseException) -> bool:
-    """Whether this is how gcsfs reports HTTP 403."""
+    """Return whether this is how gcsfs reports HTTP 403."""
     return isinstance(error, OSError) and str(error).startswith("Forbidden:")

@@ -17,7 +17,7 @@ _WIDE_BOMS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, cod
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a file with these first bytes is text: empty, a page in any charset, or words.
+    """Return whether a file with these first bytes is text: empty, a page in any charset, or words.
 
     A byte order mark alone does not make a text, since headerless audio may begin with the same bytes.
 
@@ -41,14 +41,14 @@ def _is_unicode(head: bytes) -> bool:
 
 
 def _is_legacy(head: bytes) -> bool:
-    """Whether this is text in a charset like Latin-1 or GBK: no control characters, and mostly ASCII or with tags."""
+    """Return whether this is text in a charset like Latin-1 or GBK: no control characters, mostly ASCII or tags."""
     if _CONTROL.search(head):
         return False
     return 10 * len(_WORDS.findall(head)) > 7 * len(head) or _TAG.search(head) is not None
 
 
 def _is_wide_page(head: bytes) -> bool:
-    """Whether this is a page in UTF-16 without a byte order mark."""
+    """Return whether this is a page in UTF-16 without a byte order mark."""
     texts = (head.decode(encoding, "ignore") for encoding in ("utf-16-le", "utf-16-be"))
     return any(_WIDE_TAG.search(text) and not _WIDE_CONTROL.search(text) for text in texts)
 

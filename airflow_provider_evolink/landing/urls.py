@@ -41,7 +41,7 @@ def as_https(parts: SplitResult) -> SplitResult:
 
 
 def is_plain_http(link: str) -> bool:
-    """Whether a link, by its text, leads to another machine over plain http."""
+    """Return whether a link, by its text, leads to another machine over plain http."""
     parts = parse(link)
     return parts.scheme == "http" and not is_this_machine(parts.hostname or "")
 

@@ -154,7 +154,7 @@ class EvoLinkBaseOperator(BaseOperator):
         return EvoLinkGenerationTrigger.for_watch(self._watch(pending), self.evolink_conn_id, credits_reserved=cost)
 
     def _may_defer(self, context: Context) -> bool:
-        """Whether this task can be resumed, which it can't if another task executes this operator by hand."""
+        """Return whether this task can be resumed, which it can't if another task executes this operator by hand."""
         return self.deferrable and outer_task(self, context) is None
 
     def _wait(self, context: Context, pending: PendingGeneration, failing_since: float | None = None) -> dict[str, Any]:

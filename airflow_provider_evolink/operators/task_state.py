@@ -144,7 +144,7 @@ def _run_started_at(context: Context) -> float:
 
 
 def _was_cleared(context: Context) -> bool:
-    """Whether the task was cleared, which is possible without clearing its run; the run may be restarted later."""
+    """Return whether the task was cleared, which is possible without its run; the run may be restarted later."""
     task = context.get("task")
     return task is not None and context["ti"].max_tries != getattr(task, "retries", None)
 

@@ -167,7 +167,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         return PendingGeneration(generation.id, origin, generation.estimated_time, pending.since)
 
     def _may_be_unknown_yet(self, refused: Refused) -> bool:
-        """Whether the generation is so new that EvoLink may not know it yet."""
+        """Return whether the generation is so new that EvoLink may not know it yet."""
         age = time.time() - (submission_time(self._id()) or 0.0)
         return isinstance(refused.error, GenerationNotFoundError) and age < NOT_FOUND_GRACE
 

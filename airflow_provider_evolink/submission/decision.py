@@ -164,7 +164,7 @@ def _decide_submitted(record: LedgerRecord, remote: RemoteState, may_resubmit: b
 
 
 def _is_hopeless(record: LedgerRecord, remote: RemoteState, now: float) -> bool:
-    """Whether a generation will not deliver: it is gone, completed without a result, or overdue."""
+    """Return whether a generation will not deliver: it is gone, completed without a result, or overdue."""
     if isinstance(remote, Generation) and remote.status == COMPLETED:
         return not has_results(remote, record.model)
     return isinstance(remote, RemoteNotFound) or now >= results_expire_at(record.submitted_at or 0.0, record.model)

@@ -32,14 +32,14 @@ _ABSENT = object()
 
 
 class Store(Protocol):
-    """Stores JSON values by name, like Airflow's task state store."""
+    """Store JSON values by name, like Airflow's task state store."""
 
     def get(self, key: str, default: Any = None) -> Any: ...  # noqa: D102
     def set(self, key: str, value: Any, *, retention: Any = None) -> None: ...  # noqa: D102
 
 
 class Ledger:
-    """Reads and writes the record of one task instance.
+    """Read and write the record of one task instance.
 
     :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
     :param retention: passed with each write, so that the record is kept forever; by default a write would limit its

@@ -54,7 +54,7 @@ def _failure_code(generation: Generation) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class RemoteReader:
-    """Reads the generation of a submitted record from EvoLink, which is free, and records what it learns.
+    """Read the generation of a submitted record from EvoLink, which is free, and record what it reports.
 
     :param ledger: of the task instance.
     :param read: reads a generation by id.

@@ -88,7 +88,7 @@ def about_to_send(intent: LedgerRecord, *, now: float) -> LedgerRecord:
 
 
 def was_not_accepted(error: EvoLinkError) -> bool:
-    """Whether a send that ended with this error was certainly not accepted."""
+    """Return whether a send that ended with this error was certainly not accepted."""
     return not isinstance(error, _MAY_BE_ACCEPTED)
 
 
@@ -139,7 +139,7 @@ def _after_lost_response(error: EvoLinkError, used: AttemptBudget) -> SendAgain 
 
 
 def is_in_progress(error: EvoLinkError) -> bool:
-    """Whether EvoLink is still processing an earlier send with the same idempotency key."""
+    """Return whether EvoLink is still processing an earlier send with the same idempotency key."""
     return isinstance(error, ServerError) and error.code == _IN_PROGRESS_CODE
 
 

@@ -77,7 +77,7 @@ class SubmissionResult:
 
 @dataclass
 class Submitter:
-    """Submits a generation for one task instance, or resumes it, and pays for it at most once.
+    """Submit a generation for one task instance, or resume it, and pay for it at most once.
 
     :param ledger: of the task instance.
     :param send: sends a request with an idempotency key, once.

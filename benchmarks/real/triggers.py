@@ -43,7 +43,7 @@ class Waiting(EvoLinkGenerationTrigger):
 
 
 class Sleeping(BaseTrigger):
-    """Sleeps for a day."""
+    """Sleep for a day."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments to recreate this trigger."""

@@ -10,13 +10,14 @@ from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.generation import Submission
 from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from testkit.examples import GENERATION_ID
 
 KEY = "airflow-0123456789abcdef"
 TEXT = prepare("gemini-omni-flash-text-to-video", {"prompt": "A lighthouse", "duration": 3})
-UNKNOWN_ID = "task-unified-1757169743-7cvnl5zw"
+UNKNOWN_ID = GENERATION_ID
 CREDITS = {"data": {"token": {"unlimited_credits": True}, "user": {"remaining_credits": 7}}, "success": True}
 
-Call = Callable[[EvoLinkClient], Awaitable[Any]]
+ClientCall = Callable[[EvoLinkClient], Awaitable[Any]]
 
 
 async def submit(client: EvoLinkClient, key: str = KEY) -> Submission:
@@ -30,7 +31,7 @@ def sent(emulator: EmulatorHandle) -> dict[str, int]:
     return counts
 
 
-CALLS: dict[str, Call] = {
+CALLS: dict[str, ClientCall] = {
     "submit": submit,
     "read": lambda client: client.generation(UNKNOWN_ID),
     "credits": lambda client: client.credits(),

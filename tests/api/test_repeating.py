@@ -12,7 +12,7 @@ from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.client import EvoLinkClient
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.api.calls import UNKNOWN_ID, Call, sent, submit
+from tests.api.calls import UNKNOWN_ID, ClientCall, sent, submit
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
@@ -37,7 +37,7 @@ async def test_reads_are_retried(
     """A read that fails transiently three times succeeds at the fourth attempt."""
     generation_id = (await submit(retrying_client)).generation.id
     evolink_emulator.control.inject(fault, on=endpoint, times=3, **options)
-    calls: dict[str, Call] = {
+    calls: dict[str, ClientCall] = {
         "read": lambda client: client.generation(generation_id),
         "batch": lambda client: client.generations([generation_id]),
         "credits": lambda client: client.credits(),

@@ -69,12 +69,12 @@ def stop_violations(facts: Facts) -> list[str]:
 
 
 def reports_stop(facts: Facts) -> bool:
-    """Whether the log reports that the task was stopped while EvoLink goes on with its generation."""
+    """Return whether the log reports that the task was stopped while EvoLink goes on with its generation."""
     return any(_fixed_part(left_running, generation["id"]) in facts.log for generation in facts.generations)
 
 
 def reports_charge(facts: Facts) -> bool:
-    """Whether a stopped trigger has reported that the generation stays paid for."""
+    """Return whether a stopped trigger has reported that the generation stays paid for."""
     return any(_fixed_part(trigger_stopped, generation["id"]) in facts.log for generation in facts.generations)
 
 

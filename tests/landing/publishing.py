@@ -17,12 +17,13 @@ from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.staged_file import StagedFile
 from airflow_provider_evolink.landing.storage import open_staging_file
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from testkit.examples import GENERATION_ID
 from tests.landing.media_server import mp4
 
 BODY = mp4(200_000)
 SHA = hashlib.sha256(BODY).hexdigest()
 MIB = 1024 * 1024
-ID = "task-unified-1757169743-7cvnl5zw"
+ID = GENERATION_ID
 
 
 class FakeStore:

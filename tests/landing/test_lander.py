@@ -36,11 +36,12 @@ from airflow_provider_evolink.landing.lander import Lander
 from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from testkit.examples import GENERATION_ID
 from tests.landing.media_server import MediaServer, mp4
 from tests.landing.publishing import files_in
 
 BODY = mp4(100_000)
-ID = "task-unified-1757169743-7cvnl5zw"
+ID = GENERATION_ID
 LANDED = Landed(
     uri="",
     bytes=len(BODY),

@@ -84,7 +84,7 @@ def test_record_lands_every_result(media: MediaServer, tmp_path: Path) -> None:
 def test_no_generation_at_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An empty list lands nothing and succeeds with a warning."""
     assert operator([], str(tmp_path)).execute(context()) == []
-    assert re.search("warning.*generation", capsys.readouterr().out, re.IGNORECASE)
+    assert "[warning" in capsys.readouterr().out
 
 
 def test_api_key_goes_to_the_api_only(media: MediaServer, tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ class SimulatedTask:
         }
 
     def is_findable(self, generation_id: str) -> bool:
-        """Whether the ledger leads to a generation, by its id or by its idempotency key."""
+        """Return whether the ledger leads to a generation, by its id or by its idempotency key."""
         ledgers = str([self.harness.store.held, self.copies.held])
         idempotency_key = self.emulator.backend.generations[generation_id].spec.idempotency_key
         return generation_id in ledgers or str(idempotency_key) in ledgers

@@ -170,7 +170,7 @@ class AnySequence(RuleBasedStateMachine):
         )
 
     def _needs_a_person(self, error: BaseException | None) -> bool:
-        """Whether a person has to decide: the request has changed, or a lost response must not be replayed."""
+        """Return whether a person has to decide: the request has changed, or a lost response must not be replayed."""
         may_refuse = (
             self.changes
             or self.task.policies["on_unknown_submission"] == "fail"

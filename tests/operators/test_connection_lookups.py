@@ -60,6 +60,18 @@ def test_a_submission_without_waiting_looks_the_connection_up_once(
     assert emulator.control.state()["requests"]["submit"] == 2
 
 
+def test_waiting_on_the_worker_looks_the_connection_up_once_more_for_each_part(
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The submission and the final read have a hook each, so that a connection fixed meanwhile takes effect."""
+    emulator.control.set_speed(100)
+    uses = count_hook_uses(monkeypatch)
+
+    assert operator(deferrable=False).execute(harness.context)["status"] == "completed"
+
+    assert uses == HookUses(hooks=2, lookups=2)
+
+
 def test_a_read_notices_a_connection_that_was_fixed(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, leaping: LeapingTime
 ) -> None:

@@ -107,7 +107,7 @@ def test_links_to_this_machine_are_rejected_elsewhere(
 
 @pytest.mark.parametrize("native", [False, True])
 def test_rendered_values_are_coerced(emulator: EmulatorHandle, harness: TaskHarness, native: bool) -> None:
-    """Whether a DAG renders numbers as text or text as numbers, the same request is sent."""
+    """Return whether a DAG renders numbers as text or text as numbers, the same request is sent."""
     with DAG("templates", render_template_as_native_obj=native):
         rendered = image_task(prompt="{{ params.title }}", duration="{{ params.seconds }}")
     rendered.render_template_fields({"params": {"title": "1984", "seconds": 4}})  # type: ignore[arg-type]

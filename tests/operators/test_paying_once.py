@@ -39,7 +39,7 @@ class SilentStore(Store):
 def test_a_worker_that_dies_around_any_write_pays_once(
     emulator: EmulatorHandle, harness: TaskHarness, write: int, after: bool
 ) -> None:
-    """Whether at the intent, the id or the end: the next try returns the result, and one generation was made."""
+    """Return whether at the intent, the id or the end: the next try returns the result, and one generation was made."""
     harness.store = DyingStore(write, after=after)
     with pytest.raises(WorkerDied):
         harness.run(operator())

@@ -9,16 +9,20 @@ from typing import Any, assert_type
 from airflow.sdk import DAG, ObjectStoragePath, XComArg, task
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCreditsError
-from airflow_provider_evolink.api.generation import Credits, Generation, Submission
+from airflow_provider_evolink.api.generation import Credits, Generation, Submission, Usage
+from airflow_provider_evolink.api.request import GenerationRequest
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.links.evolink import EvoLinkResultLink
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from airflow_provider_evolink.retry import EvoLinkRetryPolicy, evolink_retry_policy
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 
 PICTURES = ObjectStoragePath("file:///pictures")
+RETRY_POLICY = evolink_retry_policy(first_delay=timedelta(minutes=1), longest_delay=600.0)
+assert_type(RETRY_POLICY, EvoLinkRetryPolicy)
 
 
 @task
@@ -44,6 +48,7 @@ def use_the_hook() -> str:
     assert_type(credits_left, Credits)
     assert_type(credits_left.account_remaining, float | None)
     prepared = hook.prepare("gpt-image-2", {"prompt": "A lighthouse"}, media_type="image")
+    assert_type(prepared, GenerationRequest)
     try:
         submission = hook.submit(prepared, "my-own-key-0123456789")
     except InsufficientCreditsError as error:
@@ -51,6 +56,7 @@ def use_the_hook() -> str:
     except EvoLinkError as error:
         raise EvoLinkFailException(error) from error
     assert_type(submission, Submission)
+    assert_type(submission.generation.usage, Usage)
     assert_type(hook.get_generation(submission.generation.id), Generation)
     assert_type(hook.get_generations([submission.generation.id]), dict[str, Generation])
     assert_type(hook.upload("/pictures/a.png"), str)
@@ -77,6 +83,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         on_clear="reuse",
         on_changed_input="fail",
         retries=2,
+        retry_policy=RETRY_POLICY,
         execution_timeout=timedelta(hours=1),
     )
     from_storage = EvoLinkImageToVideoOperator(
