@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import Connection
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -69,7 +70,9 @@ def test_waiting_on_the_worker_looks_the_connection_up_once_more_for_each_part(
 
     assert operator(deferrable=False).execute(harness.context)["status"] == "completed"
 
-    assert uses == HookUses(hooks=2, lookups=2)
+    # Before Airflow 3.3.2, the poller looks the connection up with the synchronous method, which is counted.
+    is_counted = not hasattr(Connection, "aextra_dejson")
+    assert uses == HookUses(hooks=2, lookups=2 + is_counted)
 
 
 def test_a_read_notices_a_connection_that_was_fixed(
@@ -92,4 +95,6 @@ def test_a_read_notices_a_connection_that_was_fixed(
     assert task.execute_complete(harness.context, {"outcome": "terminal"})["status"] == "completed"
 
     assert len(leaping.slept) == 1
-    assert uses == HookUses(hooks=2, lookups=2)
+    # Before Airflow 3.3.2, the poller looks the connection up with the synchronous method, which is counted.
+    is_counted = not hasattr(Connection, "aextra_dejson")
+    assert uses == HookUses(hooks=2, lookups=2 + is_counted)
