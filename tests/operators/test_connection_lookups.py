@@ -95,6 +95,4 @@ def test_a_read_notices_a_connection_that_was_fixed(
     assert task.execute_complete(harness.context, {"outcome": "terminal"})["status"] == "completed"
 
     assert len(leaping.slept) == 1
-    # Before Airflow 3.3.2, the poller looks the connection up with the synchronous method, which is counted.
-    is_counted = not hasattr(Connection, "aextra_dejson")
-    assert uses == HookUses(hooks=2, lookups=2 + is_counted)
+    assert uses == HookUses(hooks=2, lookups=2)
