@@ -262,7 +262,7 @@ def test_advice_does_not_depend_on_what_the_host_sends(media: MediaServer, tmp_p
 
 
 def test_unknown_generation_at_renewal_is_not_contradicted(media: MediaServer, tmp_path: Path) -> None:
-    """Where EvoLink's error says what a retry does, nothing else is said about it."""
+    """Where EvoLink's error says what a retry does, no other advice is given."""
 
     def lose(_: Result) -> str | None:
         raise GenerationNotFoundError("Not found.", status=404, advice="A retry finds nothing either.")
