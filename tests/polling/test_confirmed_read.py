@@ -10,7 +10,14 @@ import pytest
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import CONFIRMATION_SECONDS, Generation
-from airflow_provider_evolink.polling.confirmed_read import Refused, Unanswered, describe_error, read_until_confirmed
+from airflow_provider_evolink.polling.confirmed_read import (
+    FailedReads,
+    Refused,
+    Unanswered,
+    after_failed_read,
+    describe_error,
+    read_until_confirmed,
+)
 from tests.leaping import LeapingTime
 
 PROCESSING = Generation("task-unified-1", "processing")
@@ -101,3 +108,13 @@ def test_an_error_is_described_without_advice() -> None:
     assert describe_error(NOT_FOUND) == "HTTP 404 task_not_found: No such task."
     assert describe_error(DENIED) == "HTTP 403"
     assert describe_error(errors.ConnectionLostError("lost")) == "lost"
+
+
+@pytest.mark.parametrize(("refusals", "is_confirmed"), [(1, False), (2, False), (3, True)])
+def test_a_refusal_takes_three_reads_however_far_apart(refusals: int, is_confirmed: bool) -> None:
+    """A ``Retry-After`` may put two minutes between two reads, and two of them still decide nothing."""
+    failures = FailedReads(since=0.0, reads=refusals, refusal=type(NOT_FOUND), refused_since=0.0, refusals=refusals)
+
+    decided = after_failed_read(failures, NOT_FOUND, timeout=600.0, now=2 * CONFIRMATION_SECONDS)
+
+    assert isinstance(decided, Refused) is is_confirmed
