@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from airflow_provider_evolink import __version__
@@ -28,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks"),
         "operators": _modules("operators"),
         "sensors": _modules("sensors"),
-        "triggers": _modules("triggers"),
+        "triggers": _modules("triggers", names=("evolink", "batch")),
         "transfers": [
             {
                 "source-integration-name": _NAME,
@@ -36,14 +37,18 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_evolink.transfers.evolink_to_object_storage",
             }
         ],
-        "extra-links": ["airflow_provider_evolink.links.evolink.EvoLinkResultLink"],
+        "extra-links": [
+            "airflow_provider_evolink.links.evolink.EvoLinkManifestLink",
+            "airflow_provider_evolink.links.evolink.EvoLinkResultLink",
+        ],
         "connection-types": [_connection_type()],
         "config": {"evolink": _config()},
     }
 
 
-def _modules(kind: str) -> list[dict[str, Any]]:
-    return [{"integration-name": _NAME, "python-modules": [f"airflow_provider_evolink.{kind}.evolink"]}]
+def _modules(kind: str, names: Sequence[str] = ("evolink",)) -> list[dict[str, Any]]:
+    modules = [f"airflow_provider_evolink.{kind}.{name}" for name in names]
+    return [{"integration-name": _NAME, "python-modules": modules}]
 
 
 def _connection_type() -> dict[str, Any]:

@@ -17,11 +17,13 @@ from airflow_provider_evolink.api.errors import (
     GenerationTimeoutError,
     PermanentGenerationFailedError,
     PollingFailedError,
+    ResultMissingError,
 )
 from airflow_provider_evolink.api.generation import CANCELLED, TERMINAL_STATUSES, Generation
 from airflow_provider_evolink.api.result_links import RESULT
 from airflow_provider_evolink.api.results import results_expire_at
 from airflow_provider_evolink.api.sanitize import sanitize, sentence
+from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
@@ -115,6 +117,24 @@ def failure_error(generation: Generation, *, cost: float | None, may_submit: boo
     )
 
 
+def result_missing(generation: Generation, *, cost: float | None, conn_id: str, may_submit: bool) -> ResultMissingError:
+    """Report a completed generation without a link to a result.
+
+    :param cost: credits reserved for it; used if EvoLink does not report the credits used.
+    :param conn_id: connection of the task.
+    :param may_submit: whether the task could pay for a new generation.
+    """
+    used = cost if generation.usage.credits_used is None else generation.usage.credits_used
+    price = "" if used is None else f" ({used:g} credits)"
+    resubmit = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
+    return ResultMissingError(
+        f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result. "
+        "A retry submits nothing: it reads the generation again, since a later response may have the links, and so "
+        f"does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
+        generation_id=generation.id,
+    )
+
+
 def unfinished_error(
     stop: StopPolling,
     generation_id: str,
@@ -163,6 +183,15 @@ def trigger_stopped(generation_id: str, conn_id: str, *, cost: float | None) -> 
     return (
         f"This trigger stops here, which changes nothing at EvoLink: generation {generation_id} can't be cancelled and "
         f"stays paid for{reserved_note(cost)}. {how_to_collect(generation_id, conn_id)}"
+    )
+
+
+def batch_trigger_stopped(count: int, *, cost: float | None) -> str:
+    """Return the same for a trigger that waits for many generations."""
+    return (
+        "This trigger stops here, which changes nothing at EvoLink: what it polls "
+        f"({counted(count, 'generation')}) can't be cancelled and stays paid for{reserved_note(cost)}. A retry or a "
+        "clear of this task resumes it and submits none of it again."
     )
 
 

@@ -11,6 +11,8 @@ import httpx
 
 from testkit.airflow_api import AirflowApi
 
+_NAME = "evolink"
+
 
 def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, Any]:
     """Return a task instance's newest record; empty if there is none.
@@ -18,22 +20,40 @@ def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, A
     :param task_instance: its path below the API's, such as ``dags/.../taskInstances/generate``.
     :param params: query parameters such as ``map_index``.
     """
-    try:
-        entries = api.get(f"{task_instance}/state-store", limit=100, **params)["task_state_store"]
-    except httpx.HTTPStatusError:
-        return {}
-    return newest(entries)
+    return newest(_entries(api, task_instance, **params))
 
 
-def newest(entries: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the record of the latest attempt among the entries of a task state store."""
-    records = {_try_of(entry["key"]): entry["value"] for entry in entries if _is_record(entry["key"])}
+def batch_rows_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, dict[str, Any]]:
+    """Return the rows in a task instance's newest chunks, by key; empty if there is none.
+
+    :param task_instance: its path below the API's.
+    :param params: query parameters such as ``map_index``.
+    """
+    entries = _entries(api, task_instance, **params)
+    names = {entry["key"].partition(".")[0] for entry in entries if entry["key"].startswith(f"{_NAME}-batch-")}
+    return {row["key"]: row for name in names for row in newest(entries, name).get("rows", ())}
+
+
+def newest(entries: Iterable[Mapping[str, Any]], name: str = _NAME) -> dict[str, Any]:
+    """Return the record of the latest attempt among the entries of a task state store.
+
+    :param name: store key of the first attempt's record.
+    """
+    records = {_try_of(entry["key"]): entry["value"] for entry in entries if entry["key"].partition(".")[0] == name}
     latest = records[max(records)] if records else {}
     return json.loads(latest) if isinstance(latest, str) else dict(latest)
 
 
-def _is_record(key: str) -> bool:
-    return key.partition(".")[0] == "evolink"
+def _entries(api: AirflowApi, task_instance: str, **params: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        try:
+            page = api.get(f"{task_instance}/state-store", limit=100, offset=len(found), **params)
+        except httpx.HTTPStatusError:
+            return []
+        found += page["task_state_store"]
+        if not page["task_state_store"] or len(found) >= page["total_entries"]:
+            return found
 
 
 def _try_of(key: str) -> int:

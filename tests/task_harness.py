@@ -33,6 +33,7 @@ class Store:
         """Store a JSON value."""
         assert value is not None
         self.held[key] = json.dumps(value, allow_nan=False)
+        assert json.loads(self.held[key]) == value, "Airflow refuses what only becomes JSON, such as a tuple"
         self.writes.append(value)
 
     def delete(self, key: str) -> None:

@@ -20,7 +20,7 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.get_provider_info import get_provider_info
-from airflow_provider_evolink.links.evolink import EvoLinkResultLink
+from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
 
 INFO = get_provider_info()
 [CONNECTION] = INFO["connection-types"]
@@ -55,17 +55,21 @@ def test_the_metadata_is_the_distributions() -> None:
         ("hooks", BaseHook, {"EvoLinkHook"}),
         ("operators", BaseOperator, {"EvoLinkGenerateOperator", "EvoLinkImageToVideoOperator"}),
         ("sensors", BaseSensorOperator, {"EvoLinkGenerationSensor"}),
-        ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger"}),
+        ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger", "EvoLinkBatchTrigger"}),
     ],
 )
 def test_modules(kind: str, base: type, names: set[str]) -> None:
     """Every listed module exists and holds the classes of its kind."""
     [entry] = INFO[kind]
-    [path] = entry["python-modules"]
-    own = {name for name, value in vars(import_module(path)).items() if getattr(value, "__module__", "") == path}
+    own = {
+        name: value
+        for path in entry["python-modules"]
+        for name, value in vars(import_module(path)).items()
+        if getattr(value, "__module__", "") == path
+    }
 
-    assert names <= own
-    assert all(issubclass(getattr(import_module(path), name), base) for name in names)
+    assert names <= set(own)
+    assert all(issubclass(own[name], base) for name in names)
     assert entry["integration-name"] in {integration["integration-name"] for integration in INFO["integrations"]}
 
 
@@ -77,13 +81,14 @@ def test_the_transfer() -> None:
 
 
 def test_the_links() -> None:
-    """The extra link is the one that the operators and the sensor have."""
-    [path] = INFO["extra-links"]
+    """The extra links are those that the operators and the sensor have."""
+    names = ("operators.evolink.EvoLinkGenerateOperator", "operators.batch.EvoLinkBatchOperator")
+    owners = [*names, "sensors.evolink.EvoLinkGenerationSensor"]
+    links = {
+        type(link) for name in owners for link in attribute(f"airflow_provider_evolink.{name}").operator_extra_links
+    }
 
-    assert attribute(path) is EvoLinkResultLink
-    for name in ("operators.evolink.EvoLinkGenerateOperator", "sensors.evolink.EvoLinkGenerationSensor"):
-        links = attribute(f"airflow_provider_evolink.{name}").operator_extra_links
-        assert any(isinstance(link, EvoLinkResultLink) for link in links)
+    assert {attribute(path) for path in INFO["extra-links"]} == links == {EvoLinkManifestLink, EvoLinkResultLink}
 
 
 def test_the_connection_type_is_the_hooks() -> None:

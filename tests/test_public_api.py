@@ -8,11 +8,15 @@ import re
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
+from types import ModuleType
 
 import pytest
 
 from airflow_provider_evolink.api import errors
 from airflow_provider_evolink.api.generation import Generation
+from airflow_provider_evolink.batch import errors as batch_errors
+from airflow_provider_evolink.batch import manifest
+from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
 from airflow_provider_evolink.emulator import EmulatorHandle, pytest_plugin
 from airflow_provider_evolink.emulator import __all__ as emulator_names
 from airflow_provider_evolink.emulator.client import ControlClient
@@ -20,10 +24,12 @@ from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
 from airflow_provider_evolink.landing.checkpoint import Landed
-from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY
+from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, RESULT_LINK_KEY
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY
+from airflow_provider_evolink.operators.landing_step import LANDED_FIELD
 from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
-from airflow_provider_evolink.polling.events import event_payload
+from airflow_provider_evolink.polling.crowd import CrowdEnd
+from airflow_provider_evolink.polling.events import batch_event_payload, event_payload
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.result import Origin, build_record
 from airflow_provider_evolink.submission import record as ledger
@@ -54,10 +60,12 @@ def public_methods(cls: type) -> set[str]:
     return {name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")}
 
 
-def error_classes(base: type[errors.EvoLinkError] = errors.EvoLinkError) -> set[type[errors.EvoLinkError]]:
-    """Return every error class of the errors module."""
-    found = {base}.union(*map(error_classes, base.__subclasses__()))
-    return {cls for cls in found if cls.__module__ == errors.__name__}
+def error_classes(
+    module: ModuleType = errors, base: type[errors.EvoLinkError] = errors.EvoLinkError
+) -> set[type[errors.EvoLinkError]]:
+    """Return every error class of a module."""
+    found = {base}.union(*(error_classes(module, cls) for cls in base.__subclasses__()))
+    return {cls for cls in found if cls.__module__ == module.__name__}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,6 +81,7 @@ def test_what_a_dag_author_imports() -> None:
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
     listed = {f"{PACKAGE}.{name}" for name in NAMES} | {f"{errors.__name__}.{name}" for name in rows("Errors")}
+    listed |= {f"{batch_errors.__name__}.{name}" for name in rows("Errors of a batch")}
 
     classes_and_functions = {
         f"{PACKAGE}.{name}" for name in NAMES if not name.startswith("emulator.") and not _is_method(name)
@@ -114,13 +123,14 @@ def test_the_emulators_names() -> None:
     assert set(re.findall(r"`(\w+)`", NAMES["emulator.EmulatorHandle"])) - {"running"} == attributes
 
 
-def test_every_error() -> None:
+@pytest.mark.parametrize(("heading", "module"), [("Errors", errors), ("Errors of a batch", batch_errors)])
+def test_every_error(heading: str, module: ModuleType) -> None:
     """The page lists every error class, and says of each whether it is permanent."""
-    listed = rows("Errors")
+    listed, classes = rows(heading), error_classes(module)
 
-    assert set(listed) == {cls.__name__ for cls in error_classes()}
+    assert set(listed) == {cls.__name__ for cls in classes}
     permanent = {name for name, description in listed.items() if description.endswith("Permanent")}
-    assert permanent == {cls.__name__ for cls in error_classes() if cls.permanent}
+    assert permanent == {cls.__name__ for cls in classes if cls.permanent}
 
 
 def test_the_connection() -> None:
@@ -145,10 +155,21 @@ def test_xcom() -> None:
     fields = build_record(generation, Origin(0.0, replay="confirmed"), now=0.0)
     entry = Landed("file:///a", 1, "", "video/mp4", "task-unified-1", "mp4").entry()
 
-    assert set(rows("XCom")) == {"return_value", GENERATION_ID_KEY, RESULT_LINK_KEY}
-    assert set(rows("Record")) == set(fields)
+    assert set(rows("XCom")) == {"return_value", GENERATION_ID_KEY, RESULT_LINK_KEY, MANIFEST_LINK_KEY}
+    assert set(rows("Record")) == {*fields, LANDED_FIELD}
     assert set(re.findall(r"`(\w+)`", rows("Record")["usage"])) == set(fields["usage"])
     assert list(rows("Landed files")) == list(entry)
+
+
+def test_the_result_of_a_batch() -> None:
+    """The page lists the fields of a batch's summary, those of a manifest's line, and the final statuses of a row."""
+    problem = Problem(Status.FAILED, "It failed.", "service_error", False, 1)
+    line = manifest.manifest_line("A1", RowEntry("A1"), problem, Status.FAILED)
+
+    assert list(rows("Summary of a batch")) == list(manifest.Outcome().summary("file:///manifest.jsonl"))
+    assert list(rows("Manifest")) == list(line)
+    assert set(re.findall(r"`(\w+)`", rows("Manifest")["error"])) - {"null"} == set(line["error"])
+    assert set(re.findall(r"`(\w+)`", rows("Manifest")["status"])) == set(Status) - {Status.UNDER_WAY}
 
 
 def test_the_triggers_event() -> None:
@@ -157,6 +178,11 @@ def test_the_triggers_event() -> None:
 
     assert list(rows("Trigger event")) == list(event)
     assert list(rows("Trigger event", table=1)) == [outcome.value for outcome in Outcome]
+
+
+def test_the_batch_triggers_event() -> None:
+    """The page lists the fields of the batch trigger's event."""
+    assert list(rows("Batch trigger event")) == list(batch_event_payload(CrowdEnd(0, 0, Outcome.TERMINAL)))
 
 
 def test_the_state_stores() -> None:

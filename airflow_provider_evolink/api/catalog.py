@@ -12,7 +12,7 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,7 @@ def makes_files(model: str) -> bool:
     return known.makes_files if known else True
 
 
+@lru_cache(maxsize=64)
 def closest(name: str) -> str | None:
     """Return the documented model id that a name is most likely a misspelling of, if any."""
     known = {known_name.lower(): known_name for known_name in (*names(), *_aliases())}

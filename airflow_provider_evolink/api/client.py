@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +25,7 @@ from airflow_provider_evolink.api.errors import (
     RateLimitedError,
     ServerError,
 )
-from airflow_provider_evolink.api.event_loop import DaemonResolverEventLoop
+from airflow_provider_evolink.api.event_loop import DaemonResolverEventLoop, outside_event_loop
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext
 from airflow_provider_evolink.api.settings import Settings
@@ -188,24 +186,24 @@ class EvoLinkClient:
         return response, responses.parse_response(response, request.context, secret=secret, now=datetime.now(UTC))
 
 
+def make_concurrent_client(settings: Settings, *, attempts: int = 1) -> EvoLinkClient:
+    """Make a client for many requests at a time: over aiohttp, unless they go through a proxy.
+
+    :param attempts: see :class:`EvoLinkClient`.
+    """
+    from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport, is_reachable_without_proxy
+
+    transport = AiohttpTransport(settings) if is_reachable_without_proxy(settings) else None
+    return EvoLinkClient(settings, attempts=attempts, transport=transport)
+
+
 def run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run an operation of the client to completion from synchronous code.
 
     :param operation: creates the coroutine. It runs in an event loop of its own, in another thread if this one already
         has a running loop. The loop ends with the operation, even if a name lookup that timed out still hangs.
     """
-    if not _is_loop_running():
-        return _run(operation)
-    context = contextvars.copy_context()
-    with ThreadPoolExecutor(1, thread_name_prefix="evolink") as pool:
-        return pool.submit(context.run, _run, operation).result()
-
-
-def _is_loop_running() -> bool:
-    with suppress(RuntimeError):
-        asyncio.get_running_loop()
-        return True
-    return False
+    return outside_event_loop(lambda: _run(operation))
 
 
 def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:

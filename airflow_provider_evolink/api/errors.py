@@ -7,6 +7,7 @@
     ├── InvalidInputError          fix the input; nothing was sent
     │   ├── UnreadableInputError        the input file is missing or can't be read
     │   └── LandingInputError           fix the landing's input; the generation stays paid for
+    ├── InvalidRowsError           fix the batch's rows; nothing was sent
     ├── ConfigurationError         fix the Airflow connection; nothing was sent
     │   └── ConnectionNotFoundError     create it, or make it visible to this process
     ├── ApiError                   EvoLink responded with an error
@@ -45,7 +46,10 @@ An error is ``permanent`` if retrying the same request is pointless.
 from __future__ import annotations
 
 import reprlib
+from collections.abc import Sequence
 from typing import ClassVar
+
+from airflow_provider_evolink.api.wording import are, counted
 
 NOTHING_LANDED = "This attempt downloaded nothing and cost nothing."
 _SHORT = reprlib.Repr()
@@ -98,6 +102,7 @@ class InvalidInputError(EvoLinkError):
 
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter
+        self.value = value
         self.allowed = allowed
         self.refusal = f"`{parameter}`={shorten(value)} is invalid: must be {allowed}."
         super().__init__(f"{self.refusal} {self.consequence}")
@@ -111,6 +116,31 @@ class LandingInputError(InvalidInputError):
     """A value that makes landing impossible. The generation stays paid for; a retry fails until the value is fixed."""
 
     consequence = NOTHING_LANDED
+
+
+class InvalidRowsError(EvoLinkError):
+    """Rows of a batch that EvoLink would reject. Nothing was sent; a retry finds the same until they are fixed.
+
+    :param total: number of rows.
+    :param invalid: number of those that are invalid.
+    :param first: what is wrong with the first of them, a line for each.
+    :ivar refusal: the first sentence, for a task that has already sent something; ``listed`` are the lines after it.
+    """
+
+    permanent = True
+
+    def __init__(self, total: int, invalid: int, first: Sequence[str]) -> None:
+        others = invalid - len(first)
+        self.refusal = f"{invalid:,} of {counted(total, 'row')} {are(invalid)} invalid."
+        more = [f"and {counted(others, 'other')}."] if others else []
+        self.listed = [*first, *more]
+        consequence = (
+            "Nothing was sent, nothing was charged. A retry finds the same: fix them, or set on_invalid='skip' to "
+            "generate the others."
+        )
+        super().__init__("\n".join([f"{self.refusal} {consequence}", *self.listed]))
+        self.total = total
+        self.invalid = invalid
 
 
 class ConfigurationError(EvoLinkError):

@@ -13,6 +13,7 @@ from airflow_provider_evolink.api.media import inline_image, looks_like_url
 from airflow_provider_evolink.api.pixels import has_pixels, pixels_in_words
 
 if TYPE_CHECKING:
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
@@ -173,6 +174,11 @@ def _dotted(path: Iterable[str | int]) -> str:
 
 
 def _validator(schema: Schema, allow_loopback: bool) -> Validator:
+    return _validator_class()(schema, format_checker=_format_checker(allow_loopback))
+
+
+@cache
+def _format_checker(allow_loopback: bool) -> FormatChecker:
     import jsonschema
 
     formats = jsonschema.FormatChecker(formats=())
@@ -180,7 +186,7 @@ def _validator(schema: Schema, allow_loopback: bool) -> Validator:
         formats.checks(name, raises=InvalidInputError)(
             lambda value, check=check: check(value, "", allow_loopback) is None
         )
-    return _validator_class()(schema, format_checker=formats)
+    return formats
 
 
 def _pixels(_validator: Validator, limits: Schema, value: object, _schema: Schema) -> Iterator[ValidationError]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from string import printable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_evolink.landing.filenames import Result
@@ -68,16 +68,27 @@ def asset_uri(uri: str) -> str:
     return quote(uri, safe=_SAFE_IN_PATH)
 
 
+class Memory(Protocol):
+    """What has landed, or was about to land; see :class:`Checkpoint`."""
+
+    def get(self, result: Result) -> Landed | None: ...  # noqa: D102
+    def written_to(self, uri: str) -> list[Landed]: ...  # noqa: D102
+    def uploads_to(self, uri: str) -> list[str]: ...  # noqa: D102
+    def put(self, result: Result, landed: Landed, *, written: bool, upload_id: str | None = None) -> None: ...  # noqa: D102
+
+
 class Checkpoint:
     """What a task has landed, or was about to land, by generation and index.
 
     :param store: Airflow's ``task_state_store``; ``None`` where there is none.
     :param retention: how long the store keeps it.
+    :param name: its store key.
     """
 
-    def __init__(self, store: Any | None, retention: timedelta) -> None:
+    def __init__(self, store: Any | None, retention: timedelta, *, name: str = STORE_KEY) -> None:
         self._store = store
         self._retention = retention
+        self._name = name
         self._entries = self._read()
 
     def get(self, result: Result) -> Landed | None:
@@ -104,7 +115,7 @@ class Checkpoint:
         if self._store is None:
             return
         try:
-            self._store.set(STORE_KEY, self._entries, retention=self._retention)
+            self._store.set(self._name, self._entries, retention=self._retention)
         except Exception as error:
             log.warning(
                 "The checkpoint of %s could not be stored (%s); a retry downloads the result again.", result, error
@@ -120,7 +131,7 @@ class Checkpoint:
         if self._store is None:
             return {}
         try:
-            entries = self._store.get(STORE_KEY)
+            entries = self._store.get(self._name)
         except Exception as error:
             log.warning(
                 "The checkpoint of earlier attempts could not be read (%s); every result is downloaded and compared.",

@@ -7,6 +7,7 @@ The names are relative to the destination and can't lead out of it.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ DEFAULT_PATTERN = "{generation_id}/{index}.{ext}"
 FIELDS = ("generation_id", "index", "ext", "model", "kind", "role")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE_ASCII = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]+")
 _NUMBER_FORMAT = re.compile(r"(0?[1-9]?[0-9]d?)?")
 # The limits of local file systems and of S3.
 _MAX_PART_BYTES, _MAX_BYTES = 255, 1024
@@ -69,7 +71,7 @@ def render(pattern: str, result: Result, media_type: MediaType) -> str:
         "role": result.role,
     }
     name = "".join(_parts(pattern, values))
-    requirement = _unmet_requirement(name)
+    requirement = unmet_requirement(name)
     if requirement:
         raise LandingInputError("filename_pattern", pattern, f"a pattern for {requirement}, but makes {name[:80]!r}")
     return name
@@ -110,11 +112,31 @@ def _parts(pattern: str, values: dict[str, str | int]) -> Iterable[str]:
 
 
 def _safe(value: str) -> str:
-    """Make text from outside safe in a name: no separators, no leading or trailing dots, no special characters."""
-    return _UNSAFE.sub("-", value).strip(".-") or "unknown"
+    return _stripped(_UNSAFE.sub("-", value)) or "unknown"
 
 
-def _unmet_requirement(name: str) -> str | None:
+def safe_text(text: str) -> str:
+    """Make text from outside safe in a name: no separators, no leading or trailing dots, no special characters.
+
+    :return: its letters (of any script, composed), digits, ``.``, ``_`` and ``-``, with ``-`` for whatever is between
+        them; empty if there is none of them.
+    """
+    if not text.isascii():
+        text = "".join(char if _is_letter(char) else " " for char in unicodedata.normalize("NFC", text))
+    return _stripped(_UNSAFE_ASCII.sub("-", text))
+
+
+def _is_letter(char: str) -> bool:
+    """Return whether a character belongs to a word; many scripts write vowels as marks."""
+    return char.isascii() or char.isalnum() or unicodedata.category(char).startswith("M")
+
+
+def _stripped(name: str) -> str:
+    return name.strip(".-")
+
+
+def unmet_requirement(name: str) -> str | None:
+    """Return what the names below a destination must be, if this one is not; it completes "must be ..."."""
     parts = name.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         return "relative names below the destination, without '.', '..' and empty parts"

@@ -2,7 +2,8 @@
 """Write a file and hash it while it is downloaded, by double buffering.
 
 The network fills one buffer while a thread writes and hashes the other; these two buffers are all the memory it takes.
-Hashing costs about as much as downloading, and neither needs Python's global interpreter lock.
+Hashing costs about as much as downloading, and neither needs Python's global interpreter lock. A file that fits into
+one buffer needs neither the other nor the thread.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class HashingWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._digest = hashlib.sha256()
-        self._front, self._back = (memoryview(bytearray(BUFFER_BYTES)) for _ in range(2))
+        self._front, self._back = memoryview(bytearray(BUFFER_BYTES)), memoryview(b"")
         self._filled = 0
         self._stack = ExitStack()
         self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "evolink-landing"))
@@ -55,9 +56,10 @@ class HashingWriter:
 
     def flush(self) -> None:
         """Wait until everything is written and hashed."""
-        if self._filled:
-            self._swap_buffers()
         self._wait()
+        filled, self._filled = self._filled, 0
+        if filled:
+            self._write(self._front[:filled])
 
     def reset(self) -> None:
         """Discard everything, the file's content too."""
@@ -75,7 +77,7 @@ class HashingWriter:
     def _swap_buffers(self) -> None:
         self._wait()
         self._pending = self._thread.submit(self._write, self._front[: self._filled])
-        self._front, self._back, self._filled = self._back, self._front, 0
+        self._front, self._back, self._filled = self._back or memoryview(bytearray(BUFFER_BYTES)), self._front, 0
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, None

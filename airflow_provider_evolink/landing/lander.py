@@ -22,7 +22,7 @@ from airflow_provider_evolink.api.errors import (
     ResultRefusedError,
 )
 from airflow_provider_evolink.landing import storage
-from airflow_provider_evolink.landing.checkpoint import Checkpoint, Landed
+from airflow_provider_evolink.landing.checkpoint import Landed, Memory
 from airflow_provider_evolink.landing.download import Download, download
 from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 from airflow_provider_evolink.landing.existing import OnExisting, conflict_message
@@ -49,15 +49,17 @@ class Lander:
     :param renew: asks EvoLink for a new link to a result; ``None`` if EvoLink has none.
     :param limits: the largest file allowed, and how long and how often a download is attempted.
     :param on_existing: what to do with a file of the same name that this task has not written.
+    :param log: receives a line per file.
     """
 
     destination: StorageTarget
     pattern: str
     network: Network
-    checkpoint: Checkpoint
+    checkpoint: Memory
     renew: Callable[[Result], str | None]
     limits: Limits = LIMITS
     on_existing: OnExisting = OnExisting.FAIL
+    log: logging.Logger = log
 
     def land(self, result: Result) -> Landed | None:
         """Copy a result to the destination, unless it is there already.
@@ -81,7 +83,7 @@ class Lander:
         if target.uri != entry.uri or not storage.contains(target, entry.bytes, entry.sha256):
             return None
         storage.remove_leftovers(target)
-        log.info("Already landed: %s is at %s.", result, target.uri)
+        self.log.info("Already landed: %s is at %s.", result, target.uri)
         return entry
 
     def _download_and_publish(self, result: Result) -> Landed | None:
@@ -103,7 +105,7 @@ class Lander:
             return landed if self._publish(staging_file, result, target, landed) else None
 
     def _record_existing(self, result: Result, landed: Landed) -> None:
-        log.info("The same file is already at %s.", landed.uri)
+        self.log.info("The same file is already at %s.", landed.uri)
         # An entry for it means that this task wrote it, and was killed before it could continue.
         if self.checkpoint.get(result) != landed:
             self.checkpoint.put(result, landed, written=False)
@@ -128,7 +130,7 @@ class Lander:
             # The file may have been written and only the response lost.
             if not storage.contains(target, landed.bytes, landed.sha256):
                 raise
-        log.info("Landed %s: %s, %d bytes, sha256 %s.", result, target.uri, landed.bytes, landed.sha256)
+        self.log.info("Landed %s: %s, %d bytes, sha256 %s.", result, target.uri, landed.bytes, landed.sha256)
         return True
 
     def _is_same(self, target: StorageTarget, landed: Landed) -> bool:
@@ -149,7 +151,7 @@ class Lander:
         text = conflict_message(result, target.uri, storage.stored_generation_id(target), self.pattern)
         if self.on_existing is not OnExisting.SKIP:
             raise FileConflictError(text) from error
-        log.warning("Skipped %s, because of on_existing='skip'. %s", result, text)
+        self.log.warning("Skipped %s, because of on_existing='skip'. %s", result, text)
         return False
 
     def _fetch(self, result: Result, staging_file: BinaryIO) -> Download:
@@ -157,7 +159,9 @@ class Lander:
         try:
             return self._download(result.link, staging_file, started)
         except (ResultExpiredError, ResultCorruptError) as failure:
-            log.warning("The link of %s does not lead to its file; asking EvoLink for a new one. %s", result, failure)
+            self.log.warning(
+                "The link of %s does not lead to its file; asking EvoLink for a new one. %s", result, failure
+            )
             link = self._renew_link(result, failure)
         try:
             return self._download(link, staging_file, started)

@@ -25,7 +25,7 @@ from airflow_provider_evolink.landing.staged_file import COPY_BYTES
 _ATTRIBUTE = "user.evolink.generation_id"
 
 
-def publish(staging_file: BinaryIO, path: Path, generation_id: str, *, replace: bool) -> None:
+def publish(staging_file: BinaryIO, path: Path, generation_id: str | None, *, replace: bool) -> None:
     """Give a complete file its final name.
 
     :param generation_id: stored as an extended attribute, where the file system supports that.
@@ -95,7 +95,7 @@ def _rename(part: Path, path: Path) -> None:
 
 
 @contextmanager
-def _temporary_name(staging_file: BinaryIO, path: Path, generation_id: str) -> Iterator[Path]:
+def _temporary_name(staging_file: BinaryIO, path: Path, generation_id: str | None) -> Iterator[Path]:
     """Give the file a temporary name beside its final one for the duration of the context."""
     _lock(staging_file)
     part = _part_path(path)
@@ -120,7 +120,7 @@ def _open_part(part: Path) -> BinaryIO:
         file.close()
 
 
-def _copy(staging_file: BinaryIO, copy: BinaryIO, generation_id: str) -> None:
+def _copy(staging_file: BinaryIO, copy: BinaryIO, generation_id: str | None) -> None:
     staging_file.seek(0)
     shutil.copyfileobj(staging_file, copy, COPY_BYTES)
     copy.flush()
@@ -153,7 +153,9 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _tag(file: BinaryIO, generation_id: str) -> None:
+def _tag(file: BinaryIO, generation_id: str | None) -> None:
+    if generation_id is None:
+        return
     with suppress(OSError, AttributeError):
         os.setxattr(file.fileno(), _ATTRIBUTE, generation_id.encode())
 

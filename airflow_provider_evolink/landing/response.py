@@ -52,6 +52,11 @@ class Response(http.client.HTTPResponse):
         self._has_body_started = False
         self._failure: OSError | None = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body was read to its announced end, so that the connection can take another request."""
+        return not self.will_close and not self.chunked and self.length == 0 and self._failure is None
+
     def read_some(self, buffer: memoryview) -> int:
         """Read into a buffer until it is full, the body ends, or a short time has passed.
 

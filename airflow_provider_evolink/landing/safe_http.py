@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, cast
@@ -27,6 +27,7 @@ from airflow_provider_evolink.api.addresses import is_this_machine, url_problem,
 from airflow_provider_evolink.api.errors import ConfigurationError, LandingError, ResultRefusedError
 from airflow_provider_evolink.api.proxies import proxy_for
 from airflow_provider_evolink.landing import proxy_tunnel, urls
+from airflow_provider_evolink.landing.kept_connections import KeptConnections
 from airflow_provider_evolink.landing.response import Response
 
 MAX_REDIRECTS = 5
@@ -36,7 +37,6 @@ _HEADERS = {
     "User-Agent": f"airflow-provider-evolink/{__version__}",
     "Accept": "*/*",
     "Accept-Encoding": "identity",
-    "Connection": "close",
 }
 # Addresses dialed per attempt.
 _MAX_ADDRESSES = 4
@@ -49,21 +49,25 @@ class Network:
     """How to reach media hosts.
 
     :param allow_loopback: allow links to this machine, over http too; for the emulator.
-    :param tls: creates the TLS context; called for the first https link only, since that is slow.
+    :param tls: creates the TLS context; called for https links only, since that is slow.
     :param proxy: URL of an HTTP proxy; ``None`` takes the environment's, see :func:`proxies.proxy_for`.
+    :param environment_proxies: reads those; has the signature of :func:`urllib.request.getproxies`.
     :param connect_timeout: seconds per address.
     :param read_timeout: seconds of silence after which a response counts as cut.
     :param resolve: has the signature of :func:`socket.getaddrinfo`.
     :param dial: has the signature of :func:`socket.create_connection`; gets checked addresses and the proxy only.
+    :param connections: keeps connections for the next link; ``None`` = each link gets one of its own.
     """
 
     allow_loopback: bool = False
     tls: Callable[[], ssl.SSLContext] = ssl.create_default_context
     proxy: str | None = field(default=None, repr=False)
+    environment_proxies: Callable[[], Mapping[str, str]] = field(default=getproxies, repr=False)
     connect_timeout: float = 5.0
     read_timeout: float = 60.0
     resolve: Resolver = socket.getaddrinfo
     dial: Callable[..., socket.socket] = socket.create_connection
+    connections: KeptConnections[_Connection] | None = None
 
 
 @contextmanager
@@ -82,18 +86,51 @@ def open_link(
     """
     failures = Counter() if failures is None else failures
     for _ in range(MAX_REDIRECTS + 1):
-        with ExitStack() as stack:
-            connection = stack.enter_context(closing(_connection(link, network, failures)))
-            stack.enter_context(_counting_failures(connection, failures))
-            connection.response_class = functools.partial(Response, seconds=network.read_timeout)  # type: ignore[assignment]
-            connection.request("GET", urls.request_target(urls.parse(link)), headers={**_HEADERS, **headers})
-            response = stack.enter_context(closing(cast(Response, connection.getresponse())))
+        with _response(link, headers, network, failures) as response:
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or not location:
                 yield response
                 return
             link = urls.resolve_redirect(link, location)
     raise ResultRefusedError(f"The link was redirected more than {MAX_REDIRECTS} times.")
+
+
+@contextmanager
+def _response(link: str, headers: Mapping[str, str], network: Network, failures: Counter[str]) -> Iterator[Response]:
+    """Request a link and yield the response; over a kept connection if there is one that still works."""
+    connection, response = _connection(link, network, failures), None
+    kept = network.connections.take(connection.key, connection.addresses) if network.connections else None
+    if kept is not None:
+        try:
+            connection, response = kept, _send(kept, link, headers, network)
+        except (OSError, http.client.HTTPException):
+            # The server has closed it meanwhile.
+            kept.close()
+            connection = _connection(link, network, failures)
+    try:
+        with _counting_failures(connection, failures):
+            response = response or _send(connection, link, headers, network)
+            yield response
+    finally:
+        _release(connection, response, network)
+
+
+def _send(connection: _Connection, link: str, headers: Mapping[str, str], network: Network) -> Response:
+    connection.response_class = functools.partial(Response, seconds=network.read_timeout)  # type: ignore[assignment]
+    reuse = {} if network.connections is not None else {"Connection": "close"}
+    connection.request("GET", urls.request_target(urls.parse(link)), headers={**_HEADERS, **reuse, **headers})
+    return cast(Response, connection.getresponse())
+
+
+def _release(connection: _Connection, response: Response | None, network: Network) -> None:
+    """Keep the connection if its response was read to the end, and close it otherwise."""
+    is_reusable = response is not None and response.is_complete
+    if response is not None:
+        response.close()
+    if is_reusable and network.connections is not None:
+        network.connections.put(connection.key, connection)
+    else:
+        connection.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +155,17 @@ class _Connection(http.client.HTTPConnection):
         # Set on the instance on purpose: the Host header names the port only if it is not this one.
         self.default_port = 443 if is_secure else 80
         self.address: str | None = None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What it leads to."""
+        proxy = self._route.proxy.geturl() if self._route.proxy else None
+        return self._tls is not None, self.host, self.port, proxy
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """Where it may be dialed."""
+        return self._route.addresses
 
     def connect(self) -> None:
         sock = self._dial()
@@ -175,7 +223,7 @@ def _connection(link: str, network: Network, failures: Counter[str]) -> _Connect
 
 def _route(parts: SplitResult, network: Network) -> _Route:
     try:
-        proxy = proxy_for(parts.geturl(), network.proxy, getproxies())
+        proxy = proxy_for(parts.geturl(), network.proxy, network.environment_proxies())
     except ConfigurationError as error:
         # The API may be reached without this proxy, so it can't be refused any earlier.
         raise LandingError(f"The media host {parts.hostname} can't be reached: {error}") from error

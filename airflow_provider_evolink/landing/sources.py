@@ -13,7 +13,13 @@ from airflow_provider_evolink.api.errors import (
     LandingInputError,
     PermanentGenerationFailedError,
 )
-from airflow_provider_evolink.api.generation import COMPLETED, TERMINAL_STATUSES, is_generation_id, parse_generation
+from airflow_provider_evolink.api.generation import (
+    COMPLETED,
+    TERMINAL_STATUSES,
+    Generation,
+    is_generation_id,
+    parse_generation,
+)
 from airflow_provider_evolink.landing.filenames import Result
 
 _FORMS = "the record that EvoLinkGenerateOperator returns, a list of such records, or a generation id"
@@ -61,9 +67,16 @@ def results_of(record: Mapping[str, Any]) -> list[Result] | None:
             generation_id=generation_id,
         )
     expires_at = record.get("expires_at")
-    expiry = expires_at if isinstance(expires_at, str) else None
+    return results_in(generation, expires_at if isinstance(expires_at, str) else None)
+
+
+def results_in(generation: Generation, expires_at: str | None = None) -> list[Result]:
+    """List the results of a generation.
+
+    :param expires_at: when their links expire, ISO 8601 in UTC, if known.
+    """
     links = enumerate(zip(generation.links, generation.roles, strict=True))
-    return [Result(generation_id, index, link, generation.model, expiry, role) for index, (link, role) in links]
+    return [Result(generation.id, index, link, generation.model, expires_at, role) for index, (link, role) in links]
 
 
 def expects_files(record: Mapping[str, Any]) -> bool:

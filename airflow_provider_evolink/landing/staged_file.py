@@ -24,13 +24,13 @@ class StagedFile:
     :param stream: open for reading and writing.
     :param size: in bytes.
     :param content_type: stored with the file where the storage can, so that a browser plays it.
-    :param generation_id: stored with the file where the storage can.
+    :param generation_id: stored with the file where the storage can; ``None`` for a file that is no result.
     """
 
     stream: BinaryIO
     size: int
     content_type: str
-    generation_id: str
+    generation_id: str | None
 
 
 def stored_size(target: StorageTarget) -> int | None:

@@ -11,6 +11,7 @@ A file is first held in a staging file without a name, which disappears with the
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -45,16 +46,32 @@ def open_staging_file(destination: StorageTarget) -> BinaryIO:
     :raises LandingError: the folder can't be created, or this worker has no space for a temporary file.
     """
     if destination.is_local:
-        try:
-            local.make_directory(Path(destination.path))
-        except OSError as error:
-            raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
+        _make_folder(destination)
         with suppress(OSError, AttributeError):
             return open_unnamed(destination.path)
     try:
         return cast(BinaryIO, tempfile.TemporaryFile())
     except OSError as error:
         raise LandingError(f"{no_space_message()} ({error.strerror or error}).") from error
+
+
+def check_writable(destination: StorageTarget) -> None:
+    """Refuse a local folder that can't be written to, and create it if there is none; other storage is not asked.
+
+    :raises LandingError: it can't be created, is no folder, or denies access. A retry looks again.
+    """
+    if not destination.is_local:
+        return
+    _make_folder(destination)
+    if not os.access(destination.path, os.W_OK | os.X_OK):
+        raise LandingError(f"{destination.uri} can't be written to: access is denied.")
+
+
+def _make_folder(destination: StorageTarget) -> None:
+    try:
+        local.make_directory(Path(destination.path))
+    except OSError as error:
+        raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
 
 
 def no_space_message() -> str:
@@ -151,7 +168,7 @@ def _upload_to_s3(
     s3.abort(target, earlier_upload_ids)
     if is_large:
         s3.abort_stale(target, now=datetime.now(UTC))
-    metadata = {_METADATA_NAME.replace("_", "-"): file.generation_id}
+    metadata = {name.replace("_", "-"): value for name, value in _metadata(file).items()}
     object_args = {"ContentType": file.content_type, "Metadata": metadata}
 
     def upload(only_new: Mapping[str, str]) -> None:
@@ -194,12 +211,16 @@ def _prefer_conditional_write(conditional: Callable[[], None], plain: Callable[[
         plain()
 
 
+def _metadata(file: StagedFile) -> dict[str, str]:
+    return {} if file.generation_id is None else {_METADATA_NAME: file.generation_id}
+
+
 def _open_args(file: StagedFile, target: StorageTarget) -> dict[str, Any]:
     if target.protocol in {"gs", "gcs"}:
-        return {"content_type": file.content_type, "metadata": {_METADATA_NAME: file.generation_id}}
+        return {"content_type": file.content_type, "metadata": _metadata(file)}
     if target.protocol in {"abfs", "abfss", "adl"}:
         # adlfs sets is_directory on every file it creates, unless it is given other metadata.
-        metadata = {_METADATA_NAME: file.generation_id, "is_directory": "false"}
+        metadata = {**_metadata(file), "is_directory": "false"}
         return {"content_settings": {"content_type": file.content_type}, "metadata": metadata}
     return {}
 

@@ -22,6 +22,7 @@ _TEMPORARY = frozenset(
     {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "NoSuchUpload"}
 )
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
+_NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOTSUP})
 # Where the client's message ends and the storage's raw response begins.
 _RAW_RESPONSE = re.compile(r"<[?!A-Za-z]|RequestId:|Content: ")
@@ -63,6 +64,30 @@ def write_error(target: StorageTarget, error: Exception) -> LandingError:
             "fix that, then clear this task; it lands the result without generating it again."
         )
     return LandingError(f"The result could not be written to {target.uri}: {reason}.")
+
+
+def list_error(folder: StorageTarget, error: Exception) -> LandingError:
+    """Turn a failed listing of a folder into an error of this package.
+
+    :return: a :class:`StorageRefusedError` if a retry would be refused too.
+    """
+    facts = f"The files in {folder.uri} can't be listed"
+    refusal = _refusal(folder, error)
+    if refusal:
+        advice = "A retry is refused again: fix that, then clear this task, which pays for nothing twice."
+        return StorageRefusedError(f"{facts}: {refusal} ({describe(error)}).", advice=advice)
+    advice = "A retry lists them again, and pays for nothing twice."
+    return LandingError(f"{facts}: {describe(error)}.", advice=advice)
+
+
+def is_missing_folder(error: BaseException) -> bool:
+    """Return whether there is no such folder, although there is the bucket for it."""
+    causes = list(_chain(error))
+    return any(isinstance(cause, FileNotFoundError) for cause in causes) and not any(map(_is_missing_bucket, causes))
+
+
+def _is_missing_bucket(error: BaseException) -> bool:
+    return _code(error) in _NO_BUCKET
 
 
 def describe(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_evolink.api.errors import NOTHING_LANDED, LandingError, LandingInputError, shorten
+from airflow_provider_evolink.api.event_loop import outside_event_loop
 from airflow_provider_evolink.api.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
         destination = os.path.expanduser(destination)  # noqa: PTH111
     try:
         folder = ObjectStoragePath(destination)
-        fs = folder.fs
+        fs = file_system(folder)
     except (ValueError, ImportError) as error:
         allowed = f"a destination whose storage can be opened ({type(error).__name__}: {error})"
         raise LandingInputError("destination", _without_credentials(destination), allowed) from error
@@ -141,6 +142,14 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     protocol = folder.protocol or "file"
     path = str(Path(folder.path).absolute()) if protocol in LOCAL else folder.path
     return StorageTarget(fs, path, protocol, folder.conn_id)
+
+
+def file_system(path: ObjectStoragePath) -> Any:
+    """Return the file system of a path, which Airflow makes at its first use in a process.
+
+    :raises Exception: whatever Airflow, or the storage's client, raises if it can't be made.
+    """
+    return outside_event_loop(lambda: path.fs)
 
 
 def _allowed_instead_of_text(text: Any) -> str | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extra link on a task's page that opens the generation's first result."""
+"""Extra links on a task's page: to a generation's first result, and to a batch's manifest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
 RESULT_LINK_KEY = "result_link"
+MANIFEST_LINK_KEY = "manifest_link"
 
 
 class EvoLinkResultLink(BaseOperatorLink):
@@ -24,3 +25,15 @@ class EvoLinkResultLink(BaseOperatorLink):
         from airflow.sdk.execution_time.xcom import XCom
 
         return XCom.get_value(key=RESULT_LINK_KEY, ti_key=ti_key) or ""
+
+
+class EvoLinkManifestLink(BaseOperatorLink):
+    """Open a batch's manifest, where the browser can reach its storage; empty until there is one."""
+
+    name = "EvoLink manifest"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+        """Return the URI that the task pushed to XCom as ``manifest_link``, or an empty string."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        return XCom.get_value(key=MANIFEST_LINK_KEY, ti_key=ti_key) or ""

@@ -23,11 +23,11 @@ from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook,
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
 from airflow_provider_evolink.operators import limits
 from airflow_provider_evolink.operators.pending import KeepWaiting, PendingGeneration
-from airflow_provider_evolink.operators.reports import cannot_wait, read_refused, result_missing
+from airflow_provider_evolink.operators.reports import cannot_wait, read_refused
 from airflow_provider_evolink.polling.confirmed_read import Refused, Unanswered, describe_error, read_until_confirmed
 from airflow_provider_evolink.polling.events import parse_event
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch, deferral_seconds
-from airflow_provider_evolink.result import build_record, failure_error, unfinished_error
+from airflow_provider_evolink.result import build_record, failure_error, result_missing, unfinished_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -133,9 +133,7 @@ class EvoLinkBaseOperator(BaseOperator):
 
         :raises InvalidInputError: one of them is invalid; the error names the argument or the option.
         """
-        timeout = limits.parse_seconds("timeout", self.timeout) or limits.default_timeout()
-        if self.execution_timeout:
-            timeout = min(timeout, self.execution_timeout.total_seconds())
+        timeout = limits.wait_seconds(self.timeout, self.execution_timeout)
         submitted_at = pending.origin.submitted_at
         return Watch(
             generation_id=pending.generation_id,

@@ -7,18 +7,26 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_evolink.api.errors import GenerationNotFoundError, InvalidInputError, UnreadableInputError
+from airflow_provider_evolink.api.errors import (
+    GenerationNotFoundError,
+    InvalidInputError,
+    LandingError,
+    UnreadableInputError,
+)
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.compat import forward_kills, task_state_store
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.landing import checkpoint
 from airflow_provider_evolink.operators import task_ledger
-from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
+from airflow_provider_evolink.operators.base import GENERATION_ID_KEY
+from airflow_provider_evolink.operators.landing_operator import EvoLinkLandingOperator
 from airflow_provider_evolink.operators.pending import PendingGeneration
-from airflow_provider_evolink.operators.reports import invalid_after_payment
-from airflow_provider_evolink.operators.task_state import ledger_name, open_ledger, with_ledger_asset
+from airflow_provider_evolink.operators.policies import check_policies
+from airflow_provider_evolink.operators.reports import cannot_land_now, expired_links, invalid_after_payment, killed
+from airflow_provider_evolink.operators.task_state import open_ledger, store_key_suffix, with_ledger_asset
 from airflow_provider_evolink.polling.confirmed_read import Refused
-from airflow_provider_evolink.result import Origin, build_record, left_running, links_expired
+from airflow_provider_evolink.result import Origin, build_record, links_expired
 from airflow_provider_evolink.submission.decision import Policy
 from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, Phase, fingerprint
@@ -29,14 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_evolink.api.request import GenerationRequest
 
-_POLICIES: Mapping[str, tuple[str, ...]] = {
-    "on_unknown_submission": ("replay", "fail"),
-    "on_clear": ("reuse", "resubmit"),
-    "on_changed_input": ("fail", "resubmit"),
-}
 
-
-class EvoLinkGenerateOperator(EvoLinkBaseOperator):
+class EvoLinkGenerateOperator(EvoLinkLandingOperator):
     """Submit a generation of any EvoLink model, wait for it, and return its record. One task instance pays once.
 
     The submission is recorded in Airflow's task state store before and after it is sent, and in a copy that no clear
@@ -44,32 +46,43 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     EvoLink rejected the submission or failed to make the generation. An operator that is executed by hand inside
     another task waits on the worker, and each call pays for a generation of its own.
 
+    With a ``destination`` the task also lands the results, with the asset events of ``EvoLinkToObjectStorageOperator``.
+    If that fails, a retry or a clear lands what is missing, and pays for nothing.
+
     :param model: EvoLink's model id. A model that this package does not know passes with a warning.
     :param parameters: the model's parameters as EvoLink documents them, such as ``prompt`` and ``duration``.
     :param media_type: ``video``, ``image`` or ``audio``: the endpoint of a model that this package does not know.
     :param callback_url: public https URL, at most 2048 characters, that EvoLink posts the result to (documented).
         Airflow displays it among the rendered fields: take a token in it from a connection,
         ``?token={{ conn.my_hook.password }}``, which is displayed as ``***``.
-    :param wait_for_completion: if false, return as soon as EvoLink has accepted the submission.
+    :param wait_for_completion: if false, return as soon as EvoLink has accepted the submission. Not with a
+        ``destination``.
     :param on_unknown_submission: what a try does if the response to an earlier submission was lost. ``replay`` sends
         the same body with the same idempotency key again, which makes nothing new if EvoLink honors the key
         (undocumented; its own clients rely on it). ``fail`` never sends it again.
     :param on_clear: what a clear of a finished task returns: with ``reuse`` the same result, with ``resubmit`` a new
-        one. A task that does not wait is finished once it has submitted. With ``resubmit`` a clear also submits under a
-        new idempotency key if an earlier response was lost and its key must not be sent again, and if there is nothing
-        to collect: the generation is gone, completed without a result, or has not ended by the time its links would
-        have expired.
+        one. A task that does not wait is finished once it has submitted, and one with a ``destination`` once it has
+        landed, or can't any more as the links have expired. With ``resubmit`` a clear also submits under a new
+        idempotency key if an earlier response was lost and its key must not be sent again, and if there is nothing to
+        collect: the generation is gone, completed without a result, or has not ended by the time its links would have
+        expired.
     :param on_changed_input: what a try does if the request differs from the one already submitted: ``fail`` with the
         facts, or ``resubmit`` and pay for the new one.
     :return: ``{generation_id, model, status, results[], result_data, expires_at, submitted_at, finished_at,
-        usage{credits_reserved, credits_used, billing_rule}, reattached, try_number}``. The id is also pushed to XCom as
-        ``generation_id`` before the wait begins.
+        usage{credits_reserved, credits_used, billing_rule}, reattached, try_number}``, and with a ``destination`` also
+        ``landed[]``, which is what the transfer returns. The id is also pushed to XCom as ``generation_id`` before the
+        wait begins.
     :raises EvoLinkFailException: invalid input, a rejected submission, or a failure that a retry can't fix.
     :raises GenerationFailedError: EvoLink could not make it; a retry submits a new one.
     :raises GenerationTimeoutError: it did not finish in time; a retry resumes it.
+    :raises LandingError: a result could not be landed; a retry lands it and pays for nothing.
+
+    How to wait and where to land: see the parameters of the base classes
+    :class:`~airflow_provider_evolink.operators.base.EvoLinkBaseOperator` and
+    :class:`~airflow_provider_evolink.operators.landing_operator.EvoLinkLandingOperator`.
     """
 
-    template_fields: Sequence[str] = ("model", "parameters", "callback_url", "evolink_conn_id")
+    template_fields: Sequence[str] = ("model", "parameters", "callback_url", *EvoLinkLandingOperator.template_fields)
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
     ui_color = "#e9e2ff"
 
@@ -87,6 +100,8 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "inlets": with_ledger_asset(kwargs.get("inlets"))})
+        with airflow_errors():
+            self._check_waiting(wait_for_completion)
         self.model: Any = model
         self.parameters = parameters
         self.media_type = media_type
@@ -106,7 +121,8 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the generation or resume it, paying at most once, and wait for it."""
-        self._ledger_name = ledger_name(self, context)
+        suffix = store_key_suffix(self, context)
+        self._ledger_name, self._landing_store_key = f"{STORE_KEY}{suffix}", f"{checkpoint.STORE_KEY}{suffix}"
         with airflow_errors(), forward_kills(self, context):
             submitted = self._submit_or_resume(context, self._read_ledger(context))
             record, generation = submitted.record, submitted.generation
@@ -124,14 +140,7 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; one that was sent keeps running, as EvoLink can't cancel it."""
         self._was_killed = True
-        if self._paid is None or self._paid.generation_id is None:
-            self.log.warning(
-                "Killed before a submission was confirmed: nothing more will be submitted. A request that is already "
-                "on its way may be accepted and paid for; a retry or a clear of this task finds out and resumes it."
-            )
-        else:
-            facts = left_running(self._paid.generation_id, self.evolink_conn_id, cost=self._paid.credits_reserved)
-            self.log.warning("Killed. %s", facts)
+        self.log.warning("%s", killed(self._paid, self.evolink_conn_id))
 
     def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002 - a subclass needs it
         """Return the model's parameters."""
@@ -149,45 +158,49 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
         ti = context["ti"]
         try:
             request = self._request(hook)
-            self._check_arguments()
         except (UnreadableInputError, ConnectionError, TimeoutError) as error:
-            return self._submitter(context, hook).resume_without_input(known, error, max_tries=ti.max_tries)
+            return self._submitter(context, hook, known).resume_without_input(known, error, max_tries=ti.max_tries)
         except InvalidInputError as error:
             raise invalid_after_payment(error, known, conn_id=self.evolink_conn_id) from None
+        except LandingError as error:
+            raise cannot_land_now(error, known, conn_id=self.evolink_conn_id) from error
         for warning in request.warnings:
             self.log.warning("%s", warning)
         settings = hook.settings
-        return self._submitter(context, hook).submit_or_resume(
-            known,
-            request,
-            fingerprint(self.evolink_conn_id, settings.base_url, request.endpoint, request.body),
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-            api_key=settings.api_key,
+        digest = fingerprint(self.evolink_conn_id, settings.base_url, request.endpoint, request.body)
+        resumable = known if known is not None and known.fingerprint == digest else None
+        return self._submitter(context, hook, resumable).submit_or_resume(
+            known, request, digest, try_number=ti.try_number, max_tries=ti.max_tries, api_key=settings.api_key
         )
 
     def _request(self, hook: EvoLinkHook) -> GenerationRequest:
+        from airflow_provider_evolink.operators.parameters import results_requested
+
         parameters = dict(self._parameters(hook))
         if self.callback_url is not None:
             parameters["callback_url"] = self.callback_url
-        return hook.prepare(self.model, parameters, media_type=self.media_type)
+        request = hook.prepare(self.model, parameters, media_type=self.media_type)
+        self._check_arguments()
+        if self.destination is not None:
+            self._landing_step(hook).check(request.model, results_requested(parameters))
+        return request
 
     def _check_arguments(self) -> None:
         """Check, before the payment, everything that would otherwise fail after it."""
-        for name, allowed in _POLICIES.items():
-            if getattr(self, name) not in allowed:
-                raise InvalidInputError(name, getattr(self, name), " or ".join(map(repr, allowed)))
+        check_policies(self)
         probe = PendingGeneration("task-unified-0", Origin(submitted_at=time.time()))
         self._watch(probe)
         if self.wait_for_completion and self.deferrable:
             self._trigger(probe).serialize()
 
-    def _submitter(self, context: Context, hook: EvoLinkHook) -> Submitter:
+    def _submitter(self, context: Context, hook: EvoLinkHook, resumable: LedgerRecord | None) -> Submitter:
+        # Only a clear of a finished task may pay again, and a result that can still be landed is not finished.
+        on_clear = "reuse" if self._awaits_landing(resumable) else self.on_clear
         return Submitter(
             ledger=self._ledger(context),
             send=hook.submit,
             read=hook.get_generation,
-            policy=Policy(self.on_unknown_submission, self.on_clear, self.on_changed_input),
+            policy=Policy(self.on_unknown_submission, on_clear, self.on_changed_input),
             log=self.log,
             on_submitted=lambda record: self._on_submitted(context, record),
             is_killed=lambda: self._was_killed,
@@ -217,7 +230,11 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     ) -> None:
         known = self._submitted_record(context, pending.generation_id)
         ledger, max_tries = self._ledger(context), context["ti"].max_tries
-        task_ledger.record_end(ledger, known, generation, record, max_tries=max_tries)
+        self._paid = task_ledger.record_end(ledger, known, generation, record, max_tries=max_tries)
+
+    def _record_landing(self, context: Context, record: dict[str, Any]) -> None:
+        if self.on_clear == "resubmit" and self._paid is not None:
+            task_ledger.record_landing(self._ledger(context), self._paid, record, self.log)
 
     def _record_refusal(self, context: Context, refused: Refused) -> None:
         if isinstance(refused.error, GenerationNotFoundError):
@@ -227,14 +244,10 @@ class EvoLinkGenerateOperator(EvoLinkBaseOperator):
     def _reuse_result(self, context: Context, result: Mapping[str, Any]) -> dict[str, Any]:
         self.log.info("Reusing the result of an earlier, already paid submission.")
         if links_expired(result, now=time.time()):
-            self.log.warning(
-                "Its links expired at %s. Files that have landed are not affected; to generate it again, clear this "
-                'task with on_clear="resubmit", which pays again.',
-                result["expires_at"],
-            )
+            self.log.warning("%s", expired_links(result["expires_at"], lands=self.destination is not None))
         record = {**result, "reattached": True, "try_number": context["ti"].try_number}
         self._publish_result(context, record)
-        return record
+        return self._land(context, record)
 
 
 class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
@@ -260,7 +273,7 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
         "aspect_ratio",
         "model",
         "callback_url",
-        "evolink_conn_id",
+        *EvoLinkLandingOperator.template_fields,
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {}
 

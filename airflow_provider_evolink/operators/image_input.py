@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.media import MAX_IMAGE_BYTES
+from airflow_provider_evolink.landing.storage_target import file_system
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -32,6 +33,7 @@ def read_image(location: str) -> bytes:
 
 
 def _head(path: ObjectStoragePath) -> bytes:
+    file_system(path)
     with path.open("rb") as file:  # type: ignore[no-untyped-call]
         data: bytes = file.read(MAX_IMAGE_BYTES + 1)
     return data

@@ -22,6 +22,17 @@ def default_timeout() -> float:
     return _option("default_timeout") or 1800.0
 
 
+def wait_seconds(timeout: object, execution_timeout: timedelta | None) -> float:
+    """Return the seconds from a submission for which a task waits for its generation.
+
+    :param timeout: the task's own; ``None`` = :func:`default_timeout`.
+    :param execution_timeout: Airflow's, which it ignores while a task is deferred.
+    :raises InvalidInputError: it is not a duration.
+    """
+    seconds = parse_seconds("timeout", timeout) or default_timeout()
+    return min(seconds, execution_timeout.total_seconds()) if execution_timeout else seconds
+
+
 def unreachable_timeout() -> float:
     """Return the seconds for which EvoLink may be unreachable: 600 by default.
 

@@ -12,37 +12,18 @@ from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationNotFoundError,
     InvalidInputError,
+    LandingError,
     PollingFailedError,
-    ResultMissingError,
     StaleRequestError,
 )
 from airflow_provider_evolink.api.results import results_expire_at
-from airflow_provider_evolink.result import how_to_collect, reserved_note, resubmit_from, sensor_code
+from airflow_provider_evolink.result import how_to_collect, left_running, reserved_note, resubmit_from, sensor_code
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from airflow_provider_evolink.submission.reports import refusal_text
 
 if TYPE_CHECKING:
-    from airflow_provider_evolink.api.generation import Generation
     from airflow_provider_evolink.operators.pending import PendingGeneration
     from airflow_provider_evolink.polling.confirmed_read import Refused
-
-
-def result_missing(generation: Generation, *, cost: float | None, conn_id: str, may_submit: bool) -> ResultMissingError:
-    """Report a completed generation without a link to a result.
-
-    :param cost: credits reserved for it; used if EvoLink does not report the credits used.
-    :param conn_id: connection of the task.
-    :param may_submit: whether the task could pay for a new generation.
-    """
-    used = cost if generation.usage.credits_used is None else generation.usage.credits_used
-    price = "" if used is None else f" ({used:g} credits)"
-    resubmit = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
-    return ResultMissingError(
-        f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result. "
-        "A retry submits nothing: it reads the generation again, since a later response may have the links, and so "
-        f"does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
-        generation_id=generation.id,
-    )
 
 
 def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bool) -> EvoLinkError:
@@ -76,13 +57,10 @@ def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, 
     :param known: what the ledger holds.
     :param conn_id: connection of the task.
     """
-    if known is None or known.phase not in (Phase.INTENT, Phase.SUBMITTED, Phase.FINISHED):
+    if known is None or not _is_paid(known):
         return error
     if known.generation_id is None:
-        paid = (
-            f"But an earlier try sent a request with idempotency key {known.idempotency_key}, and its response was "
-            "lost: it may have been accepted and charged. Restore the input and clear the task to resolve that."
-        )
+        paid = f"But {_in_doubt(known)} Restore the input and clear the task to resolve that."
     else:
         paid = (
             f"An earlier try paid for generation {known.generation_id}, which stays: fix the input, or collect it with "
@@ -90,6 +68,75 @@ def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, 
         )
     return StaleRequestError(
         f"{error.refusal} Nothing was sent now, and a retry sends nothing. {paid}", generation_id=known.generation_id
+    )
+
+
+def cannot_land_now(error: LandingError, known: LedgerRecord | None, *, conn_id: str) -> LandingError:
+    """Extend the error of a storage that can't be opened at the moment with what an earlier try paid for, if anything.
+
+    :param known: what the ledger holds.
+    :param conn_id: connection of the task.
+    """
+    facts = f"{error} Nothing was sent to EvoLink now."
+    if known is None or not _is_paid(known):
+        return LandingError(facts)
+    if known.generation_id is None:
+        return LandingError(f"{facts} But {_in_doubt(known)} A retry that can open the storage resolves that.")
+    return LandingError(
+        f"{facts} Generation {known.generation_id} stays paid for{reserved_note(known.credits_reserved)}. "
+        f"{how_to_collect(known.generation_id, conn_id)}",
+        generation_id=known.generation_id,
+    )
+
+
+def name_unlanded_generation(error: EvoLinkError, generation_id: str) -> None:
+    """Extend the error of a landing that does not name the generation: it is completed and paid for.
+
+    :param error: an invalid value, or a storage, connection or response that can't be used.
+    """
+    if error.generation_id is not None:
+        return
+    retry = "A retry finds the same: fix that and clear this task, which lands" if error.permanent else "A retry lands"
+    text = (
+        f"Generation {generation_id} is completed and paid for, but its results can't be landed. "
+        f"{refusal_text(error)} {retry} them and generates nothing."
+    )
+    error.args, error.generation_id = (text,), generation_id
+
+
+def killed(record: LedgerRecord | None, conn_id: str) -> str:
+    """Return what to log when a task is killed.
+
+    :param record: what it has paid for, or collected, as far as this is known.
+    :param conn_id: connection of the task.
+    """
+    if record is None or record.generation_id is None:
+        return (
+            "Killed before a submission was confirmed: nothing more will be submitted. A request that is already on "
+            "its way may be accepted and paid for; a retry or a clear of this task finds out and resumes it."
+        )
+    if record.phase is Phase.FINISHED:
+        return (
+            f"Killed. Generation {record.generation_id} is completed and paid for. A retry or a clear of this task "
+            "returns it, lands what has not landed, and submits nothing."
+        )
+    return f"Killed. {left_running(record.generation_id, conn_id, cost=record.credits_reserved)}"
+
+
+def expired_links(expires_at: object, *, lands: bool) -> str:
+    """Return the warning about a recorded result whose links have expired.
+
+    :param expires_at: when they did.
+    :param lands: whether the task lands the results now.
+    """
+    files = (
+        "Files that have landed are kept; a missing one can land only if EvoLink still gives a new link to it."
+        if lands
+        else "Files that have landed are not affected."
+    )
+    return (
+        f"Its links expired at {expires_at}. {files} To generate it again, clear this task with "
+        'on_clear="resubmit", which pays again.'
     )
 
 
@@ -104,4 +151,16 @@ def cannot_wait(error: EvoLinkError, pending: PendingGeneration, *, conn_id: str
         f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. "
         f"{refusal_text(error)} Fix that. {how_to_collect(generation_id, conn_id)}",
         generation_id=generation_id,
+    )
+
+
+def _is_paid(known: LedgerRecord) -> bool:
+    """Return whether an earlier try has paid for something, or may have, that a later one resumes."""
+    return known.phase in (Phase.INTENT, Phase.SUBMITTED, Phase.FINISHED)
+
+
+def _in_doubt(known: LedgerRecord) -> str:
+    return (
+        f"an earlier try sent a request with idempotency key {known.idempotency_key}, and its response was lost: it "
+        "may have been accepted and charged."
     )

@@ -64,8 +64,8 @@ def pending_generation(record: LedgerRecord, try_number: int) -> PendingGenerati
 
 def record_end(
     ledger: Ledger, record: LedgerRecord, generation: Generation, result: dict[str, Any] | None, *, max_tries: int
-) -> None:
-    """Record that the generation has ended.
+) -> LedgerRecord:
+    """Record that the generation has ended; the returned record is durable.
 
     :param result: ``None`` if it has none.
     :param max_tries: Airflow's current one. If the ledger could not be written when this try began, it still holds the
@@ -75,7 +75,7 @@ def record_end(
     record = replace(record, max_tries=max_tries)
     ended = as_failed(record, generation) if result is None else replace(record, phase=Phase.FINISHED, result=result)
     try:
-        ledger.write(ended)
+        return ledger.write(ended)
     except LedgerError as error:
         raise LedgerError(
             f"Generation {generation.id} ended as {generation.status}, but that could not be recorded. {error}",
@@ -87,6 +87,12 @@ def record_early_finish(ledger: Ledger, record: LedgerRecord, log: Any) -> None:
     """Record that the task succeeds without waiting, so that a later clear counts as that of a finished task."""
     consequence = 'A clear with on_clear="resubmit" will resume this generation instead of paying for a new one.'
     _try_to_write(ledger, replace(record, finished_without_waiting=True), log, consequence)
+
+
+def record_landing(ledger: Ledger, record: LedgerRecord, result: dict[str, Any], log: Any) -> None:
+    """Record that the results have landed, so that a later clear counts as that of a finished task."""
+    consequence = 'The next clear with on_clear="resubmit" will return this generation instead of paying for a new one.'
+    _try_to_write(ledger, replace(record, result=result), log, consequence)
 
 
 def record_missing(ledger: Ledger, record: LedgerRecord, *, since: float, log: Any) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset
 
 from airflow_provider_evolink.api.errors import ConfigurationError
+from airflow_provider_evolink.batch.ledger import BatchLedger
 from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, outer_task, task_state_store
-from airflow_provider_evolink.submission.ledger import Ledger, Store
-from airflow_provider_evolink.submission.record import STORE_KEY
+from airflow_provider_evolink.submission.entries import Store
+from airflow_provider_evolink.submission.ledger import Ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -40,35 +41,30 @@ def with_ledger_asset(inlets: object) -> list[Any]:
     return [*(inlet for inlet in given if inlet is not None and inlet != LEDGER_ASSET), LEDGER_ASSET]
 
 
-def ledger_name(operator: BaseOperator, context: Context) -> str:
-    """Return the store key of the record of a call of ``execute``.
+def store_key_suffix(operator: BaseOperator, context: Context) -> str:
+    """Return what a call of ``execute`` appends to the store keys of its ledger and of its landing's checkpoint.
 
-    A task has one record. An operator that is executed by hand inside another task has one for each call, counted
-    within the try: a later try that makes the same calls in the same order finds what the earlier one paid for.
+    A task has one of each. An operator that is executed by hand inside another task has one for each call, counted
+    within the try: a later try that makes the same calls in the same order finds what the earlier one paid for, and no
+    call takes the file of another for its own.
     """
     if outer_task(operator, context) is None:
-        return STORE_KEY
+        return ""
     ti = context["ti"]
     _, calls = _calls.setdefault(id(ti), (ti, Counter()))
     calls[ti.try_number, operator.task_id] += 1
-    return f"{STORE_KEY}-{operator.task_id}-{calls[ti.try_number, operator.task_id]}"
+    return f"-{operator.task_id}-{calls[ti.try_number, operator.task_id]}"
 
 
 def open_ledger(context: Context, name: str, log: Any) -> Ledger:
     """Open a ledger of this task instance.
 
-    :param name: store key of its record; see :func:`ledger_name`.
+    :param name: store key of its record; see :func:`store_key_suffix`.
     :param log: receives warnings about the copy.
     :raises ConfigurationError: Airflow has no store for it. Nothing was sent.
     """
-    store = task_state_store(context)
-    if store is None:
-        raise ConfigurationError(
-            "Airflow provides no state store for this task, so a payment would be forgotten after a crash. Nothing was "
-            "sent, and a retry fails too: Airflow 3.3 or later is required."
-        )
     return Ledger(
-        store,
+        _store(context),
         NEVER_EXPIRE,
         name=name,
         try_number=context["ti"].try_number,
@@ -76,6 +72,32 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
         not_before=_run_started_at(context),
         log=log,
     )
+
+
+def open_batch_ledger(context: Context, name: str, log: Any) -> BatchLedger:
+    """Open the ledger of a batch; see :func:`open_ledger`.
+
+    :param name: store key; each of its chunks has its number appended.
+    """
+    return BatchLedger(
+        _store(context),
+        NEVER_EXPIRE,
+        f"{name}-batch",
+        context["ti"].try_number,
+        _copy_of(context),
+        _run_started_at(context),
+        log,
+    )
+
+
+def _store(context: Context) -> Any:
+    store = task_state_store(context)
+    if store is None:
+        raise ConfigurationError(
+            "Airflow provides no state store for this task, so a payment would be forgotten after a crash. Nothing was "
+            "sent, and a retry fails too: Airflow 3.3 or later is required."
+        )
+    return store
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ The modules, in the order in which a wait passes through them:
 * ``rate_limiter``: how fast requests may follow each other.
 * ``batch_reader``: how many generations one request reads.
 * ``policy`` and ``poll_plan``: when to poll again, and when to stop.
+* ``crowd`` and ``wake_rule``: a wait for many generations, until enough have ended to be worth a worker's start.
+* ``packed_watches``: what many waits are about, packed for Airflow's database.
 * ``events``: the end of a wait, as it passes through Airflow's database.
 * ``confirmed_read``: the read on a worker after the wait, repeated until its outcome can be trusted.
 """

@@ -84,7 +84,8 @@ class Progress:
     """What the polls of one wait have shown so far.
 
     :param back_off: seconds until the next poll if this one fails.
-    :param failing_since: seconds since the epoch of the first of the current run of failures, which are ``failures``.
+    :param failing_since: seconds since the epoch of the first of the current run of failures, which are ``failures``;
+        ``failure`` is the kind of the last one.
     :param refusal: what the latest refusals have in common; ``refusals`` of them agree, since ``refused_since``.
     :param was_advanced: whether the generation's progress has brought the current poll forward.
     :param percent: the latest progress; ``reported_percent`` is the one that was last reported.
@@ -94,6 +95,7 @@ class Progress:
     back_off: float = _FIRST_BACK_OFF
     failing_since: float | None = None
     failures: int = 0
+    failure: str | None = None
     refusal: str | None = None
     refusals: int = 0
     refused_since: float = 0.0
@@ -175,14 +177,16 @@ def after_failure(
         return StopPolling(Outcome.DEADLINE, progress.status, _error_kind(error))
     if isinstance(error, RateLimitedError):
         delay = _failure_delay(watch, _FIRST_BACK_OFF, error, now, jitter)
-        return PollAgain(delay, replace(updated, failing_since=None, failures=0))
+        return PollAgain(delay, replace(updated, failing_since=None, failures=0, failure=None))
     is_first, failures = progress.failing_since is None, progress.failures + 1
     failing_since = now if progress.failing_since is None else progress.failing_since
     if now - failing_since >= watch.unreachable_timeout and failures >= _MIN_OUTAGE_FAILURES:
         return StopPolling(Outcome.UNREACHABLE, progress.status, _error_kind(error))
     delay = _failure_delay(watch, progress.back_off, error, now, jitter)
     back_off = min(progress.back_off * _BACK_OFF_FACTOR, CAP)
-    updated = replace(updated, failing_since=failing_since, failures=failures, back_off=back_off)
+    updated = replace(
+        updated, failing_since=failing_since, failures=failures, failure=_error_kind(error), back_off=back_off
+    )
     message = f"poll failed, retrying: {str(error).removesuffix('.')}" if is_first else None
     return PollAgain(delay, updated, message)
 

@@ -232,9 +232,12 @@ class PollLoop:
             waiter.end(step)
             return
         waiter.progress = step.progress
-        if step.message and (step.is_urgent or self._history.message_limiter.try_acquire(time.monotonic())):
+        if waiter.on_progress and step.message and self._may_report(step):
             waiter.report(step.message)
         self._enqueue(waiter, step.delay)
+
+    def _may_report(self, step: PollAgain) -> bool:
+        return step.is_urgent or self._history.message_limiter.try_acquire(time.monotonic())
 
     def _enqueue(self, waiter: Waiter, delay: float) -> None:
         waiter.schedule(delay)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from weakref import WeakKeyDictionary
 
 from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, GenerationNotFoundError
@@ -43,19 +44,37 @@ class Poller:
         :param on_progress: called with a line for the log whenever there is something to report.
         :return: why the wait ended; no :class:`EvoLinkError` is ever raised.
         """
-        waiter = Waiter(watch, on_progress)
-        self._loops[-1].add(waiter)
-        seconds = watch.deadline - time.time() + _DEADLINE_GRACE_SECONDS
-        alarm = asyncio.get_running_loop().call_later(seconds, _give_up, waiter, context=waiter.context)
-        try:
+        async with self.waiting([watch], on_progress) as (waiter,):
             return await waiter.future
-        finally:
-            alarm.cancel()
-            await self._remove(waiter)
 
-    async def _remove(self, waiter: Waiter) -> None:
-        if waiter.poll_loop is not None:
-            waiter.poll_loop.discard(waiter)
+    @asynccontextmanager
+    async def waiting(self, watches: Iterable[Watch], on_progress: OnProgress | None) -> AsyncIterator[list[Waiter]]:
+        """Poll generations for as long as the context lasts, and not a moment longer.
+
+        :param on_progress: as in :meth:`wait`, for each of them; ``None`` = report nothing.
+        :return: a waiter for each watch, in the same order; its future gets the end of its wait.
+        """
+        waiters = [Waiter(watch, on_progress) for watch in watches]
+        alarms = [self._add(waiter) for waiter in waiters]
+        try:
+            yield waiters
+        finally:
+            for alarm in alarms:
+                alarm.cancel()
+            await self._remove(waiters)
+
+    def _add(self, waiter: Waiter) -> asyncio.TimerHandle:
+        """Poll a generation from now on, and return the alarm that ends its wait if the last poll is overdue."""
+        self._loops[-1].add(waiter)
+        seconds = waiter.watch.deadline - time.time() + _DEADLINE_GRACE_SECONDS
+        return asyncio.get_running_loop().call_later(seconds, _give_up, waiter, context=waiter.context)
+
+    async def _remove(self, waiters: Iterable[Waiter]) -> None:
+        for waiter in waiters:
+            # It may be in a queue, or in a request.
+            waiter.future.cancel()
+            if waiter.poll_loop is not None:
+                waiter.poll_loop.discard(waiter)
         for loop in [loop for loop in self._loops if loop.is_idle]:
             if loop is not self._loops[-1]:
                 self._loops.remove(loop)

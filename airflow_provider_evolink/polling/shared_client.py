@@ -122,9 +122,6 @@ class SharedClient:
 
 
 def _make_client(settings: Settings) -> EvoLinkClient:
-    from airflow_provider_evolink.api.client import EvoLinkClient
-    from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport, is_reachable_without_proxy
+    from airflow_provider_evolink.api.client import make_concurrent_client
 
-    return EvoLinkClient(
-        settings, transport=AiohttpTransport(settings) if is_reachable_without_proxy(settings) else None
-    )
+    return make_concurrent_client(settings)

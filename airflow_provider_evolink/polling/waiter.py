@@ -29,7 +29,7 @@ class Waiter:
     """The future of one wait, and what is known until it ends.
 
     :param watch: the generation, and how to wait for it.
-    :param on_progress: called with a line for the log whenever there is something to report.
+    :param on_progress: called with a line for the log whenever there is something to report; ``None`` = never.
     """
 
     __slots__ = (
@@ -46,7 +46,7 @@ class Waiter:
         "watch",
     )
 
-    def __init__(self, watch: Watch, on_progress: OnProgress) -> None:
+    def __init__(self, watch: Watch, on_progress: OnProgress | None) -> None:
         self.watch = watch
         self.on_progress = on_progress
         self.progress = Progress()
@@ -80,5 +80,6 @@ class Waiter:
 
     def report(self, message: str) -> None:
         """Report progress in the wait's own context."""
-        with suppress(Exception):
-            self.context.run(self.on_progress, message)
+        if self.on_progress is not None:
+            with suppress(Exception):
+                self.context.run(self.on_progress, message)

@@ -18,24 +18,14 @@ relaxed:
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.submission.entries import ABSENT, Store, TryEntries, intent_at, is_open, with_response
 from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, Phase
 
 log = logging.getLogger(__name__)
-
-_ABSENT = object()
-
-
-class Store(Protocol):
-    """Store JSON values by name, like Airflow's task state store."""
-
-    def get(self, key: str, default: Any = None) -> Any: ...  # noqa: D102
-    def set(self, key: str, value: Any, *, retention: Any = None) -> None: ...  # noqa: D102
 
 
 class Ledger:
@@ -64,11 +54,7 @@ class Ledger:
         not_before: float = 0.0,
         log: logging.Logger = log,
     ) -> None:
-        self._store = store
-        self._retention = retention
-        self._name = name
-        self._try_number = try_number
-        self._copy = copy
+        self._entries = TryEntries(store, retention, name, try_number, copy)
         self._not_before = not_before
         self._log = log
 
@@ -78,17 +64,17 @@ class Ledger:
         :raises LedgerError: it could not be read. Nothing may be sent then.
         """
         try:
-            stored = next(self._entries(self._store), _ABSENT)
+            stored = self._entries.newest()
             # A first try without a record has never run: a record in the copy is a deleted run's of the same name.
-            if stored is None or (stored is _ABSENT and self._try_number > 1):
+            if stored is None or (stored is ABSENT and self._entries.try_number > 1):
                 stored = self._from_copy(stored)
-            elif _is_open(stored):
+            elif is_open(stored):
                 stored = self._with_copied_id(stored)
         except Exception as error:
             raise LedgerError(
                 f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
             ) from error
-        return None if stored is _ABSENT else LedgerRecord.from_json(stored)
+        return None if stored is ABSENT else LedgerRecord.from_json(stored)
 
     def write(self, record: LedgerRecord) -> LedgerRecord:
         """Store the record; it is durable on return.
@@ -98,7 +84,7 @@ class Ledger:
         # The copy first: the write that Airflow refuses to a superseded try must be the last one before a send.
         self._write_copy(record)
         try:
-            self._store.set(self._entry(self._try_number), record.to_json(), retention=self._retention)
+            self._entries.write(record.to_json())
         except Exception as error:
             self._withdraw_from_copy(record)
             raise LedgerError(
@@ -106,21 +92,9 @@ class Ledger:
             ) from error
         return record
 
-    def _entry(self, try_number: int) -> str:
-        return self._name if try_number <= 1 else f"{self._name}.{try_number}"
-
-    def _entries(self, store: Store) -> Iterator[Any]:
-        """Yield the entries of the tries up to this one, latest first."""
-        for try_number in range(max(self._try_number, 1), 0, -1):
-            stored = store.get(self._entry(try_number), _ABSENT)
-            if stored is not _ABSENT:
-                yield stored
-
     def _write_copy(self, record: LedgerRecord) -> None:
-        if self._copy is None:
-            return
         try:
-            self._copy.set(self._entry(self._try_number), record.to_json())
+            self._entries.write_copy(record.to_json())
         except Exception as error:
             if record.phase is Phase.INTENT:
                 self._log.warning(
@@ -136,42 +110,20 @@ class Ledger:
 
     def _from_copy(self, stored: Any) -> Any:
         """Return the latest submission in the copy, where a deleted run of the same name may have left others."""
-        copied = [] if self._copy is None else list(self._entries(self._copy))
-        own = [entry for entry in copied if _intent_at(entry) >= self._not_before]
+        copied = list(self._entries.copied())
+        own = [entry for entry in copied if intent_at(entry) >= self._not_before]
         if not own:
             return stored
         self._log.warning(
             "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
             "it. Using the ledger's copy."
         )
-        return _with_response(max(own, key=_intent_at), own)
+        return with_response(max(own, key=intent_at), own)
 
     def _with_copied_id(self, stored: Any) -> Any:
         """Look for an id that only the copy holds; if that can't be read, the submission stays open."""
         try:
-            return _with_response(stored, [] if self._copy is None else self._entries(self._copy))
+            return with_response(stored, self._entries.copied())
         except Exception as error:
             self._log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
             return stored
-
-
-def _intent_at(entry: object) -> float:
-    """Return when an entry's submission began; an unreadable one counts as the latest, so that it is not missed."""
-    intent_at = entry.get("intent_at") if isinstance(entry, Mapping) else None
-    return intent_at if isinstance(intent_at, int | float) else math.inf
-
-
-def _is_open(entry: object) -> bool:
-    return isinstance(entry, Mapping) and entry.get("phase") == Phase.INTENT
-
-
-def _with_response(entry: Any, others: Iterable[Any]) -> Any:
-    """Return the entry that holds the response to an open submission, or the given one if there is none."""
-    if not _is_open(entry):
-        return entry
-    key = entry.get("idempotency_key")
-    return next((other for other in others if _has_id(other) and other.get("idempotency_key") == key), entry)
-
-
-def _has_id(entry: object) -> bool:
-    return isinstance(entry, Mapping) and entry.get("generation_id") is not None

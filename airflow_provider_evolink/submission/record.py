@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, cast
 
@@ -88,7 +88,7 @@ class LedgerRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form, without the fields that are unknown."""
-        known = {name: value for name, value in asdict(self).items() if value is not None}
+        known = {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
         return {**known, "phase": self.phase.value, "previous_ids": list(self.previous_ids)}
 
     @classmethod
@@ -98,9 +98,9 @@ class LedgerRecord:
         :raises LedgerError: it is not a valid record. Nothing may be sent then.
         """
         if stored is None:
-            raise _value_lost()
+            raise value_lost()
         if not isinstance(stored, Mapping):
-            raise _unreadable(f"a {type(stored).__name__}")
+            raise unreadable(f"a {type(stored).__name__}")
         known = {field.name: stored[field.name] for field in fields(cls) if field.name in stored}
         try:
             known["phase"] = Phase(known["phase"])
@@ -110,7 +110,10 @@ class LedgerRecord:
             _check_types(record)
             return record
         except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable(f"{type(error).__name__}: {error}") from error
+            raise unreadable(f"{type(error).__name__}: {error}") from error
+
+
+_NAMES = tuple(field.name for field in fields(LedgerRecord))
 
 
 def fingerprint(*parts: str | bytes) -> str:
@@ -204,7 +207,8 @@ def _valid_result(result: object) -> dict[str, Any] | None:
     return result if is_valid and {"generation_id", "status", "expires_at"} <= result.keys() else None
 
 
-def _value_lost() -> LedgerError:
+def value_lost() -> LedgerError:
+    """Report an entry whose value has disappeared from its storage."""
     return LedgerError(
         "The task's ledger has an entry whose value is missing from the storage of [workers] state_store_backend. What "
         "was paid for is unknown, so nothing was sent, and a retry sends nothing while it is missing. Restore the "
@@ -212,7 +216,8 @@ def _value_lost() -> LedgerError:
     )
 
 
-def _unreadable(why: str) -> LedgerError:
+def unreadable(why: str) -> LedgerError:
+    """Report an entry that is not a valid record."""
     return LedgerError(
         f"The task's ledger holds an entry that is not a valid record ({sanitize(why, '')}). What was paid for is "
         "unknown, so nothing was sent, and a retry sends nothing while the entry is there. Repair it, or delete it: "

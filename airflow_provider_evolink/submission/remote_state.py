@@ -52,6 +52,30 @@ def _failure_code(generation: Generation) -> str | None:
     return "request_cancelled" if generation.status == CANCELLED else generation.error_code
 
 
+def after_report(record: LedgerRecord, generation: Generation, max_tries: int) -> LedgerRecord:
+    """Return a submitted record after EvoLink has reported on its generation.
+
+    :param max_tries: Airflow's current ``max_tries``.
+    """
+    updated = apply_remote_state(replace(record, missing_since=None), generation)
+    if updated.phase is Phase.FAILED and not record.finished_without_waiting:
+        # A clear that came before this failure was known was no request to pay again.
+        return replace(updated, max_tries=max_tries)
+    return updated
+
+
+def after_not_found(record: LedgerRecord, *, now: float) -> tuple[RemoteState, LedgerRecord]:
+    """Accept that a generation is gone only if two reads, minutes apart, agree: a single one may be a glitch.
+
+    :param now: seconds since the epoch.
+    """
+    if now - (record.submitted_at or 0.0) < NOT_FOUND_GRACE:
+        return None, record
+    since = now if record.missing_since is None else record.missing_since
+    is_gone = now - since >= CONFIRMATION_SECONDS
+    return (RemoteNotFound() if is_gone else None), replace(record, missing_since=since)
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteReader:
     """Read the generation of a submitted record from EvoLink, which is free, and record what it reports.
@@ -83,23 +107,15 @@ class RemoteReader:
         except EvoLinkError as error:
             self.log.warning("%s", error)
             return None, known
-        record = apply_remote_state(replace(known, missing_since=None), generation)
+        record = after_report(known, generation, max_tries)
         if record.phase is Phase.FAILED:
             code = record.error_code or "no code"
             self.log.warning("Generation %s ended as %s at EvoLink (%s).", generation.id, generation.status, code)
-            if not known.finished_without_waiting:
-                # A clear that came before this failure was known was no request to pay again.
-                record = replace(record, max_tries=max_tries)
-        if record != known:
-            self.ledger.write(record)
-        return generation, record
+        return generation, self._record(known, record)
 
     def _not_found(self, known: LedgerRecord) -> tuple[RemoteState, LedgerRecord]:
-        """Accept that a generation is gone only if two reads, minutes apart, agree: a single one may be a glitch."""
-        now = time.time()
-        if now - (known.submitted_at or 0.0) < NOT_FOUND_GRACE:
-            return None, known
-        if known.missing_since is None:
-            known = self.ledger.write(replace(known, missing_since=now))
-        is_gone = known.missing_since is not None and now - known.missing_since >= CONFIRMATION_SECONDS
-        return (RemoteNotFound() if is_gone else None), known
+        remote, record = after_not_found(known, now=time.time())
+        return remote, self._record(known, record)
+
+    def _record(self, known: LedgerRecord, record: LedgerRecord) -> LedgerRecord:
+        return known if record == known else self.ledger.write(record)

@@ -107,6 +107,15 @@ def input_unreadable(record: LedgerRecord, error: Exception) -> SubmissionUnknow
     return SubmissionUnknownError(f"{facts} A retry reads the input again.")
 
 
+def request_changed_meanwhile(record: LedgerRecord) -> SubmissionUnknownError:
+    """Report that a submission whose response was lost was not sent again, because its input was changing."""
+    return SubmissionUnknownError(
+        f"The input changed while this try was reading it, so nothing was sent now. An earlier try sent the request "
+        f"with idempotency key {record.idempotency_key}, and its response was lost: it may have been accepted and "
+        "charged. A retry reads the input again."
+    )
+
+
 def outcome_unknown(intent: LedgerRecord, error: EvoLinkError, *, may_replay: bool) -> SubmissionUnknownError:
     """Report that it is unknown whether a submission was accepted.
 

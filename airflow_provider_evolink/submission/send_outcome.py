@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 from airflow_provider_evolink.api.errors import (
     ConnectionLostError,
     EvoLinkError,
+    IdempotencyConflictError,
     InvalidResponseError,
     NotSentError,
     RateLimitedError,
     ServerError,
 )
-from airflow_provider_evolink.submission.decision import Policy
-from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from airflow_provider_evolink.submission.decision import CONFLICT, Policy, Submit
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase, digest_api_key, new_idempotency_key
 from airflow_provider_evolink.submission.reports import outcome_unknown
 
 if TYPE_CHECKING:
@@ -81,6 +82,26 @@ class LeaveOpen:
     error: EvoLinkError
 
 
+def new_intent(submit: Submit, model: str, fingerprint: str, api_key: str, *, now: float) -> LedgerRecord:
+    """Return the intent of a new submission, with an idempotency key of its own.
+
+    :param fingerprint: digest of the request, the connection id and the base URL.
+    :param api_key: of the connection; only a digest of it is stored.
+    :param now: seconds since the epoch.
+    """
+    key = new_idempotency_key()
+    return LedgerRecord(
+        Phase.INTENT,
+        fingerprint,
+        key,
+        submit.submission_number,
+        model,
+        now,
+        api_key_digest=digest_api_key(key, api_key),
+        previous_ids=submit.previous_ids,
+    )
+
+
 def about_to_send(intent: LedgerRecord, *, now: float) -> LedgerRecord:
     """Return what the ledger must hold during a send, which is in doubt until its response arrives."""
     since = now if intent.in_doubt_since is None else intent.in_doubt_since
@@ -90,6 +111,17 @@ def about_to_send(intent: LedgerRecord, *, now: float) -> LedgerRecord:
 def was_not_accepted(error: EvoLinkError) -> bool:
     """Return whether a send that ended with this error was certainly not accepted."""
     return not isinstance(error, _MAY_BE_ACCEPTED)
+
+
+def after_failed_send(intent: LedgerRecord, sent: LedgerRecord, error: EvoLinkError) -> LedgerRecord:
+    """Return what is known after a failed send: it is in doubt if this send, or an earlier one, is.
+
+    :param intent: what was known before the send.
+    :param sent: what the ledger held during it.
+    """
+    since = intent.in_doubt_since if was_not_accepted(error) else sent.in_doubt_since
+    replay = CONFLICT if isinstance(error, IdempotencyConflictError) else sent.replay
+    return replace(sent, in_doubt_since=since, replay=replay)
 
 
 def after_failure(

@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     GenerationLostError,
-    IdempotencyConflictError,
     InvalidInputError,
     LedgerError,
     NotSentError,
     SubmissionAbandonedError,
 )
 from airflow_provider_evolink.submission.decision import (
-    CONFLICT,
     Attach,
     Decision,
     Finish,
@@ -37,7 +35,6 @@ from airflow_provider_evolink.submission.record import (
     LedgerRecord,
     Phase,
     digest_api_key,
-    new_idempotency_key,
 )
 from airflow_provider_evolink.submission.remote_state import RemoteReader
 from airflow_provider_evolink.submission.reports import input_unreadable, refusal_text
@@ -49,8 +46,9 @@ from airflow_provider_evolink.submission.send_outcome import (
     Withdraw,
     about_to_send,
     accepted,
+    after_failed_send,
     after_failure,
-    was_not_accepted,
+    new_intent,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +125,7 @@ class Submitter:
                 return SubmissionResult(self._submit(request, replace(record, max_tries=max_tries)))
             case Submit() as submit:
                 self._warn_about_new_charge(known, submit, try_number)
-                intent = _intent(submit, request, fingerprint, api_key)
+                intent = new_intent(submit, request.model, fingerprint, api_key, now=time.time())
                 intent = replace(intent, try_number=try_number, max_tries=max_tries)
                 return SubmissionResult(self._submit(request, intent, replaced=known))
 
@@ -196,13 +194,13 @@ class Submitter:
                 match after_failure(intent, error, self.policy, used=used, killed=self.is_killed()):
                     case SendAgain(pause, used):
                         self.log.warning("%s", error)
-                        intent = _after_failed_send(intent, sent, error)
+                        intent = after_failed_send(intent, sent, error)
                         self._pause(pause)
                     case Withdraw():
                         self._withdraw(sent, replaced)
                         raise
                     case LeaveOpen(unknown):
-                        self._try_to_record(_after_failed_send(intent, sent, error), sent)
+                        self._try_to_record(after_failed_send(intent, sent, error), sent)
                         raise unknown from error
             else:
                 return self._accepted(intent, sent, submission)
@@ -283,24 +281,3 @@ class Submitter:
         price = "" if record.credits_reserved is None else f", {record.credits_reserved:g} credits reserved"
         self.log.info("Generation %s: %s (%s%s).", record.generation_id, event, record.model, price)
         self.on_submitted(record)
-
-
-def _intent(submit: Submit, request: GenerationRequest, fingerprint: str, api_key: str) -> LedgerRecord:
-    key = new_idempotency_key()
-    return LedgerRecord(
-        Phase.INTENT,
-        fingerprint,
-        key,
-        submit.submission_number,
-        request.model,
-        time.time(),
-        api_key_digest=digest_api_key(key, api_key),
-        previous_ids=submit.previous_ids,
-    )
-
-
-def _after_failed_send(intent: LedgerRecord, sent: LedgerRecord, error: EvoLinkError) -> LedgerRecord:
-    """Return what is known after a failed send: it is in doubt if this send, or an earlier one, is."""
-    since = intent.in_doubt_since if was_not_accepted(error) else sent.in_doubt_since
-    replay = CONFLICT if isinstance(error, IdempotencyConflictError) else sent.replay
-    return replace(sent, in_doubt_since=since, replay=replay)

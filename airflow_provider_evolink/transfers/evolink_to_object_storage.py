@@ -3,38 +3,17 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_evolink.api.errors import LandingInputError
-from airflow_provider_evolink.compat import NEVER_EXPIRE, BaseOperator
+from airflow_provider_evolink.compat import BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
-from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, asset_uri
-from airflow_provider_evolink.landing.existing import OnExisting, parse_on_existing
-from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN, Result, check_pattern
-from airflow_provider_evolink.landing.partial_failure import Failures
-from airflow_provider_evolink.landing.sources import (
-    check_empty,
-    check_finished,
-    expects_files,
-    generations_in,
-    results_of,
-)
-from airflow_provider_evolink.landing.storage_target import check_form
-from airflow_provider_evolink.operators.task_state import mirrored_store
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
+from airflow_provider_evolink.operators.landing_step import LandingStep, check_literals
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
-
-    from airflow_provider_evolink.landing.checkpoint import Landed
-    from airflow_provider_evolink.landing.lander import Lander
-    from airflow_provider_evolink.landing.safe_http import Network
-    from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 
 class EvoLinkToObjectStorageOperator(BaseOperator):
@@ -97,9 +76,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         with airflow_errors():
-            parse_on_existing(on_existing)
-            if isinstance(destination, str) and not _is_template(destination):
-                check_form(destination)
+            check_literals(destination, filename_pattern, on_existing)
         self.generation: Any = generation
         self.destination: Any = destination
         self.filename_pattern = filename_pattern
@@ -108,111 +85,13 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Land every result in turn; if one fails, land the others before raising its error."""
+        step = LandingStep(
+            destination=self.destination,
+            filename_pattern=self.filename_pattern,
+            on_existing=self.on_existing,
+            outlets=self.outlets,
+            hook=EvoLinkHook(self.evolink_conn_id),
+            log=self.log,
+        )
         with airflow_errors():
-            on_existing = parse_on_existing(self.on_existing)
-            target = self._target()
-            failures, generations = Failures(), generations_in(self.generation)
-            if not generations:
-                self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
-            by_generation = failures.each(generations.items(), lambda generation: self._results(*generation))
-            results = list(chain.from_iterable(by_generation))
-            self._check_names(target, check_pattern(self.filename_pattern, results))
-            landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
-            failures.raise_any()
-        self._announce(context, landed)
-        return [file.entry() for file in landed]
-
-    @cached_property
-    def _hook(self) -> EvoLinkHook:
-        return EvoLinkHook(self.evolink_conn_id)
-
-    def _target(self) -> StorageTarget:
-        from airflow_provider_evolink.landing.storage_target import storage_target
-
-        return storage_target(self.destination)
-
-    def _check_names(self, target: StorageTarget, names: Sequence[str]) -> None:
-        """Refuse names that make too long a URI for an asset event, before the first download.
-
-        Only events through an alias carry the URI.
-        """
-        from airflow.sdk import AssetAlias
-
-        if not any(isinstance(outlet, AssetAlias) for outlet in self.outlets):
-            return
-        longest = max((len(asset_uri(f"{target.uri}/{name}")) for name in names), default=0)
-        if longest > MAX_ASSET_CHARACTERS:
-            allowed = (
-                f"short enough for asset events, whose URI may have {MAX_ASSET_CHARACTERS} characters; it would have "
-                f"{longest} (a Chinese character, for example, takes nine). Shorten the path, or remove the AssetAlias "
-                "from outlets"
-            )
-            raise LandingInputError("destination", str(self.destination), allowed)
-
-    def _results(self, generation_id: str, record: Mapping[str, Any] | None) -> list[Result]:
-        results = results_of(record) if record is not None else None
-        if record is None or results is None or (not results and expects_files(record)):
-            # EvoLink may know more than the record: that the generation has ended, or files that were not listed yet.
-            record = self._read_record(generation_id, record or {})
-            results = results_of(record) or []
-        if not results:
-            check_empty(record)
-            self.log.info("Generation %s made no files, as expected of its model: nothing to land.", generation_id)
-        return results
-
-    def _read_record(self, generation_id: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
-        from airflow_provider_evolink.result import Origin, build_record
-
-        generation = self._hook.get_generation(generation_id)
-        check_finished(generation_id, generation.status)
-        now = time.time()
-        model = known.get("model")
-        origin = Origin(min(generation.created or now, now), model if isinstance(model, str) else None)
-        return build_record(generation, origin, now=now)
-
-    def _renew(self, result: Result) -> str | None:
-        links = self._hook.get_generation(result.generation_id).links
-        return links[result.index] if result.index < len(links) else None
-
-    def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Lander:
-        from airflow_provider_evolink.landing.checkpoint import Checkpoint
-        from airflow_provider_evolink.landing.lander import Lander
-
-        return Lander(
-            destination=target,
-            pattern=self.filename_pattern,
-            network=self._network(),
-            checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE),
-            renew=self._renew,
-            on_existing=on_existing,
-        )
-
-    def _network(self) -> Network:
-        from airflow_provider_evolink.api.transports.tls import tls_context
-        from airflow_provider_evolink.landing.safe_http import Network
-
-        settings = self._hook.settings
-        return Network(
-            allow_loopback=settings.is_loopback,
-            tls=functools.partial(tls_context, settings.verify),
-            proxy=settings.proxy,
-        )
-
-    def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
-        """Report the files to Airflow: as asset events and as lineage."""
-        from airflow.sdk import Asset, AssetAlias
-        from airflow.sdk.lineage import get_hook_lineage_collector
-
-        for file in landed:
-            if len(file.asset_uri) <= MAX_ASSET_CHARACTERS:
-                get_hook_lineage_collector().add_output_asset(context=self._hook, uri=file.asset_uri)
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                for file in landed:
-                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=file.entry())
-            elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = {"landed": [file.entry() for file in landed]}
-
-
-def _is_template(text: str) -> bool:
-    return "{{" in text or "{%" in text
+            return step.land(context, self.generation)

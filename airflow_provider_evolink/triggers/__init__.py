@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The trigger: polls a generation in the triggerer."""
+"""The triggers: poll one generation, or many, in the triggerer."""

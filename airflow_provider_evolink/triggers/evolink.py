@@ -3,29 +3,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from airflow_provider_evolink.api.generation import COMPLETED
-from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.polling.events import event_payload
 from airflow_provider_evolink.polling.policy import Outcome, Watch
-from airflow_provider_evolink.polling.poller import shared_poller
+from airflow_provider_evolink.polling.poller import Poller
 from airflow_provider_evolink.result import trigger_stopped
-
-# Airflow notices up to 5 s late that a worker has exited after its task deferred. A task that is resumed before that is
-# taken for crashed (apache/airflow#71580), so no event may be sent sooner. Outside a triggerer there is nothing to wait
-# for.
-_SETTLED_SECONDS = 6.0
+from airflow_provider_evolink.triggers.base import EvoLinkBaseTrigger
 
 
-class EvoLinkGenerationTrigger(BaseTrigger):
+class EvoLinkGenerationTrigger(EvoLinkBaseTrigger):
     """Poll one generation until it ends and yield exactly one event; nothing is ever submitted.
 
     Airflow stores a trigger's arguments as plain text, so they hold ids and times, but no API key, prompt or result
@@ -66,8 +55,7 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         model: str | None = None,
         **_: Any,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.evolink_conn_id = evolink_conn_id
+        super().__init__(evolink_conn_id)
         self.credits_reserved = credits_reserved
         self._has_failed = False
         self.watch = Watch(
@@ -93,17 +81,6 @@ class EvoLinkGenerationTrigger(BaseTrigger):
         own = {"evolink_conn_id": self.evolink_conn_id, "credits_reserved": self.credits_reserved}
         return path, {**own, **asdict(self.watch)}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Poll until the generation ends or the wait is over, then yield the event."""
-        # Bound to the connection id alone: the poller outlives this trigger.
-        poller = shared_poller(self.evolink_conn_id, partial(async_settings, self.evolink_conn_id))
-        started = time.monotonic()
-        stop = await poller.wait(self.watch, self._on_progress)
-        self._has_failed = stop.outcome is Outcome.TERMINAL and stop.status != COMPLETED
-        if self.task_instance is not None:
-            await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
-        yield TriggerEvent(event_payload(stop, self.watch.generation_id))  # type: ignore[no-untyped-call]
-
     async def on_kill(self) -> None:
         """Log what stays paid for and how to collect it; nothing is cancelled at EvoLink.
 
@@ -116,6 +93,11 @@ class EvoLinkGenerationTrigger(BaseTrigger):
             return
         text = trigger_stopped(self.watch.generation_id, self.evolink_conn_id, cost=self.credits_reserved)
         self.log.warning("%s", text)
+
+    async def _wait(self, poller: Poller) -> dict[str, Any]:
+        stop = await poller.wait(self.watch, self._on_progress)
+        self._has_failed = stop.outcome is Outcome.TERMINAL and stop.status != COMPLETED
+        return {**event_payload(stop, self.watch.generation_id)}
 
     def _on_progress(self, message: str) -> None:
         self.log.info("Generation %s: %s.", self.watch.generation_id, message)

@@ -7,6 +7,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,3 +89,24 @@ def test_an_operation_waits_for_its_own_threads() -> None:
         return await asyncio.to_thread(json.dumps, {"a": 1})
 
     assert run(work) == '{"a": 1}'
+
+
+class Interruption(BaseException):
+    """Stands for what a signal handler raises, such as Airflow's timeout of a task."""
+
+
+def test_an_interruption_of_a_callback_ends_the_operation() -> None:
+    """A signal that hits the loop in a callback of its own ends the operation, where asyncio would only log it."""
+
+    def interrupt() -> None:
+        raise Interruption
+
+    async def wait() -> None:
+        asyncio.get_running_loop().call_soon(interrupt)
+        await asyncio.sleep(30)
+
+    started = time.monotonic()
+    with pytest.raises(Interruption):
+        run(wait)
+
+    assert time.monotonic() - started < 5

@@ -55,17 +55,36 @@ async def test_many_requests_share_connections(transport_class: Any) -> None:
     assert server.open == 0
 
 
-async def test_paid_requests_use_httpx_only() -> None:
-    """The aiohttp transport sends neither a paid request nor a file."""
+async def test_aiohttp_sends_no_files() -> None:
+    """An upload goes through httpx, which builds its multipart body."""
     with serving(always(CREDITS)) as server:
         settings = settings_for(server)
         async with EvoLinkClient(settings, transport=AiohttpTransport(settings)) as client:
-            with pytest.raises(errors.NotSentError, match="reads only"):
-                await submit(client)
-            with pytest.raises(errors.NotSentError, match="reads only"):
+            with pytest.raises(errors.NotSentError, match="no files"):
                 await client.upload(Path(__file__), "image/png")
 
     assert server.connections == 0
+
+
+@TRANSPORTS
+async def test_a_submission_is_never_sent_twice(transport_class: Any) -> None:
+    """If a pooled connection breaks, a read may be repeated by the library, but a paid request leaves exactly once."""
+
+    async def respond(request: ReceivedRequest, write: Write) -> None:
+        if request.method == "GET":
+            await write(http_response(CREDITS))
+        else:
+            raise OSError("hangs up without a response")
+
+    with serving(respond) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+            await client.credits()
+            with pytest.raises(errors.ConnectionLostError):
+                await submit(client)
+
+    assert [request.method for request in server.requests] == ["GET", "POST"]
+    assert server.connections == 1
 
 
 def test_connection_limits() -> None:

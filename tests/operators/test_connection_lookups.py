@@ -47,6 +47,25 @@ def test_an_execution_looks_the_connection_up_once(
     assert len(accepted(emulator)) == 1
 
 
+def test_a_landing_looks_the_connection_up_once(
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A task that also lands checks before the payment with its only hook; the landing itself has one of its own."""
+    task = operator(destination=str(tmp_path))
+    uses = count_hook_uses(monkeypatch)
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+    assert uses == ONCE
+    emulator.control.advance(1000)
+
+    assert len(task.execute_complete(harness.context, {"outcome": "terminal"})["landed"]) == 1
+    assert uses == HookUses(hooks=1 + 2, lookups=1 + 2)
+
+    harness.ti.try_number = 2
+    assert len(task.execute(harness.context)["landed"]) == 1
+    assert uses == HookUses(hooks=3 + 2, lookups=3 + 2)
+
+
 def test_a_submission_without_waiting_looks_the_connection_up_once(
     emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:

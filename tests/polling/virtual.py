@@ -72,7 +72,7 @@ def run(main: Coroutine[Any, Any, T], monkeypatch: pytest.MonkeyPatch, service: 
     """Run a coroutine in simulated time, with a seeded jitter and the service's client."""
     loop = VirtualLoop()
     clock = SimpleNamespace(monotonic=loop.time, time=lambda: EPOCH + loop.time())
-    for module in ("shared_client", "poll_loop", "poller", "waiter"):
+    for module in ("shared_client", "poll_loop", "poller", "waiter", "crowd"):
         monkeypatch.setattr(f"airflow_provider_evolink.polling.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.polling.poll_loop.random", random.Random(1))
     monkeypatch.setattr(

@@ -244,7 +244,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         conn_ids.append(conn_id)
         return await async_settings(conn_id)
 
-    monkeypatch.setattr("airflow_provider_evolink.triggers.evolink.async_settings", recorded)
+    monkeypatch.setattr("airflow_provider_evolink.triggers.base.async_settings", recorded)
     return conn_ids
 
 

@@ -6,18 +6,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, assert_type
 
-from airflow.sdk import DAG, ObjectStoragePath, XComArg, task
+from airflow.sdk import DAG, Asset, AssetAlias, ObjectStoragePath, XComArg, task
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCreditsError
 from airflow_provider_evolink.api.generation import Credits, Generation, Submission, Usage
 from airflow_provider_evolink.api.request import GenerationRequest
+from airflow_provider_evolink.batch.errors import BatchFailedError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.links.evolink import EvoLinkResultLink
+from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
+from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
 from airflow_provider_evolink.retry import EvoLinkRetryPolicy, evolink_retry_policy
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+from airflow_provider_evolink.triggers.batch import EvoLinkBatchTrigger
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
 
 PICTURES = ObjectStoragePath("file:///pictures")
@@ -35,6 +38,18 @@ def write_prompts() -> list[str]:
 def choose(prompts: list[str]) -> dict[str, Any]:
     """Return parameters that are only known when the DAG runs."""
     return {"prompt": prompts[0], "n": 2}
+
+
+@task
+def rows() -> list[dict[str, Any]]:
+    """Return the rows of a table."""
+    return [{"sku": "A1", "prompt": "A lighthouse"}, {"sku": "A2", "prompt": "A harbor", "duration": 5}]
+
+
+@task
+def tables() -> list[str]:
+    """Return where the parts of a large table are."""
+    return ["s3://my_conn@bucket/1.jsonl", "s3://my_conn@bucket/2.jsonl"]
 
 
 @task
@@ -86,6 +101,20 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         retry_policy=RETRY_POLICY,
         execution_timeout=timedelta(hours=1),
     )
+    landing = EvoLinkImageToVideoOperator(
+        task_id="landing",
+        prompt="The leaves sway",
+        image=PICTURES / "leaf.png",
+        destination="s3://my_conn@bucket/{{ ds }}",
+        filename_pattern="{{ params.sku }}/{index}.{ext}",
+        on_existing="replace",
+    )
+    landing_of_any_model = EvoLinkGenerateOperator(
+        task_id="landing_of_any_model",
+        model="gpt-image-2",
+        parameters={"prompt": "A lighthouse"},
+        destination=PICTURES / "out",
+    )
     from_storage = EvoLinkImageToVideoOperator(
         task_id="from_storage", prompt="The leaves sway", image=PICTURES / "leaf.png", duration=5, timeout=900.0
     )
@@ -119,6 +148,54 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
     )
     EvoLinkToObjectStorageOperator.partial(task_id="land_each", destination="/videos").expand(generation=mapped.output)
 
+    of_a_file = EvoLinkBatchOperator(
+        task_id="of_a_file",
+        model="{{ params.model }}",
+        requests=PICTURES / "products.csv",
+        key="sku",
+        destination="s3://my_conn@bucket/{{ ds }}",
+        filename_pattern="{collection}/{key}-{index:02d}.{ext}",
+        parameters={"duration": 5, "aspect_ratio": "9:16"},
+        manifest="manifest.jsonl",
+        max_in_flight="{{ params.max_in_flight }}",
+        max_credits=5000,
+        max_failed=0.05,
+        on_row_failure="stop",
+        on_invalid="skip",
+        skip_existing=False,
+        on_existing="replace",
+        media_type="video",
+        evolink_conn_id="evolink_default",
+        deferrable=True,
+        timeout=timedelta(minutes=20),
+        poll_interval=None,
+        on_unknown_submission="replay",
+        on_clear="reuse",
+        on_changed_input="fail",
+        retries=2,
+        retry_policy=RETRY_POLICY,
+        outlets=[Asset("s3://bucket/videos"), AssetAlias("videos")],
+    )
+    assert_type(of_a_file.output, XComArg)
+    EvoLinkBatchOperator(
+        task_id="of_rows",
+        model="gemini-omni-flash-text-to-video",
+        requests=rows(),
+        key="sku",
+        destination=PICTURES / "out",
+        max_failed=3,
+    )
+    EvoLinkBatchOperator(
+        task_id="of_a_list",
+        requests=[{"id": 1, "model": "gpt-image-2", "prompt": "A lighthouse"}],
+        key="id",
+        destination="/images",
+        timeout=900.0,
+    )
+    EvoLinkBatchOperator.partial(
+        task_id="of_each_table", model="gemini-omni-flash-text-to-video", key="sku", destination="/videos"
+    ).expand(requests=tables())
+
     templated >> from_storage >> use_the_hook()
 
 
@@ -132,6 +209,29 @@ class MyOperator(EvoLinkGenerateOperator):
         return {**super().execute(context), "mine": True}
 
 
+class MyBatch(EvoLinkBatchOperator):
+    """A custom operator that tells somebody where the manifest of a failed batch is."""
+
+    operator_extra_links = (EvoLinkManifestLink(),)
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Report a failure, whether a retry can help or not."""
+        try:
+            return super().execute(context)
+        except BatchFailedError as error:
+            assert_type(error.manifest, str | None)
+            raise
+        except EvoLinkFailException as failure:
+            if isinstance(failure.error, BatchFailedError):
+                self.log.error("%s", failure.error.manifest)
+            raise
+
+
 def a_trigger() -> EvoLinkGenerationTrigger:
     """Use the trigger in a custom operator."""
     return EvoLinkGenerationTrigger("evolink_default", "task-unified-1", submitted_at=0.0, deadline=1800.0)
+
+
+def a_batch_trigger(watches: str) -> EvoLinkBatchTrigger:
+    """Recreate a batch's trigger from the arguments that Airflow has stored."""
+    return EvoLinkBatchTrigger("evolink_default", watches, at_least=25, longest_wait=300.0)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Send reads with aiohttp, at half the CPU time that httpx's request and response objects alone cost.
+"""Send many requests at a time with aiohttp, at half the CPU time that httpx's request and response objects alone cost.
 
-For reads only: aiohttp resends a request on its own if a pooled connection turns out to be closed, and does not always
-report whether a request has left this machine. For a request that costs money, that must be known.
+If a pooled connection turns out to be closed, aiohttp resends reads on its own, but no POST: only idempotent methods.
+It does not always report that a request has not left this machine; such a failure counts as a lost response, so that a
+submission is sent again under its idempotency key. Single submissions, whose number does not matter, use httpx, which
+knows.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ _NEVER_LEFT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aio
 
 
 class AiohttpTransport:
-    """Send reads, many at a time, without a proxy; its connections belong to the event loop of its first request."""
+    """Send requests without files, many at a time and without a proxy.
+
+    Its connections belong to the event loop of its first request.
+    """
 
     max_concurrency = MAX_POLL_CONNECTIONS
 
@@ -40,9 +45,9 @@ class AiohttpTransport:
         self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: ApiRequest) -> ApiResponse:
-        """Send a read once and return the response; reject anything else."""
-        if request.is_paid or request.files is not None:
-            raise NotTransmittedError("This transport is for reads only.")
+        """Send a request once and return the response; reject one with files."""
+        if request.files is not None:
+            raise NotTransmittedError("This transport sends no files.")
         try:
             response = await self._open_session().request(
                 request.method,

@@ -3,8 +3,8 @@
 
 An :class:`ApiRequest` describes a request, and :class:`RequestSender` sends it, distinguishing failures after which the
 request may have arrived from those after which it can't have. How bytes travel is up to a :class:`Transport`:
-:mod:`~airflow_provider_evolink.api.transports.httpx_transport` for everything that costs money, and
-:mod:`~airflow_provider_evolink.api.transports.aiohttp_transport` for the many small polls.
+:mod:`~airflow_provider_evolink.api.transports.httpx_transport` for single requests of every kind, and
+:mod:`~airflow_provider_evolink.api.transports.aiohttp_transport` for polls and submissions by the thousand.
 """
 
 from __future__ import annotations

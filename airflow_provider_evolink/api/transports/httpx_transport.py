@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Send requests with httpx, which distinguishes a request that never left from one whose response was lost.
 
-That makes it the transport for everything that costs money.
+That makes it the transport for single submissions, and for everything that goes through a proxy.
 """
 
 from __future__ import annotations

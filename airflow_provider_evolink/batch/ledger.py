@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The durable record of a batch, in chunks of up to fifty rows.
+
+The rules of :mod:`airflow_provider_evolink.submission.ledger` hold for each row. One write covers all rows of a chunk,
+so that the intents of a wave cost one write, and their ids another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.batch.entry import RowEntry
+from airflow_provider_evolink.batch.tally import Tally
+from airflow_provider_evolink.submission.entries import (
+    ABSENT,
+    Store,
+    TryEntries,
+    intent_at,
+    is_open,
+    with_response,
+)
+from airflow_provider_evolink.submission.record import Phase, unreadable, value_lost
+
+# Rows in one entry of the store: some 30 kB, half of what Airflow considers large.
+ROWS_PER_CHUNK = 50
+
+
+@dataclass
+class Chunk:
+    """The rows that share one entry of the store.
+
+    :param number: of the chunk, from 0.
+    :param rows: by key.
+    :param tally: counts every change of a row.
+    """
+
+    number: int
+    rows: dict[str, RowEntry] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def room(self) -> int:
+        """How many rows can be added."""
+        return ROWS_PER_CHUNK - len(self.rows)
+
+    def put(self, entry: RowEntry) -> None:
+        """Add a row, or replace its entry; nothing is stored."""
+        self.tally.replace(self.rows.get(entry.key), entry)
+        self.rows[entry.key] = entry
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLedger:
+    """Read and write the chunks of one task instance.
+
+    :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
+    :param retention: passed with each write.
+    :param name: store key, to which the chunk's number is appended.
+    :param try_number: of the try that reads and writes.
+    :param copy: a second store, which a clear does not empty.
+    :param not_before: earliest time at which an intent in the copy can have been written, in seconds since the epoch;
+        older ones belong to a deleted run of the same name.
+    :param log: receives warnings about the copy.
+    """
+
+    store: Store
+    retention: Any
+    name: str
+    try_number: int
+    copy: Store | None
+    not_before: float
+    log: Any
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Read all chunks in order, one at a time."""
+        number = 0
+        while (chunk := self.read(number)) is not None:
+            yield chunk
+            number += 1
+
+    def read(self, number: int) -> Chunk | None:
+        """Read a chunk; ``None`` if there never was one of this number.
+
+        :raises LedgerError: it could not be read. Nothing may be sent then.
+        """
+        entries = self._entries(number)
+        try:
+            stored = entries.newest()
+            if stored is None or (stored is ABSENT and self.try_number > 1):
+                stored = self._from_copy(stored, list(entries.copied()))
+            elif stored is not ABSENT:
+                stored = self._with_copied_ids(stored, entries)
+        except LedgerError:
+            raise
+        except Exception as error:
+            raise LedgerError(
+                f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
+            ) from error
+        return None if stored is ABSENT else _parse(number, stored)
+
+    def ends_with(self, number: int, row_count: int) -> bool:
+        """Return whether a chunk is the last one and has so many rows: whether nothing was submitted since then.
+
+        :raises LedgerError: it could not be read.
+        """
+        chunk = self.read(number)
+        return len(chunk.rows if chunk else ()) == row_count and self.read(number + 1) is None
+
+    def write(self, chunk: Chunk, *, first_sends: Collection[str] = ()) -> None:
+        """Store a chunk; it is durable on return.
+
+        :param first_sends: keys of the rows whose first send waits for this write: if it fails, they were never sent.
+        :raises LedgerError: it could not be written, for example because a later try has superseded this one.
+        """
+        entries, value = self._entries(chunk.number), _to_json(chunk.rows.values())
+        # The copy first: the write that Airflow refuses to a superseded try must be the last one before a send.
+        self._write_copy(entries, value)
+        try:
+            entries.write(value)
+        except Exception as error:
+            rows = (_never_sent(row) if row.key in first_sends else row for row in chunk.rows.values())
+            self._write_copy(entries, _to_json(rows))
+            raise LedgerError(
+                f"The task's ledger could not be written ({error}). A retry continues from what it holds."
+            ) from error
+
+    def confirm_is_current(self) -> None:
+        """Make sure that no later try has superseded this one, which to Airflow's store looks like an empty ledger.
+
+        :raises LedgerError: one has, or that could not be found out. What was read may not be what there is.
+        """
+        try:
+            self.store.set(f"{self.name}-reporter", {"try_number": self.try_number}, retention=self.retention)
+        except Exception as error:
+            raise LedgerError(
+                f"The task's ledger could not be written ({error}), so what it holds was not reported. A retry, or the "
+                "try that has superseded this one, reports it."
+            ) from error
+
+    def _entries(self, number: int) -> TryEntries:
+        return TryEntries(self.store, self.retention, f"{self.name}-{number}", self.try_number, self.copy)
+
+    def _write_copy(self, entries: TryEntries, value: Mapping[str, Any]) -> None:
+        try:
+            entries.write_copy(value)
+        except Exception as error:
+            self.log.warning(
+                "The ledger's copy could not be written (%s). If Airflow empties this task's state store, as 3.4 does "
+                "when a task is cleared, what this try pays for will be forgotten.",
+                error,
+            )
+
+    def _from_copy(self, stored: Any, copies: list[Any]) -> Any:
+        """Return the latest submission of each row in the copy."""
+        candidates: dict[str, list[Any]] = {}
+        for copied in copies:
+            for row in _rows(copied):
+                if _submitted_at(row) >= self.not_before:
+                    candidates.setdefault(row["key"], []).append(row)
+        if not candidates:
+            return stored
+        self.log.warning(
+            "Airflow's task state store holds no record of this batch's earlier tries, as after a clear that empties "
+            "it. Using the ledger's copy."
+        )
+        latest = [max(rows, key=_submitted_at) for rows in candidates.values()]
+        return {"rows": [_with_id(row, candidates[row["key"]]) for row in latest]}
+
+    def _with_copied_ids(self, stored: Any, entries: TryEntries) -> Any:
+        """Look for ids that only the copy holds; if that can't be read, the submissions stay open."""
+        rows = _rows(stored)
+        if not any(is_open(row.get("record")) for row in rows):
+            return stored
+        try:
+            copied = [row for copy in entries.copied() for row in _rows(copy)]
+        except Exception as error:
+            self.log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
+            return stored
+        return {**stored, "rows": [_with_id(row, copied) for row in rows]}
+
+
+def _to_json(rows: Iterable[RowEntry]) -> dict[str, Any]:
+    return {"rows": [row.to_json() for row in rows]}
+
+
+def _never_sent(row: RowEntry) -> RowEntry:
+    """Mark a refused intent that was never sent, so that it does not pass for the copy's latest submission."""
+    return replace(row, record=row.record and replace(row.record, phase=Phase.WITHDRAWN, intent_at=0.0))
+
+
+def _with_id(row: Any, others: Iterable[Any]) -> Any:
+    """Return the row as another entry has it, files included, if that knows the response to its open submission."""
+    record, own = row.get("record"), [other for other in others if other["key"] == row["key"]]
+    found = with_response(record, (other.get("record") for other in own))
+    return next((other for other in own if other.get("record") is found), row)
+
+
+def _submitted_at(row: Any) -> float:
+    """Return when a row's submission began; one that was never submitted must not hide a submission."""
+    record = row.get("record")
+    return 0.0 if record is None else intent_at(record)
+
+
+def _rows(stored: Any) -> list[Any]:
+    rows = stored.get("rows") if isinstance(stored, Mapping) else None
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and "key" in row for row in rows):
+        raise unreadable("a chunk of a batch without its rows")
+    return rows
+
+
+def _parse(number: int, stored: Any) -> Chunk:
+    if stored is None:
+        raise value_lost()
+    entries = map(RowEntry.from_json, _rows(stored))
+    return Chunk(number, {entry.key: entry for entry in entries})

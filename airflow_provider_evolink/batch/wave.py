@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Submit the rows of a wave: write their intents, send them concurrently, write their ids.
+
+One write holds all intents before the first request leaves, and fences off a try that has been superseded; one holds
+the ids before anything else is done with them. A crash in between leaves the intents, and a retry sends the same rows
+again under the same idempotency keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_evolink.api.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    EvoLinkError,
+    InsufficientCreditsError,
+    LedgerError,
+    NotSentError,
+    RateLimitedError,
+)
+from airflow_provider_evolink.batch.budget import Budget
+from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status, replaced_entry
+from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
+from airflow_provider_evolink.polling.rate_limiter import RateLimiter
+from airflow_provider_evolink.submission.decision import Policy
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from airflow_provider_evolink.submission.send_outcome import (
+    PAUSE_SECONDS,
+    AttemptBudget,
+    LeaveOpen,
+    SendAgain,
+    Withdraw,
+    about_to_send,
+    accepted,
+    after_failed_send,
+    after_failure,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.api.generation import Submission
+    from airflow_provider_evolink.api.request import GenerationRequest
+
+# After these no other row would be accepted either.
+_CONCERNS_ALL = (InsufficientCreditsError, AuthenticationError, AccessDeniedError)
+# After this many rows in a row that EvoLink did not accept for temporary reasons, it is down for all.
+_OUTAGE_FAILURES = 3
+_ID_WRITES = 3
+_STEP_SECONDS = 0.2
+# Seconds for which a wave waits for EvoLink to accept anything again after a 429.
+_MAX_RATE_LIMITED_SECONDS = 600.0
+
+Post = Callable[["GenerationRequest", str], Awaitable["Submission"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row to be sent.
+
+    :param entry: what the ledger holds about it, with what a new submission needs filled in.
+    :param request: to send.
+    :param intent: new, or the recorded one that is sent again.
+    :param used: what this try has used up for it.
+    """
+
+    entry: RowEntry
+    request: GenerationRequest
+    intent: LedgerRecord
+    used: AttemptBudget = field(default_factory=AttemptBudget)
+
+
+@dataclass
+class Wave:
+    """Rows of one chunk that are submitted together."""
+
+    chunk: Chunk
+    jobs: list[Job] = field(default_factory=list)
+    is_changed: bool = False
+
+
+@dataclass
+class WaveSubmitter:
+    """Submit waves of rows.
+
+    :param ledger: of the batch.
+    :param post: sends a request with an idempotency key, once.
+    :param policy: of the DAG's author.
+    :param limiter: of everything that is sent to the account.
+    :param budget: learns what EvoLink reserves.
+    :param is_killed: whether the task has been killed.
+    :param log: receives warnings.
+    :param stopped_by: the error after which no other row would be accepted either, once there is one.
+    """
+
+    ledger: BatchLedger
+    post: Post
+    policy: Policy
+    limiter: RateLimiter
+    budget: Budget
+    is_killed: Callable[[], bool]
+    log: Any
+    stopped_by: EvoLinkError | None = None
+    _failures_in_a_row: int = 0
+
+    async def submit(self, chunk: Chunk, jobs: Sequence[Job]) -> None:
+        """Submit the rows of one chunk; see :attr:`stopped_by` afterwards.
+
+        :raises LedgerError: the intents could not be recorded; nothing of this round was sent.
+        """
+        pending, patient_until = list(jobs), time.monotonic() + _MAX_RATE_LIMITED_SECONDS
+        while pending:
+            sent = self._record_sends(chunk, pending)
+            outcomes = await self._send_all(chunk, pending, sent)
+            is_patient = time.monotonic() < patient_until
+            steps = [
+                self._finish(chunk, job, sent[job.entry.key], outcome, is_patient=is_patient)
+                for job, outcome in zip(pending, outcomes, strict=True)
+            ]
+            await self._record_ids(chunk)
+            again = [step for step in steps if step is not None]
+            pending = [job for job, _ in again]
+            await self._pause(max((pause for _, pause in again), default=0.0))
+
+    def _finish(
+        self, chunk: Chunk, job: Job, sent: LedgerRecord, outcome: Submission | EvoLinkError, *, is_patient: bool
+    ) -> tuple[Job, float] | None:
+        """Note what a send has led to; return the row and a pause in seconds if it is to be sent again."""
+        if not isinstance(outcome, EvoLinkError):
+            self._failures_in_a_row = 0
+            self._accept(chunk, job, sent, outcome)
+            return None
+        step = self._after_failure(job, outcome, is_patient=is_patient)
+        if isinstance(step, SendAgain):
+            return replace(job, intent=after_failed_send(job.intent, sent, outcome), used=step.used), step.pause
+        self._give_up(chunk, job, sent, outcome, step)
+        self._note_failure(outcome)
+        return None
+
+    def _note_failure(self, error: EvoLinkError) -> None:
+        self._failures_in_a_row = 0 if error.permanent else self._failures_in_a_row + 1
+        if isinstance(error, _CONCERNS_ALL) or self._failures_in_a_row >= _OUTAGE_FAILURES:
+            self.stopped_by = self.stopped_by or error
+
+    def _record_sends(self, chunk: Chunk, jobs: Sequence[Job]) -> dict[str, LedgerRecord]:
+        now = time.time()
+        sent = {job.entry.key: about_to_send(job.intent, now=now) for job in jobs}
+        for job in jobs:
+            chunk.put(_with_record(job, sent[job.entry.key]))
+        self.ledger.write(chunk, first_sends={job.entry.key for job in jobs if job.intent.send_count == 0})
+        return sent
+
+    async def _send_all(
+        self, chunk: Chunk, jobs: Sequence[Job], sent: Mapping[str, LedgerRecord]
+    ) -> list[Submission | EvoLinkError]:
+        """Send rows concurrently; if this try is cut off meanwhile, as by its timeout, record the ids it knows."""
+        sends = [asyncio.ensure_future(self._send(job, sent[job.entry.key])) for job in jobs]
+        try:
+            return await asyncio.gather(*sends)
+        except BaseException:
+            for job, send in zip(jobs, sends, strict=True):
+                is_answered = send.done() and not send.cancelled() and send.exception() is None
+                if is_answered and not isinstance(outcome := send.result(), EvoLinkError):
+                    self._accept(chunk, job, sent[job.entry.key], outcome)
+            with suppress(LedgerError):
+                self.ledger.write(chunk)
+            raise
+
+    async def _send(self, job: Job, sent: LedgerRecord) -> Submission | EvoLinkError:
+        try:
+            await self._wait_for_turn()
+            submission = await self.post(job.request, sent.idempotency_key)
+        except EvoLinkError as error:
+            if isinstance(error, RateLimitedError):
+                self.limiter.on_rate_limited(time.monotonic(), error.retry_after)
+            return error
+        self.limiter.on_response(time.monotonic())
+        return submission
+
+    async def _wait_for_turn(self) -> None:
+        while not self.is_killed() and (seconds := self.limiter.reserve(time.monotonic())) > 0:
+            await self._pause(seconds)
+        if self.is_killed():
+            raise NotSentError(
+                "The task was killed before the submission was sent. Nothing was charged; a retry submits it."
+            )
+
+    def _after_failure(self, job: Job, error: EvoLinkError, *, is_patient: bool) -> SendAgain | Withdraw | LeaveOpen:
+        if isinstance(error, RateLimitedError) and is_patient and self.stopped_by is None and not self.is_killed():
+            # The limiter waits for as long as EvoLink asks, with all rows together.
+            return SendAgain(0.0, job.used)
+        return after_failure(job.intent, error, self.policy, used=job.used, killed=self.is_killed())
+
+    def _accept(self, chunk: Chunk, job: Job, sent: LedgerRecord, submission: Submission) -> None:
+        now = time.time() if sent.last_sent_at is None else sent.last_sent_at
+        record = replace(
+            accepted(job.intent, submission, now=now), send_count=sent.send_count, last_sent_at=sent.last_sent_at
+        )
+        chunk.put(replace(_with_record(job, record), problem=None, is_outdated=False))
+        self.budget.settle(job.entry.price_class, record.credits_reserved)
+        if record.replay == "unconfirmed":
+            self.log.error(
+                "EvoLink did not confirm that it knew the idempotency key %s: either no earlier send reached it, or it "
+                "made, and charges for, two generations. Compare EvoLink's task list with %s.",
+                record.idempotency_key,
+                record.generation_id,
+            )
+
+    def _give_up(
+        self, chunk: Chunk, job: Job, sent: LedgerRecord, error: EvoLinkError, step: Withdraw | LeaveOpen
+    ) -> None:
+        if isinstance(step, LeaveOpen):
+            # It may have been accepted: its expected price stays committed.
+            record = after_failed_send(job.intent, sent, error)
+            problem = Problem.of(step.error, self.ledger.try_number, Status.UNFINISHED)
+            chunk.put(replace(_with_record(job, record), problem=problem))
+            return
+        self.budget.settle(job.entry.price_class, None)
+        known = job.entry.record
+        is_replaced = known is not None and known.phase not in {Phase.INTENT, Phase.WITHDRAWN}
+        remaining = known if is_replaced else replace(sent, phase=Phase.WITHDRAWN)
+        chunk.put(replace(job.entry, record=remaining, problem=self._problem(error)))
+
+    def _problem(self, error: EvoLinkError) -> Problem | None:
+        """Return why a row was not accepted; ``None`` if that has nothing to do with the row."""
+        if isinstance(error, _CONCERNS_ALL):
+            return None
+        status = Status.FAILED if error.permanent else Status.UNFINISHED
+        return Problem.of(error, self.ledger.try_number, status)
+
+    async def _record_ids(self, chunk: Chunk) -> None:
+        """Record the ids, the only handle on what was paid for.
+
+        :raises LedgerError: the ledger stays unavailable. The intents are there, so a retry finds the same generations.
+        """
+        for remaining in reversed(range(_ID_WRITES)):
+            try:
+                self.ledger.write(chunk)
+                return
+            except LedgerError as error:
+                ids = ", ".join(filter(None, (row.generation_id for row in chunk.rows.values())))
+                self.log.error("Generations are paid for, but: %s They are %s", error, ids)
+                if not remaining:
+                    raise
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait in short steps, so that a kill is noticed at once."""
+        remaining = seconds
+        while remaining > 0 and not self.is_killed():
+            await asyncio.sleep(min(remaining, _STEP_SECONDS))
+            remaining -= _STEP_SECONDS
+
+
+def _with_record(job: Job, record: LedgerRecord) -> RowEntry:
+    """Return the row's entry with a record of this submission, whether that is new or was sent before."""
+    known = job.entry.record
+    if known is None or known.idempotency_key == record.idempotency_key or known.phase is Phase.WITHDRAWN:
+        return replace(job.entry, record=record)
+    return replaced_entry(job.entry, record)

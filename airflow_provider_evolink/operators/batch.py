@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operator that makes a generation for each row of a table, pays for each once, and lands them all."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, InvalidRowsError
+from airflow_provider_evolink.batch.names import DEFAULT_PATTERN
+from airflow_provider_evolink.compat import (
+    BaseOperator,
+    TaskDeferralError,
+    TaskDeferralTimeout,
+    forward_kills,
+    outer_task,
+)
+from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
+from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, EvoLinkManifestLink
+from airflow_provider_evolink.operators.batch_arguments import check_literals, parse_arguments
+from airflow_provider_evolink.operators.task_state import store_key_suffix, with_ledger_asset
+from airflow_provider_evolink.polling.events import parse_batch_event
+from airflow_provider_evolink.polling.policy import Outcome, deferral_seconds
+from airflow_provider_evolink.submission.record import STORE_KEY
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_evolink.operators.batch_session import BatchSession
+
+
+class EvoLinkBatchOperator(BaseOperator):
+    """Make a generation for each row of a table, land its files, and return a summary. Each row is paid for once.
+
+    All rows are checked before the first is sent. Then rows are submitted in waves of up to fifty until
+    ``max_in_flight`` are under way; the task defers, and is resumed when half of ``max_in_flight`` have ended, or all,
+    or when one has waited to be landed for ten minutes. It lands those that have ended, eight at a time in constant
+    memory, and submits the next. Rows and results never travel through the trigger or XCom.
+
+    Each row is recorded before and after it is sent, as ``EvoLinkGenerateOperator`` does, so that a retry, a crash or a
+    clear resumes what is paid for. A retry submits a failed row again only if a new submission can help. Rows that were
+    added to the table since are generated; rows that were removed are left alone.
+
+    A field of a row is sent if EvoLink documents a parameter of that name for the row's model. ``model`` overrides the
+    operator's, ``image`` is an image in any form (see ``EvoLinkImageToVideoOperator``), and ``parameters``, a mapping,
+    is sent as it is. All other fields serve to name files.
+
+    :param model: EvoLink's model id, for rows that name none (templated).
+    :param requests: a list of mappings (``rows.output``), or the path or URI of a JSON Lines or CSV file, which is read
+        as a stream (templated).
+    :param key: the field that names a row; unique (templated).
+    :param destination: the target folder, as for ``EvoLinkToObjectStorageOperator`` (templated).
+    :param filename_pattern: names of the files (templated): ``{key}``, any field of the row, and the fields that
+        ``EvoLinkToObjectStorageOperator`` has.
+    :param parameters: of all rows; a row's own fields win (templated).
+    :param manifest: name of the manifest below ``destination`` (templated); by default ``manifest-<task_id>.jsonl``,
+        with the map index of a mapped task. An earlier manifest of that name is replaced.
+    :param max_in_flight: generations under way at EvoLink at a time, 1 to 10,000, 100 by default (templated).
+    :param max_credits: stops submitting before what this task has reserved and used passes it; ``None`` = unlimited
+        (templated). EvoLink tells a price only in its response: the first row of each kind is sent alone to learn it,
+        and the very first could pass the limit by itself.
+    :param max_failed: rows (``int``) or share of all rows (``float``) that may fail before the task does.
+    :param on_row_failure: ``continue``, or ``stop``: once more rows than ``max_failed`` have failed, submit no more and
+        land what is paid for.
+    :param on_invalid: what to do if rows are invalid: ``fail`` before anything is sent, or ``skip`` them.
+    :param skip_existing: do not generate a row whose file is at the destination already, unless this task made it.
+    :param on_existing: with ``skip_existing=False``, ``fail`` a row whose file is there, before it is paid for, or
+        ``replace`` the file.
+    :param media_type: ``video``, ``image`` or ``audio``: the endpoint of models that this package does not know.
+    :param evolink_conn_id: connection of type ``evolink`` or ``http`` (templated).
+    :param deferrable: wait in the triggerer; otherwise on the worker, in the same bounded memory.
+    :param timeout: seconds (or a ``timedelta``) from a row's submission after which it is no longer waited for;
+        ``None`` = ``[evolink] default_timeout``, 30 minutes by default. The generation itself keeps running.
+    :param poll_interval: seconds between two polls, at least 1; ``None`` = adaptive.
+    :param on_unknown_submission: see ``EvoLinkGenerateOperator``; so for ``on_clear`` and ``on_changed_input``.
+    :return: ``{manifest, total, landed, skipped, failed, unfinished, credits_used, credits_reserved}``. Credits are
+        those of this task in all its tries, also for rows that the table no longer has. The manifest has a JSON line
+        per row, in the order of the rows: ``{key, status, generation_id, uris, bytes, sha256, credits, error{code,
+        text}, tries}``.
+    :raises EvoLinkFailException: invalid input, or rows have failed and a retry would find the same.
+    :raises BatchFailedError: rows have failed or are unfinished; a retry goes on with those it can help.
+    """
+
+    template_fields: Sequence[str] = (
+        "model",
+        "requests",
+        "key",
+        "destination",
+        "filename_pattern",
+        "parameters",
+        "manifest",
+        "max_in_flight",
+        "max_credits",
+        "evolink_conn_id",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
+    operator_extra_links = (EvoLinkManifestLink(),)
+    ui_color = "#e9e2ff"
+
+    def __init__(
+        self,
+        *,
+        model: str | XComArg | None = None,
+        requests: Sequence[Mapping[str, Any]] | str | ObjectStoragePath | XComArg,
+        key: str | XComArg,
+        destination: str | ObjectStoragePath | XComArg,
+        filename_pattern: str = DEFAULT_PATTERN,
+        parameters: Mapping[str, Any] | XComArg | None = None,
+        manifest: str | None = None,
+        max_in_flight: int | str = 100,
+        max_credits: float | str | None = None,
+        max_failed: float = 0,
+        on_row_failure: Literal["continue", "stop"] = "continue",
+        on_invalid: Literal["fail", "skip"] = "fail",
+        skip_existing: bool = True,
+        on_existing: Literal["fail", "replace"] = "fail",
+        media_type: Literal["video", "image", "audio"] | None = None,
+        evolink_conn_id: str = DEFAULT_CONN_ID,
+        deferrable: bool = True,
+        timeout: float | timedelta | None = None,
+        poll_interval: float | None = None,
+        on_unknown_submission: Literal["replay", "fail"] = "replay",
+        on_clear: Literal["reuse", "resubmit"] = "reuse",
+        on_changed_input: Literal["fail", "resubmit"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**kwargs, "inlets": with_ledger_asset(kwargs.get("inlets"))})
+        self.model: Any = model
+        self.requests: Any = requests
+        self.key: Any = key
+        self.destination: Any = destination
+        self.filename_pattern = filename_pattern
+        self.parameters: Any = parameters
+        self.manifest = manifest
+        self.max_in_flight: Any = max_in_flight
+        self.max_credits: Any = max_credits
+        self.max_failed = max_failed
+        self.on_row_failure = on_row_failure
+        self.on_invalid = on_invalid
+        self.skip_existing = skip_existing
+        self.on_existing = on_existing
+        self.media_type = media_type
+        self.evolink_conn_id = evolink_conn_id
+        self.deferrable = deferrable
+        self.timeout: Any = timeout
+        self.poll_interval = poll_interval
+        self.on_unknown_submission = on_unknown_submission
+        self.on_clear = on_clear
+        self.on_changed_input = on_changed_input
+        self._was_killed = False
+        self._ledger_name = STORE_KEY
+        self._session: BatchSession | None = None
+        with airflow_errors():
+            check_literals(self)
+
+    @classmethod
+    def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
+        """Prepare a mapped task: it gets the asset that keeps the ledger's copies, and its literals are checked."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        with airflow_errors():
+            check_literals(SimpleNamespace(**{**{each.name: each.default for each in parameters}, **kwargs}))
+        return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Check all rows, submit or resume them, paying for each at most once, and land what they make."""
+        self._ledger_name = f"{STORE_KEY}{store_key_suffix(self, context)}"
+        # The link on the task's page would otherwise lead to an earlier try's, or find nothing.
+        context["ti"].xcom_push(key=MANIFEST_LINK_KEY, value="")
+        return self._work(context, None)
+
+    def execute_complete(
+        self, context: Context, event: Mapping[str, Any] | None = None, cursor: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Land what has ended, and submit the next rows.
+
+        :param context: of this try.
+        :param event: of the trigger.
+        :param cursor: where the batch was when it was deferred.
+        """
+        # A new trigger would not find the connection either.
+        has_connection = parse_batch_event(event).outcome is not Outcome.NO_CONNECTION
+        return self._work(context, cursor, may_defer=has_connection)
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> dict[str, Any]:
+        """Resume even without an event: a dead triggerer or a failed trigger must not lose the results."""
+        try:
+            resumed: dict[str, Any] = super().resume_execution(next_method, next_kwargs, context)
+            return resumed
+        except TaskDeferralTimeout as error:
+            self.log.warning("The deferral ended without an event (%s). Reading the generations once more.", error)
+            return self._work(context, (next_kwargs or {}).get("cursor"))
+        except TaskDeferralError as error:
+            self.log.warning("The trigger failed (%s). This worker waits for the generations itself.", error)
+            return self._work(context, (next_kwargs or {}).get("cursor"), may_defer=False)
+
+    def on_kill(self) -> None:
+        """Prevent submissions that have not been sent; those that were sent keep running, and stay paid for."""
+        self._was_killed = True
+        self.log.warning("Killed: nothing more will be submitted. %s", self._left_running())
+
+    def _left_running(self) -> str:
+        counts = "" if self._session is None else f" {self._session.describe()}."
+        return (
+            "Generations that are under way keep running at EvoLink, which can't cancel them, and stay paid for; a "
+            f"retry or a clear of this task resumes them and submits none of them again.{counts}"
+        )
+
+    def _work(self, context: Context, cursor: object, *, may_defer: bool = True) -> dict[str, Any]:
+        """Carry the batch on, until it is finished or has to wait."""
+        from airflow_provider_evolink.operators.batch_parts import BatchParts
+        from airflow_provider_evolink.operators.batch_session import BatchSession
+
+        with airflow_errors(), forward_kills(self, context), self._naming_paid_rows(context):
+            arguments = parse_arguments(self)
+            is_deferrable = self.deferrable and may_defer and outer_task(self, context) is None
+            parts = BatchParts(arguments, context, self._ledger_name, self.log)
+            session = BatchSession(parts, context, self.log, outlets=self.outlets, is_killed=lambda: self._was_killed)
+            self._session = session
+            summary = session.run(cursor, may_defer=is_deferrable)
+        return self._defer(session) if summary is None else summary
+
+    @contextmanager
+    def _naming_paid_rows(self, context: Context) -> Iterator[None]:
+        """Extend an error of invalid input with what was paid for before it."""
+        try:
+            yield
+        except (InvalidInputError, InvalidRowsError, ConfigurationError) as error:
+            from airflow_provider_evolink.batch.known_rows import rows_of_ledger
+            from airflow_provider_evolink.batch.outcome_report import name_paid_rows
+            from airflow_provider_evolink.operators.task_state import open_batch_ledger
+
+            _, submitted = rows_of_ledger(open_batch_ledger(context, self._ledger_name, self.log))
+            if submitted:
+                name_paid_rows(error, len(submitted))
+            raise
+
+    def _defer(self, session: BatchSession) -> NoReturn:
+        from airflow_provider_evolink.triggers.batch import EvoLinkBatchTrigger
+
+        watches, now = session.watches, time.time()
+        self.defer(
+            trigger=EvoLinkBatchTrigger.for_watches(
+                watches, session.wake_rule, self.evolink_conn_id, credits_reserved=session.cursor.tally.reserved
+            ),
+            method_name="execute_complete",
+            kwargs={"cursor": session.cursor.to_json()},
+            timeout=timedelta(seconds=max(deferral_seconds(watch, now=now) for watch in watches)),
+        )

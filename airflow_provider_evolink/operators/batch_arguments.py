@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check the arguments of a batch: at parse time what is written out, and everything before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.batch.names import check_row_pattern
+from airflow_provider_evolink.landing.existing import OnExisting
+from airflow_provider_evolink.landing.filenames import unmet_requirement
+from airflow_provider_evolink.landing.storage_target import check_destination, check_form
+from airflow_provider_evolink.operators import limits
+from airflow_provider_evolink.operators.policies import check_choice, check_policies
+from airflow_provider_evolink.submission.decision import Policy
+
+MAX_IN_FLIGHT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class BatchArguments:
+    """The arguments of ``EvoLinkBatchOperator``, rendered and checked.
+
+    :param wait_seconds: for which a row is waited for after its submission.
+    :param poll_interval: seconds; ``None`` = adaptive.
+    :param unreachable_timeout: seconds for which every read may fail.
+    """
+
+    model: Any
+    requests: Any
+    key: Any
+    destination: Any
+    filename_pattern: str
+    parameters: Any
+    manifest: str | None
+    max_in_flight: int
+    max_credits: float | None
+    max_failed: float
+    on_row_failure: str
+    on_invalid: Literal["fail", "skip"]
+    skip_existing: bool
+    on_existing: OnExisting
+    media_type: str | None
+    evolink_conn_id: str
+    policy: Policy
+    wait_seconds: float
+    poll_interval: float | None
+    unreachable_timeout: float
+
+
+def check_literals(operator: Any) -> None:
+    """Refuse arguments that are invalid whatever their templates render to. Cheap enough for the parsing of a DAG file.
+
+    :param operator: an ``EvoLinkBatchOperator``.
+    :raises InvalidInputError: one of them; it names the argument.
+    """
+    _check_choices(operator)
+    if _is_literal(operator.destination):
+        check_form(operator.destination)
+    if _is_literal(operator.filename_pattern):
+        check_row_pattern(operator.filename_pattern)
+    if _is_literal(operator.manifest):
+        _manifest(operator.manifest)
+    if isinstance(operator.max_in_flight, int):
+        _max_in_flight(operator.max_in_flight)
+    if isinstance(operator.max_credits, int | float):
+        _max_credits(operator.max_credits)
+
+
+def parse_arguments(operator: Any) -> BatchArguments:
+    """Return the arguments of an operator whose templates are rendered.
+
+    :param operator: an ``EvoLinkBatchOperator``.
+    :raises InvalidInputError: one of them is invalid; it names the argument. Nothing was sent.
+    :raises LandingError: Airflow does not find the connection of the destination. A retry looks it up again.
+    """
+    _check_choices(operator)
+    check_row_pattern(operator.filename_pattern)
+    check_destination(operator.destination)
+    same = (
+        "model", "requests", "key", "destination", "filename_pattern", "parameters", "max_failed",
+        "on_row_failure", "on_invalid", "skip_existing", "media_type", "evolink_conn_id",
+    )  # fmt: skip
+    return BatchArguments(
+        **{name: getattr(operator, name) for name in same},
+        manifest=_manifest(operator.manifest),
+        max_in_flight=_max_in_flight(operator.max_in_flight),
+        max_credits=_max_credits(operator.max_credits),
+        on_existing=OnExisting(operator.on_existing),
+        policy=Policy(operator.on_unknown_submission, operator.on_clear, operator.on_changed_input),
+        wait_seconds=limits.wait_seconds(operator.timeout, operator.execution_timeout),
+        poll_interval=limits.poll_interval(operator.poll_interval),
+        unreachable_timeout=limits.unreachable_timeout(),
+    )
+
+
+def _check_choices(operator: Any) -> None:
+    check_policies(operator)
+    check_choice("on_row_failure", operator.on_row_failure, ("continue", "stop"))
+    check_choice("on_invalid", operator.on_invalid, ("fail", "skip"))
+    check_choice("on_existing", operator.on_existing, ("fail", "replace"))
+    value = operator.max_failed
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or value < 0 or (isinstance(value, float) and not value <= 1):
+        raise InvalidInputError("max_failed", value, "a number of rows (int, 0 or more) or a share (float, 0.0 to 1.0)")
+
+
+def _manifest(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    requirement = unmet_requirement(value) if isinstance(value, str) else "text"
+    if requirement:
+        raise InvalidInputError("manifest", value, f"the name of a file below `destination`: {requirement}")
+    return str(value)
+
+
+def _max_in_flight(value: Any) -> int:
+    number = _number(value)
+    if number is None or number != int(number) or not 1 <= number <= MAX_IN_FLIGHT:
+        raise InvalidInputError("max_in_flight", value, f"a whole number from 1 to {MAX_IN_FLIGHT:,}")
+    return int(number)
+
+
+def _max_credits(value: Any) -> float | None:
+    # A template renders a missing value as text.
+    if value is None or value == "None":
+        return None
+    number = _number(value)
+    if number is None or number <= 0:
+        raise InvalidInputError("max_credits", value, "a number of credits above 0, or not set")
+    return number
+
+
+def _number(value: Any) -> float | None:
+    """Return a finite number, or one that a template rendered as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 1e15 else None
+
+
+def _is_literal(value: Any) -> bool:
+    return isinstance(value, str) and "{{" not in value and "{%" not in value

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the operators that generate share besides waiting: they land what they have waited for, if told where.
+
+The end of a generation is in the ledger before its landing begins. So a landing that fails, or dies with its worker,
+is done again by a later try, which finds the finished generation and pays for nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
+from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.landing.checkpoint import STORE_KEY
+from airflow_provider_evolink.landing.existing import OnExisting
+from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
+from airflow_provider_evolink.operators.base import EvoLinkBaseOperator
+from airflow_provider_evolink.operators.landing_step import LANDED_FIELD, LandingStep, check_literals
+from airflow_provider_evolink.operators.reports import name_unlanded_generation
+from airflow_provider_evolink.result import links_expired
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_evolink.api.generation import Generation
+    from airflow_provider_evolink.operators.pending import PendingGeneration
+    from airflow_provider_evolink.submission.record import LedgerRecord
+
+
+class EvoLinkLandingOperator(EvoLinkBaseOperator):
+    """Base of every operator that lands what it has waited for. Waiting takes the arguments of the base class.
+
+    All three mean what they mean for
+    :class:`~airflow_provider_evolink.transfers.evolink_to_object_storage.EvoLinkToObjectStorageOperator`, and are
+    checked before anything is paid for. They are no part of the request: a clear with another destination lands the
+    same generation there.
+
+    :param destination: the folder to land the results in (templated); ``None`` = don't land them.
+    :param filename_pattern: file name below ``destination`` (templated), ``{generation_id}/{index}.{ext}`` by default.
+    :param on_existing: ``fail`` (default), ``replace`` or ``skip``: what to do when a file already has a result's name,
+        and this task instance did not write it or it was changed since.
+    """
+
+    template_fields: Sequence[str] = ("destination", "filename_pattern", "evolink_conn_id")
+
+    def __init__(
+        self,
+        *,
+        destination: str | ObjectStoragePath | XComArg | None = None,
+        filename_pattern: str = DEFAULT_PATTERN,
+        on_existing: Literal["fail", "replace", "skip"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        with airflow_errors():
+            check_literals(destination, filename_pattern, on_existing)
+        self.destination: Any = destination
+        self.filename_pattern = filename_pattern
+        self.on_existing = on_existing
+        self._landing_store_key = STORE_KEY
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare a mapped task, whose literals are checked as those of any other."""
+        with airflow_errors():
+            check_literals(
+                kwargs.get("destination"), kwargs.get("filename_pattern"), kwargs.get("on_existing", OnExisting.FAIL)
+            )
+        return super().partial(**kwargs)
+
+    def _check_waiting(self, wait_for_completion: bool) -> None:
+        """Refuse a destination for a task that ends before there is anything to land."""
+        if not wait_for_completion and self.destination is not None:
+            allowed = (
+                "True if `destination` is set: a task that does not wait has nothing to land. Leave `destination` out, "
+                "and land with EvoLinkToObjectStorageOperator what EvoLinkGenerationSensor collects"
+            )
+            raise InvalidInputError("wait_for_completion", wait_for_completion, allowed)
+
+    def _landing_step(self, hook: EvoLinkHook) -> LandingStep:
+        return LandingStep(
+            destination=self.destination,
+            filename_pattern=self.filename_pattern,
+            on_existing=self.on_existing,
+            outlets=self.outlets,
+            hook=hook,
+            log=self.log,
+            store_key=self._landing_store_key,
+        )
+
+    def _complete(self, context: Context, pending: PendingGeneration, generation: Generation) -> dict[str, Any]:
+        return self._land(context, super()._complete(context, pending, generation))
+
+    def _land(self, context: Context, record: dict[str, Any]) -> dict[str, Any]:
+        """Land the results of a generation whose end is recorded, and return its record with what has landed.
+
+        :raises EvoLinkError: something has not landed. A retry lands what is missing and pays for nothing.
+        """
+        if self.destination is None:
+            return record
+        step = self._landing_step(EvoLinkHook(self.evolink_conn_id))
+        try:
+            landed = step.land(context, record)
+        except EvoLinkError as error:
+            name_unlanded_generation(error, record["generation_id"])
+            raise
+        record = {**record, LANDED_FIELD: landed}
+        self._record_landing(context, record)
+        return record
+
+    def _record_landing(self, context: Context, record: dict[str, Any]) -> None:
+        """Record that the results have landed, if that makes a difference to a later try."""
+
+    def _awaits_landing(self, known: LedgerRecord | None) -> bool:
+        """Return whether the recorded result is not known to have landed, and still can."""
+        if self.destination is None or known is None or known.result is None:
+            return False
+        return LANDED_FIELD not in known.result and not links_expired(known.result, now=time.time())

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Land the results of generations as a step of a task, whether the task has made them or was given them.
+
+Once a generation is paid for, its links expire. So a task that pays checks beforehand, without sending anything,
+everything about the landing that can be checked by then.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
+
+from airflow_provider_evolink.api.errors import InvalidInputError, LandingInputError
+from airflow_provider_evolink.api.generation import EXAMPLE_ID
+from airflow_provider_evolink.compat import NEVER_EXPIRE
+from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, STORE_KEY, asset_uri
+from airflow_provider_evolink.landing.existing import OnExisting, parse_on_existing
+from airflow_provider_evolink.landing.filenames import Result, check_pattern
+from airflow_provider_evolink.landing.partial_failure import Failures
+from airflow_provider_evolink.landing.sources import (
+    check_empty,
+    check_finished,
+    expects_files,
+    generations_in,
+    results_of,
+)
+from airflow_provider_evolink.landing.storage_target import check_form
+from airflow_provider_evolink.operators.task_state import mirrored_store
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_provider_evolink.api.settings import Settings
+    from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+    from airflow_provider_evolink.landing.checkpoint import Landed
+    from airflow_provider_evolink.landing.kept_connections import KeptConnections
+    from airflow_provider_evolink.landing.lander import Lander
+    from airflow_provider_evolink.landing.safe_http import Network
+    from airflow_provider_evolink.landing.storage_target import StorageTarget
+
+# Field of a record, and of an asset event's extra, with the files that have landed.
+LANDED_FIELD = "landed"
+
+
+def check_literals(destination: object, filename_pattern: object, on_existing: object) -> None:
+    """Refuse what can't work however the templates are rendered; cheap enough to call when a DAG file is parsed.
+
+    :raises LandingInputError: a value that is not templated is invalid.
+    """
+    parse_on_existing(on_existing)
+    if isinstance(destination, str) and not _is_template(destination):
+        check_form(destination)
+    if isinstance(filename_pattern, str) and not _is_template(filename_pattern):
+        check_pattern(filename_pattern, _expected_results(None, 1))
+
+
+def media_network(settings: Settings, connections: KeptConnections[Any] | None = None) -> Network:
+    """Return how to reach the hosts of results.
+
+    :param settings: of the account, which apply to them too.
+    :param connections: see :class:`~airflow_provider_evolink.landing.safe_http.Network`.
+    """
+    from airflow_provider_evolink.api.transports.tls import tls_context
+    from airflow_provider_evolink.landing.safe_http import Network
+
+    return Network(
+        allow_loopback=settings.is_loopback,
+        # Even finding a context that exists takes a look at the folder of certificates, and the environment is large.
+        tls=functools.cache(functools.partial(tls_context, settings.verify)),
+        proxy=settings.proxy,
+        environment_proxies=functools.cache(getproxies),
+        connections=connections,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LandingStep:
+    """Everything needed to land generations, except the generations and the task's context.
+
+    :param destination: the folder, as for ``EvoLinkToObjectStorageOperator``.
+    :param filename_pattern: how files are named, likewise.
+    :param on_existing: what to do with a file of the same name that this task has not written, likewise.
+    :param outlets: of the task: what gets asset events.
+    :param hook: the account that reads records and renews links, and whose settings apply to the hosts of results.
+    :param log: receives progress and warnings.
+    :param store_key: of the checkpoint.
+    """
+
+    destination: Any
+    filename_pattern: str
+    on_existing: Any
+    outlets: Sequence[Any]
+    hook: EvoLinkHook
+    log: Any
+    store_key: str = STORE_KEY
+
+    def check(self, model: str, count: int) -> None:
+        """Refuse, before a generation is paid for, what would make its landing fail; sends nothing.
+
+        :param model: of the generation.
+        :param count: number of results that it is expected to have.
+        :raises InvalidInputError: the landing can't work.
+        :raises LandingError: the storage can't be opened, or a local folder can't be written to, at the moment.
+        """
+        from airflow_provider_evolink.landing.storage import check_writable
+
+        try:
+            parse_on_existing(self.on_existing)
+            target = self._target()
+            self._check_names(target, check_pattern(self.filename_pattern, _expected_results(model, count)))
+            check_writable(target)
+        except LandingInputError as error:
+            # The same, but it says that nothing was sent rather than that nothing was downloaded.
+            raise InvalidInputError(error.parameter, error.value, error.allowed) from error
+
+    def land(self, context: Context, generation: object) -> list[dict[str, Any]]:
+        """Land every result in turn; if one fails, land the others before raising its error.
+
+        :param generation: a record, a generation id, or a sequence of them.
+        :return: ``[{uri, bytes, sha256, content_type, generation_id}]`` in the order of the results.
+        :raises LandingInputError: the landing can't work; nothing was downloaded.
+        :raises EvoLinkError: a result could not be landed. A retry lands only what is missing.
+        """
+        on_existing = parse_on_existing(self.on_existing)
+        target = self._target()
+        failures, generations = Failures(), generations_in(generation)
+        if not generations:
+            self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
+        by_generation = failures.each(generations.items(), lambda each: self._results(*each))
+        results = list(chain.from_iterable(by_generation))
+        self._check_names(target, check_pattern(self.filename_pattern, results))
+        landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
+        failures.raise_any()
+        self._announce(context, landed)
+        return [file.entry() for file in landed]
+
+    def _target(self) -> StorageTarget:
+        from airflow_provider_evolink.landing.storage_target import storage_target
+
+        return storage_target(self.destination)
+
+    def _check_names(self, target: StorageTarget, names: Sequence[str]) -> None:
+        """Refuse names that make too long a URI for an asset event, before the first download.
+
+        Only events through an alias carry the URI.
+        """
+        from airflow.sdk import AssetAlias
+
+        if not any(isinstance(outlet, AssetAlias) for outlet in self.outlets):
+            return
+        longest = max((len(asset_uri(f"{target.uri}/{name}")) for name in names), default=0)
+        if longest > MAX_ASSET_CHARACTERS:
+            allowed = (
+                f"short enough for asset events, whose URI may have {MAX_ASSET_CHARACTERS} characters; it would have "
+                f"{longest} (a Chinese character, for example, takes nine). Shorten the path, or remove the AssetAlias "
+                "from outlets"
+            )
+            raise LandingInputError("destination", str(self.destination), allowed)
+
+    def _results(self, generation_id: str, record: Mapping[str, Any] | None) -> list[Result]:
+        results = results_of(record) if record is not None else None
+        if record is None or results is None or (not results and expects_files(record)):
+            # EvoLink may know more than the record: that the generation has ended, or files that were not listed yet.
+            record = self._read_record(generation_id, record or {})
+            results = results_of(record) or []
+        if not results:
+            check_empty(record)
+            self.log.info("Generation %s made no files, as expected of its model: nothing to land.", generation_id)
+        return results
+
+    def _read_record(self, generation_id: str, known: Mapping[str, Any]) -> Mapping[str, Any]:
+        from airflow_provider_evolink.result import Origin, build_record
+
+        generation = self.hook.get_generation(generation_id)
+        check_finished(generation_id, generation.status)
+        now = time.time()
+        model = known.get("model")
+        origin = Origin(min(generation.created or now, now), model if isinstance(model, str) else None)
+        return build_record(generation, origin, now=now)
+
+    def _renew(self, result: Result) -> str | None:
+        links = self.hook.get_generation(result.generation_id).links
+        return links[result.index] if result.index < len(links) else None
+
+    def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Lander:
+        from airflow_provider_evolink.landing.checkpoint import Checkpoint
+        from airflow_provider_evolink.landing.lander import Lander
+
+        return Lander(
+            destination=target,
+            pattern=self.filename_pattern,
+            network=media_network(self.hook.settings),
+            checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE, name=self.store_key),
+            renew=self._renew,
+            on_existing=on_existing,
+        )
+
+    def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
+        """Report the files to Airflow: as asset events and as lineage."""
+        from airflow.sdk import Asset, AssetAlias
+        from airflow.sdk.lineage import get_hook_lineage_collector
+
+        for file in landed:
+            if len(file.asset_uri) <= MAX_ASSET_CHARACTERS:
+                get_hook_lineage_collector().add_output_asset(context=self.hook, uri=file.asset_uri)
+        for outlet in self.outlets:
+            if isinstance(outlet, AssetAlias):
+                for file in landed:
+                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=file.entry())
+            elif isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra = {LANDED_FIELD: [file.entry() for file in landed]}
+
+
+def _expected_results(model: str | None, count: int) -> list[Result]:
+    """Return results such as a generation may have, to try a pattern with."""
+    return [Result(EXAMPLE_ID, index, "", model) for index in range(count)]
+
+
+def _is_template(text: str) -> bool:
+    return "{{" in text or "{%" in text
