@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -40,6 +40,8 @@ class Experiment:
     :param log: called with a line of progress now and then.
     """
 
+    dag: ClassVar[str] = DAG
+
     stack: CrashStack
     evolink: EmulatorHandle
     media_dir: Path
@@ -49,10 +51,13 @@ class Experiment:
 
     def run_under_kills(self, killer: Killer, limit: float) -> float:
         """Trigger the DAG run, kill on schedule until it is over, and return the seconds it took, at most the limit."""
-        self.run_id = self.stack.api.trigger(DAG, {"destination": str(self.destination)})
+        self.run_id = self.stack.api.trigger(self.dag, self._conf())
         # A short timeout: while a response is awaited, nothing is killed, restarted or resumed.
         with closing(AirflowApi(self.stack.url, _RESPONSE_SECONDS)) as api:
             return self._watch(api, killer, limit)
+
+    def _conf(self) -> dict[str, Any]:
+        return {"destination": str(self.destination)}
 
     def _watch(self, api: AirflowApi, killer: Killer, limit: float) -> float:
         start = time.monotonic()
@@ -73,7 +78,7 @@ class Experiment:
 
     def _is_over(self, api: AirflowApi) -> bool:
         with suppress(httpx.HTTPError):
-            return api.run_state(DAG, self.run_id) in {"success", "failed"}
+            return api.run_state(self.dag, self.run_id) in {"success", "failed"}
         return False
 
     def _progress(self) -> str:
@@ -84,8 +89,7 @@ class Experiment:
 
     def facts(self, timeout: float | None) -> Facts:
         """Gather what the invariants are checked against, once EvoLink has finished its generations."""
-        self.evolink.control.advance(_LONGER_THAN_ANY_GENERATION)
-        state = self.evolink.control.state()
+        state = self._final_state()
         expected = video_arguments()
         generations = defaultdict(list)
         for generation in state["generations"]:
@@ -96,11 +100,7 @@ class Experiment:
                 self._video(number, arguments["prompt"], generations[arguments["prompt"]], tasks[number])
                 for number, arguments in enumerate(expected)
             ],
-            delivered={
-                generation["id"]: self._delivered_digest(link)
-                for generation in state["generations"]
-                for link in generation["results"]
-            },
+            delivered=self._delivered(state),
             files={str(path): _digest(path) for path in self.destination.rglob("*") if path.is_file()},
             unexpected=[
                 generation["id"]
@@ -110,6 +110,19 @@ class Experiment:
             leaked_keys=state["api_key_leak_count"],
             timeout=timeout,
         )
+
+    def _final_state(self) -> dict[str, Any]:
+        """Return EvoLink's state, once it has finished its generations."""
+        self.evolink.control.advance(_LONGER_THAN_ANY_GENERATION)
+        return self.evolink.control.state()
+
+    def _delivered(self, state: Mapping[str, Any]) -> dict[str, str]:
+        """Return the SHA-256 of what EvoLink delivers, by generation id."""
+        return {
+            generation["id"]: self._delivered_digest(link)
+            for generation in state["generations"]
+            for link in generation["results"]
+        }
 
     def _tasks(self) -> dict[int, dict[str, dict[str, Any]]]:
         """Return the task instances by map index and name."""
@@ -121,7 +134,6 @@ class Experiment:
     def _video(
         self, number: int, prompt: str, generations: list[dict[str, Any]], tasks: Mapping[str, Mapping[str, Any]]
     ) -> Video:
-        logs = self.stack.home / "logs" / f"dag_id={DAG}"
         task = f"dags/{DAG}/dagRuns/{quote(self.run_id, safe='')}/taskInstances/{GROUP}.generate"
         return Video(
             prompt=prompt,
@@ -129,12 +141,14 @@ class Experiment:
             states={name: tasks.get(name, {}).get("state") for name in ("generate", "land")},
             tries={name: task["try_number"] for name, task in tasks.items()},
             ledger=ledger_of(self.stack.api, task, map_index=number),
-            log="\n".join(
-                path.read_text(errors="replace")
-                for path in logs.glob(f"*/task_id={GROUP}.generate/map_index={number}/*")
-            ),
+            log=self._log_of(f"{GROUP}.generate", number),
             returned=self.stack.api.xcom(DAG, self.run_id, f"{GROUP}.land", map_index=number) or [],
         )
+
+    def _log_of(self, task_id: str, map_index: int) -> str:
+        logs = self.stack.home / "logs" / f"dag_id={self.dag}"
+        paths = logs.glob(f"*/task_id={task_id}/map_index={map_index}/*")
+        return "\n".join(path.read_text(errors="replace") for path in paths)
 
     def _delivered_digest(self, link: str) -> str:
         """Return the SHA-256 of what EvoLink delivers under a link; empty if it was never fetched."""

@@ -86,7 +86,7 @@ MEDIA = (
     # To itself: the provider would refuse for good to follow it anywhere else.
     Fault("redirect", 4, {"location": "?again"}),
 )
-FAULT_PROFILE: Mapping[str, tuple[Fault, ...]] = {"submit": SUBMIT, "read": READ, "media": MEDIA}
+FAULT_PROFILE: Mapping[str, tuple[Fault, ...]] = {"submit": SUBMIT, "read": READ, "batch": READ, "media": MEDIA}
 
 
 def activate(control: ControlClient) -> None:

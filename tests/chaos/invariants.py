@@ -56,6 +56,22 @@ class Facts:
     timeout: float | None = None
 
     @property
+    def requested(self) -> int:
+        """Number of videos."""
+        return len(self.videos)
+
+    @property
+    def attempts(self) -> dict[str, list[int]]:
+        """The attempts of all tasks, by what they do."""
+        tasks = {"to generate": "generate", "to land": "land"}
+        return {label: [video.tries.get(task, 0) for video in self.videos] for label, task in tasks.items()}
+
+    @property
+    def sends(self) -> list[int]:
+        """How often the last submission of each video was sent."""
+        return [video.ledger.get("send_count", 0) for video in self.videos]
+
+    @property
     def double_charges(self) -> int:
         """Number of generations that were charged in addition to the first of their video."""
         return sum(max(len(video.charged) - 1, 0) for video in self.videos)

@@ -6,11 +6,27 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from tests.chaos.invariants import Facts, violations
+from typing import Any, Protocol
 
 MAX_VIOLATIONS = 40
+_ENDPOINTS = ("submit", "read", "batch", "media")
+
+
+class Results(Protocol):
+    """What became of the videos; see :class:`~tests.chaos.invariants.Facts`."""
+
+    @property
+    def requested(self) -> int: ...
+    @property
+    def double_charges(self) -> int: ...
+    @property
+    def lost(self) -> int: ...
+    @property
+    def landed(self) -> int: ...
+    @property
+    def attempts(self) -> Mapping[str, Sequence[int]]: ...
+    @property
+    def sends(self) -> Sequence[int]: ...
 
 
 @dataclass(frozen=True)
@@ -38,39 +54,37 @@ class Figures:
         ]
 
 
-def report(facts: Facts, figures: Figures) -> str:
+def report(results: Results, wrong: Sequence[str], figures: Figures) -> str:
     """Return the tables and the violations."""
-    wrong = violations(facts)
     more = [f"... and {len(wrong) - MAX_VIOLATIONS} more"] if len(wrong) > MAX_VIOLATIONS else []
     verdict = [*(f"WRONG: {what}" for what in wrong[:MAX_VIOLATIONS]), *more] or ["Nothing is wrong."]
     return "\n\n".join(
         [
-            table(("", ""), _summary(facts, figures)),
-            table(("fault", "submit", "read", "media"), _faults(figures.state["faults"])),
+            table(("", ""), _summary(results, figures)),
+            table(("fault", *_ENDPOINTS), _faults(figures.state["faults"])),
             table(("killed", "times"), sorted(figures.kills.items())),
             "\n".join(verdict),
         ]
     )
 
 
-def _summary(facts: Facts, figures: Figures) -> list[tuple[str, object]]:
+def _summary(results: Results, figures: Figures) -> list[tuple[str, object]]:
     generations, requests = figures.state["generations"], figures.state["requests"]
     statuses = Counter(generation["status"] for generation in generations)
     ended = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
     return [
         ("seed", figures.seed),
-        ("videos requested", len(facts.videos)),
-        ("charged twice", facts.double_charges),
-        ("lost", facts.lost),
-        ("landed with the right SHA-256", facts.landed),
+        ("videos requested", results.requested),
+        ("charged twice", results.double_charges),
+        ("lost", results.lost),
+        ("landed with the right SHA-256", results.landed),
         ("submissions sent", requests["submit"]),
         ("generations accepted", f"{len(generations)} ({ended})"),
-        ("queries and downloads", f"{requests['read']} and {requests['media']}"),
+        ("queries and downloads", f"{requests['read'] + requests['batch']} and {requests['media']}"),
         ("faults that fired", sum(fault["fired"] for fault in figures.state["faults"])),
         ("kills and suspensions", sum(figures.kills.values())),
-        ("attempts to generate", _spread(video.tries.get("generate", 0) for video in facts.videos)),
-        ("attempts to land", _spread(video.tries.get("land", 0) for video in facts.videos)),
-        ("most requests for one submission", max((v.ledger.get("send_count", 0) for v in facts.videos), default=0)),
+        *((f"attempts {label}", _spread(tries)) for label, tries in results.attempts.items()),
+        ("most requests for one submission", max(results.sends, default=0)),
         ("wall time", f"{figures.seconds / 60:.1f} min"),
     ]
 
@@ -85,10 +99,7 @@ def _faults(faults: Sequence[Mapping[str, Any]]) -> list[tuple[object, ...]]:
     for fault in faults:
         for endpoint in fault["on"]:
             fired[fault["name"]][endpoint] += fault["fired"]
-    return [
-        (name, *(counts.get(endpoint, "") for endpoint in ("submit", "read", "media")))
-        for name, counts in sorted(fired.items())
-    ]
+    return [(name, *(counts.get(endpoint, "") for endpoint in _ENDPOINTS)) for name, counts in sorted(fired.items())]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

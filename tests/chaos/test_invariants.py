@@ -94,7 +94,7 @@ def test_the_report_has_all_figures() -> None:
     """Faults by endpoint, kills by target, the sums, the violations, and what was not exercised."""
     state = {
         "generations": [FAILED, CHARGED],
-        "requests": {"submit": 3, "read": 20, "media": 2},
+        "requests": {"submit": 3, "read": 12, "batch": 8, "media": 2},
         "faults": [
             {"name": "slow_response", "on": ["read"], "fired": 4},
             {"name": "slow_response", "on": ["read"], "fired": 1},
@@ -103,7 +103,7 @@ def test_the_report_has_all_figures() -> None:
     }
     figures = Figures(7, state, {"worker": 5, "scheduler": 1}, 90.0)
 
-    text = report(GOOD, figures)
+    text = report(GOOD, violations(GOOD), figures)
 
     for line in (
         "| seed | 7 |",
@@ -112,10 +112,10 @@ def test_the_report_has_all_figures() -> None:
         "| attempts to generate | 3.0 on average, 3 median, 3 at most |",
         "| most requests for one submission | 2 |",
         "| wall time | 1.5 min |",
-        "| slow_response |  | 5 | 2 |",
+        "| slow_response |  | 5 |  | 2 |",
         "| worker | 5 |",
         "Nothing is wrong.",
     ):
         assert line in text.splitlines()
     assert figures.not_exercised(["worker", "triggerer"]) == ["triggerer"]
-    assert "WRONG: the run was given up after 60 s" in report(replace(GOOD, timeout=60.0), figures).splitlines()
+    assert "WRONG: the run was given up after 60 s" in report(GOOD, ["the run was given up after 60 s"], figures)

@@ -71,12 +71,23 @@ def test_a_task_or_its_supervisor_is_killed(stack: Stack, target: str) -> None:
 
 
 def test_a_missing_target_is_waited_for(stack: Stack) -> None:
-    """Without a task the schedule waits, so that every counted kill has happened."""
+    """Without a task its turn comes later, so that every counted kill has happened; others are killed meanwhile."""
     stack.run("scheduler", IDLE)
+    stack.run("triggerer", IDLE)
     subject = killer(stack, "worker", "triggerer suspended")
     for now in (0.0, 20.0, 40.0):
         subject.act(now)
-    assert subject.done.total() == 0
+    subject.resume()
+    assert subject.done == {"triggerer suspended": 1}
+
+
+def test_a_worker_is_killed_at_its_age(stack: Stack) -> None:
+    """A worker that has just started is not killed yet, if the schedule wants an older one."""
+    stack.run("scheduler", SCHEDULER)
+    subject = Killer(stack, [Kill("worker", 1.0, age=60.0), Kill("worker", 1.0)], seed=7)  # type: ignore[arg-type]
+    subject.act(0.0)
+    subject.act(2.0)
+    assert subject.done == {"worker": 1}
 
 
 def test_a_triggerer_is_suspended_and_resumed(stack: Stack) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from tests.chaos import fault_profile
-from tests.chaos.kill_schedule import ROUND, schedule
-from tests.chaos.prompts import video_arguments
+from tests.chaos.kill_schedule import MAX_AGE, ROUND, batch_schedule, schedule
+from tests.chaos.prompts import batch_rows, video_arguments
 
 
 def test_the_seed_determines_the_schedule() -> None:
@@ -26,6 +26,14 @@ def test_every_target_gets_its_turn_in_each_round() -> None:
     assert len(kills) == 3 * size
     for start in range(0, len(kills), size):
         assert Counter(kill.target for kill in kills[start : start + size]) == wanted
+
+
+def test_the_workers_of_batches_are_killed_at_any_age() -> None:
+    """Batches get the same kills; some workers have just started then, others have worked for a while."""
+    ages = [kill.age for kill in batch_schedule(7, rounds=3) if kill.target == "worker"]
+    assert Counter(kill.target for kill in batch_schedule(7, 1)) == Counter(kill.target for kill in schedule(7, 1))
+    assert min(ages) < MAX_AGE / 5
+    assert max(ages) > MAX_AGE * 4 / 5
 
 
 def test_all_faults_are_active_at_once(evolink_emulator: EmulatorHandle) -> None:
@@ -50,3 +58,11 @@ def test_every_video_has_its_own_prompt(monkeypatch: pytest.MonkeyPatch) -> None
     """There are as many videos as configured, each with its own prompt."""
     monkeypatch.setenv("CHAOS_TASKS", "30")
     assert len({arguments["prompt"] for arguments in video_arguments()}) == 30
+
+
+def test_the_rows_of_all_batches_are_the_videos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each video is a row of one batch, with a key of its own; batches are alike in size."""
+    monkeypatch.setenv("CHAOS_BATCHES", "3")
+    batches = batch_rows()
+    assert [len(rows) for rows in batches] == [100, 100, 100]
+    assert len({(row["sku"], row["prompt"]) for rows in batches for row in rows}) == 300

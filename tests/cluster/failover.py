@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from testkit.cpu_usage import Usage
 from tests.chaos import prompts
 from tests.chaos.experiment import DAG, Experiment
 from tests.cluster.database import Database
 from tests.cluster.report import Figures, TakeOver
 from tests.cluster.stack import SCHEDULERS, TRIGGERERS, WORKERS
-from tests.cluster.usage import Usage
 
 HELD = 1e-4  # a pace at which nothing completes
 REAL = 1.0

@@ -78,6 +78,6 @@ def running_cluster(home: Path, dags: Path, env: Mapping[str, str]) -> Iterator[
             "AIRFLOW__CELERY__BROKER_URL": start_valkey(processes, home),
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
         }
-        stack = ClusterStack(home, SETTINGS | celery | dict(env), len(TRIGGERERS), processes, dag=DAG, dags=dags)
+        stack = ClusterStack(home, SETTINGS | celery | dict(env), len(TRIGGERERS), processes, dag_ids=[DAG], dags=dags)
         with stack:
             yield stack, database

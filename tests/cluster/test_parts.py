@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from testkit.cpu_usage import Usage, kind_of
 from testkit.environment import clean_environment
 from testkit.processes import Processes
 from testkit.valkey import start_valkey
 from tests.chaos.invariants import Facts
 from tests.cluster.report import Figures, TakeOver, report
-from tests.cluster.usage import Usage, kind_of
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\nprint('done', flush=True)\ntime.sleep(60)"
 

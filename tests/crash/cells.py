@@ -9,14 +9,15 @@ from pathlib import Path
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from testkit.s3 import S3
-from tests.crash.failpoints import DEFERRED, Failpoint
-from tests.crash.invariants import Facts, reports_charge, reports_stop, stop_violations, untraceable, violations
-from tests.crash.run import Run
+from tests.crash.batch_run import BatchRun
+from tests.crash.failpoints import Failpoint
+from tests.crash.run import Findings, OneTaskRun, Run
 from tests.crash.stack import CrashStack
 from tests.crash.table import Row
 from tests.crash.targets import Target
 
 Cell = tuple[Failpoint, Target]
+RUNS: Mapping[str, type[Run]] = {"crash": Run, "crash_one_task": OneTaskRun, "crash_batch": BatchRun}
 
 _ARRIVAL_SECONDS = 180.0
 _RECOVERY_SECONDS = 240.0
@@ -35,7 +36,7 @@ def run_cells(
     :param folder: receives a folder for each run.
     """
     runs = {
-        cell: Run(stack.api, handle, conn_id, cell[0], folder / f"{number}", s3, cell[1].arguments)
+        cell: RUNS[cell[0].dag](stack.api, handle, conn_id, cell[0], folder / f"{number}", s3, cell[1].arguments)
         for number, (cell, (conn_id, handle)) in enumerate(zip(cells, handles.items(), strict=False))
     }
     for run in runs.values():
@@ -78,7 +79,7 @@ def _clear_stopped(stack: CrashStack, runs: Mapping[Cell, Run]) -> dict[Cell, li
     stopped = {cell: run for cell, run in runs.items() if cell[1].ends_run}
     # The message of a stopped trigger belongs in the log of the attempt that was stopped.
     _wait(stack, list(stopped.values()), Run.trigger_has_left, _RECOVERY_SECONDS)
-    lost = {cell: untraceable(run.facts()) for cell, run in stopped.items()}
+    lost = {cell: run.facts().untraceable() for cell, run in stopped.items()}
     for run in stopped.values():
         run.may_end = True
         run.clear()
@@ -117,11 +118,11 @@ def _row(cell: Cell, run: Run, disrupted_at: float, lost: Sequence[str]) -> Row:
     )
 
 
-def _judge(cell: Cell, facts: Facts) -> list[str]:
+def _judge(cell: Cell, facts: Findings) -> list[str]:
     failpoint, target = cell
-    found = stop_violations(facts) if failpoint.fails_on_unknown else violations(facts)
-    if target.moves_trigger and not failpoint.on_worker and reports_stop(facts):
+    found = facts.violations()
+    if target.moves_trigger and not failpoint.on_worker and facts.reports_stop():
         found.append("the log reports a stopped task, but the task was not stopped")
-    if target.ends_run and failpoint is DEFERRED and not reports_charge(facts):
+    if target.ends_run and failpoint.halt == "waiting" and not facts.reports_charge():
         found.append("the task was stopped, but the log does not report what stays paid for")
     return found

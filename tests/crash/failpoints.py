@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 LOST_SECONDS = 600.0
@@ -13,12 +13,18 @@ HELD_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of the emulator with its only option."""
+    """A fault of the emulator with its only option.
+
+    :param times: how many requests it affects.
+    :param after: number of matching requests to let pass first.
+    """
 
     name: str
     endpoint: str
     option: str
     value: float
+    times: int = 1
+    after: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +36,11 @@ class Failpoint:
     :param task: the task that gets there.
     :param faults: faults of the emulator that hold the process at the failpoint after it left the halt.
     :param needs_end: whether the generation must have ended before.
+    :param some_end: whether some generations, and not all, must have ended.
     :param on_worker: whether the process is a worker's task, not a trigger.
     :param in_parts: whether the result is so large that it is uploaded to a bucket in parts.
     :param arguments: operator arguments, in addition to those of all runs.
+    :param dag: id of the DAG that is run.
     """
 
     name: str
@@ -40,9 +48,11 @@ class Failpoint:
     task: str = "generate"
     faults: tuple[Fault, ...] = ()
     needs_end: bool = False
+    some_end: bool = False
     on_worker: bool = True
     in_parts: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    dag: str = "crash"
 
     @property
     def fails_on_unknown(self) -> bool:
@@ -97,4 +107,26 @@ FAILPOINTS = (
     LANDED,
     BEFORE_POST_OR_STOP,
     ACCEPTED_OR_STOP,
+)
+
+
+def _in_one_task(failpoint: Failpoint, name: str, **changes: Any) -> Failpoint:
+    """Return a failpoint of the task that generates and lands."""
+    return replace(failpoint, name=f"one task: {name}", dag="crash_one_task", task="generate", **changes)
+
+
+ONE_TASK_DEFERRED = _in_one_task(DEFERRED, "deferred")
+ONE_TASK_EVENT = _in_one_task(EVENT, "the event fires")
+ONE_TASK_FINISHED = _in_one_task(RESUMED, "end recorded, before the landing", halt="finished")
+ONE_TASK_LANDING = _in_one_task(LANDING, "half of the file landed", halt="finished")
+ONE_TASK_CHECKPOINTED = _in_one_task(LANDED, "checkpoint, before the file's name", halt="checkpointed")
+ONE_TASK_LANDED = _in_one_task(LANDED, "file landed, not yet returned")
+
+ONE_TASK_FAILPOINTS = (
+    ONE_TASK_DEFERRED,
+    ONE_TASK_EVENT,
+    ONE_TASK_FINISHED,
+    ONE_TASK_LANDING,
+    ONE_TASK_CHECKPOINTED,
+    ONE_TASK_LANDED,
 )

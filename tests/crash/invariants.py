@@ -25,9 +25,11 @@ class Facts:
     :param log: log of all attempts of the task that submits.
     :param xcom: everything that this task has pushed.
     :param ledger: its record.
-    :param returned: what the transfer returned.
+    :param returned: what has landed, as the task that landed it returned it.
     :param files: SHA-256 of every file in the destination, hidden ones included, by path or URI.
     :param uploads: multipart uploads in the bucket that were neither completed nor aborted.
+    :param may_resend: whether a submission may be sent again, with its idempotency key.
+    :param may_stop: whether the run may fail rather than submit again, and may do nothing else than either.
     """
 
     generations: Sequence[Mapping[str, Any]]
@@ -40,6 +42,8 @@ class Facts:
     returned: Sequence[Mapping[str, Any]]
     files: Mapping[str, str]
     uploads: Sequence[str] = ()
+    may_resend: bool = True
+    may_stop: bool = False
 
     @property
     def charges(self) -> int:
@@ -51,31 +55,38 @@ class Facts:
         """Number of generations whose complete file is in the destination."""
         return sum(1 for digest in self.delivered.values() if digest in self.files.values())
 
+    def violations(self) -> list[str]:
+        """Return every violation; empty if everything went well in the end."""
+        return (
+            self._stop_violations()
+            if self.may_stop
+            else [*_about_money(self), *_about_files(self), *_about_tasks(self)]
+        )
 
-def violations(facts: Facts) -> list[str]:
-    """Return every violation; empty if everything went well in the end."""
-    return [*_about_money(facts), *_about_files(facts), *_about_tasks(facts)]
+    def untraceable(self) -> list[str]:
+        """Return the generations that the ledger of a stopped task leads to neither by id nor by idempotency key."""
+        ledger = json.dumps(self.ledger)
+        return [
+            f"{generation['id']} can't be found from the ledger"
+            for generation in self.generations
+            if generation["id"] not in ledger and str(generation["idempotency_key"]) not in ledger
+        ]
 
+    def reports_stop(self) -> bool:
+        """Return whether the log reports that the task was stopped while EvoLink goes on with its generation."""
+        return any(_fixed_part(left_running, generation["id"]) in self.log for generation in self.generations)
 
-def stop_violations(facts: Facts) -> list[str]:
-    """Return every violation by a run that fails rather than submit again."""
-    key = str(facts.ledger.get("idempotency_key", "no key"))
-    found = [] if key in facts.log else [f"{key} is not in the log"]
-    if facts.submissions > 1:
-        found.append(f"{facts.submissions} submissions were sent")
-    expected = {"generate": "failed", "land": "upstream_failed"}
-    found += [f"the task {name} is {state}" for name, state in facts.tasks.items() if state != expected[name]]
-    return [*found, *untraceable(facts), *_about_files(facts)]
+    def reports_charge(self) -> bool:
+        """Return whether a stopped trigger has reported that the generation stays paid for."""
+        return any(_fixed_part(trigger_stopped, generation["id"]) in self.log for generation in self.generations)
 
-
-def reports_stop(facts: Facts) -> bool:
-    """Return whether the log reports that the task was stopped while EvoLink goes on with its generation."""
-    return any(_fixed_part(left_running, generation["id"]) in facts.log for generation in facts.generations)
-
-
-def reports_charge(facts: Facts) -> bool:
-    """Return whether a stopped trigger has reported that the generation stays paid for."""
-    return any(_fixed_part(trigger_stopped, generation["id"]) in facts.log for generation in facts.generations)
+    def _stop_violations(self) -> list[str]:
+        key = str(self.ledger.get("idempotency_key", "no key"))
+        found = [] if key in self.log else [f"{key} is not in the log"]
+        found += _about_submissions(self)
+        expected = {"generate": "failed", "land": "upstream_failed"}
+        found += [f"the task {name} is {state}" for name, state in self.tasks.items() if state != expected[name]]
+        return [*found, *self.untraceable(), *_about_files(self)]
 
 
 def _fixed_part(report: Callable[..., str], generation_id: str) -> str:
@@ -86,18 +97,12 @@ def _fixed_part(report: Callable[..., str], generation_id: str) -> str:
     return fixed
 
 
-def untraceable(facts: Facts) -> list[str]:
-    """Return the generations that the ledger of a stopped task leads to neither by id nor by idempotency key."""
-    ledger = json.dumps(facts.ledger)
-    return [
-        f"{generation['id']} can't be found from the ledger"
-        for generation in facts.generations
-        if generation["id"] not in ledger and str(generation["idempotency_key"]) not in ledger
-    ]
+def _about_submissions(facts: Facts) -> list[str]:
+    return [] if facts.may_resend or facts.submissions <= 1 else [f"{facts.submissions} submissions were sent"]
 
 
 def _about_money(facts: Facts) -> list[str]:
-    found = []
+    found = _about_submissions(facts)
     if len(facts.generations) > 1:
         found.append(f"{len(facts.generations)} generations were accepted")
     places = {"log": facts.log, "XCom": json.dumps(facts.xcom), "ledger": json.dumps(facts.ledger)}

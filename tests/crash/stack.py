@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,10 +14,11 @@ from airflow_provider_evolink.emulator.settings import Settings
 from testkit.airflow_stack import COMPONENTS, AirflowStack
 from testkit.processes import ProcessDiedError, Processes
 from testkit.s3 import S3
-from tests.crash.run import DAG, S3_CONN
+from tests.crash.run import S3_CONN
 
 ROOT = Path(__file__).parents[2]
 DAGS = Path(__file__).parent / "dags"
+DAG_IDS = ("crash", "crash_one_task", "crash_batch")
 # A short timeout, so that a run whose response is lost continues soon.
 SUBMIT_TIMEOUT = 8
 SETTINGS = {
@@ -41,8 +42,8 @@ class CrashStack(AirflowStack):
     :param env: connections, and the database URL unless it is SQLite.
     :param triggerers: number of triggerers.
     :param processes: services that it needs.
-    :param dag: id of the DAG to run.
-    :param dags: folder of that DAG.
+    :param dag_ids: of the DAGs to run.
+    :param dags: their folder.
     """
 
     def __init__(
@@ -51,11 +52,11 @@ class CrashStack(AirflowStack):
         env: Mapping[str, str],
         triggerers: int = 1,
         processes: Processes | None = None,
-        dag: str = DAG,
+        dag_ids: Sequence[str] = DAG_IDS,
         dags: Path = DAGS,
     ) -> None:
         super().__init__(home, dags, SETTINGS | dict(env), processes=processes)
-        self._dag = dag
+        self._dag_ids = dag_ids
         self.triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
 
     def start(self, component: str) -> None:
@@ -79,8 +80,9 @@ class CrashStack(AirflowStack):
         for name in self.triggerers[1:]:
             self.start(name)
         self.wait_until("all triggerers", lambda: self._living_triggerers() == len(self.triggerers))
-        self.wait_for_dag(self._dag)
-        self.api.unpause(self._dag)
+        for dag_id in self._dag_ids:
+            self.wait_for_dag(dag_id)
+            self.api.unpause(dag_id)
 
     def _living_triggerers(self) -> int:
         return int(self.api.get("jobs", job_type="TriggererJob", is_alive=True)["total_entries"])

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.crash.checkpoints import FAIL, Arrival
-from tests.crash.failpoints import EVENT, Failpoint
+from tests.crash.failpoints import Failpoint
 from tests.crash.run import Run
 from tests.crash.stack import CrashStack
 
@@ -224,7 +224,7 @@ MARK_SUCCESS = Target("(marked success)", _mark_success, _resumes_after_unknown,
 DEFERRAL_TIMEOUT = Target(
     "(deferral timed out)",
     lambda _stack, _runs: None,
-    lambda failpoint: failpoint is EVENT,
+    lambda failpoint: failpoint.halt == "event",
     releases=False,
     arguments={"timeout": 1.0},
 )

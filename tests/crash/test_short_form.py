@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testkit.s3 import S3
-from tests.crash import failpoints, targets
+from tests.crash import batch_failpoints, failpoints, targets
 from tests.crash.cells import run_cells
 from tests.crash.stack import CrashStack, connections, evolinks
 from tests.crash.table import Row
@@ -28,6 +28,10 @@ CELLS = (
     (failpoints.LANDING, targets.WORKER),
     (failpoints.UPLOADING, targets.WORKER),
     (failpoints.ACCEPTED_OR_STOP, targets.WORKER),
+    (failpoints.ONE_TASK_CHECKPOINTED, targets.WORKER),
+    (batch_failpoints.AMID_POSTS, targets.WORKER),
+    (batch_failpoints.LANDING, targets.WORKER),
+    (batch_failpoints.REPLACING, targets.WORKER),
 )
 
 

@@ -28,7 +28,7 @@ class Usage:
         """Sample the CPU time until now; a killed process keeps its last sample."""
         for name, pid in self._processes.pids().items():
             if name not in NOT_COUNTED:
-                self._samples[name, pid] = max(_used_by(pid), self._samples.get((name, pid), 0.0))
+                self._samples[name, pid] = max(used_by(pid), self._samples.get((name, pid), 0.0))
 
     def begin(self) -> None:
         """Count from now on."""
@@ -53,7 +53,7 @@ def kind_of(name: str) -> str:
     return stem if number.isdigit() else name
 
 
-def _used_by(pid: int) -> float:
+def used_by(pid: int) -> float:
     """Add up a process, its live descendants and what ended children have used."""
     used = 0.0
     with suppress(psutil.Error):
