@@ -11,6 +11,7 @@ from benchmarks.jobs import Job, job_of, job_of_id
 
 MODEL = "gemini-omni-flash-image-to-video"
 ESTIMATE = 17
+RESULTS_HOST = "https://files.evolink.ai"
 DBT_RUNNING, DBT_SUCCESS = 3, 10
 MAX_BATCH_SIZE = 50
 
@@ -29,25 +30,31 @@ def respond(method: str, path: str, body: bytes, now: float, *, takes_batches: b
     """
     last = path.rstrip("/").rpartition("/")[2]
     if path.startswith("/api/v2/accounts/"):
-        return 200, _json(dbt_run(job_of(int(last)), now))
+        return 200, to_json(dbt_run(job_of(int(last)), now))
     if path.startswith("/plain200/"):
-        return 200, _json({"id": last, "done": job_of(int(last)).ends_at <= now})
+        return 200, to_json({"id": last, "done": job_of(int(last)).ends_at <= now})
     if path.startswith("/plain/"):
         is_done = job_of(int(last)).ends_at <= now
-        return (200 if is_done else 404), _json({"id": last, "done": is_done})
+        return (200 if is_done else 404), to_json({"id": last, "done": is_done})
     if method == "POST" and path == "/v1/tasks/batch" and takes_batches:
-        return 200, _json({"data": _many(json.loads(body)["task_ids"], now)})
+        return 200, to_json({"data": _many(json.loads(body)["task_ids"], now)})
     if method == "GET" and path.startswith("/v1/tasks/"):
-        return 200, _json(generation(job_of_id(last), now))
-    return 404, _json({"error": {"code": "not_found", "message": "Not found", "type": "invalid_request_error"}})
+        return 200, to_json(generation(job_of_id(last), now))
+    return 404, NOT_FOUND
 
 
 def _many(ids: Iterable[str], now: float) -> list[dict[str, Any]]:
     return [generation(job_of_id(generation_id), now) for generation_id in list(ids)[:MAX_BATCH_SIZE]]
 
 
-def generation(job: Job, now: float) -> dict[str, Any]:
-    """Return a generation's detail; its progress never moves, so that the end can't be predicted from it."""
+def generation(job: Job, now: float, *, origin: str = RESULTS_HOST, estimate: int = ESTIMATE) -> dict[str, Any]:
+    """Return a generation's detail; its progress never moves, so that the end can't be predicted from it.
+
+    :param job: the generation.
+    :param now: seconds since the epoch.
+    :param origin: scheme, host and port of its link.
+    :param estimate: seconds that it is said to take.
+    """
     is_done = now >= job.ends_at
     head = {
         "created": job.begins // 1000,
@@ -60,8 +67,8 @@ def generation(job: Job, now: float) -> dict[str, Any]:
     }
     usage = {"billing_rule": "per_token", "credits_reserved": 102.34, "user_group": "default"}
     if not is_done:
-        return head | {"task_info": {"can_cancel": True, "estimated_time": ESTIMATE}, "usage": usage}
-    link = f"https://files.evolink.ai/videos/2026/11/24/{job.token:x}_0.mp4"
+        return head | {"task_info": {"can_cancel": True, "estimated_time": estimate}, "usage": usage}
+    link = f"{origin}/videos/2026/11/24/{job.token:x}_0.mp4"
     return head | {
         "duration": job.takes // 1000,
         "results": [link],
@@ -97,5 +104,9 @@ def dbt_run(job: Job, now: float) -> dict[str, Any]:
     }
 
 
-def _json(value: object) -> bytes:
+def to_json(value: object) -> bytes:
+    """Encode a body as EvoLink does: without spaces."""
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+NOT_FOUND = to_json({"error": {"code": "not_found", "message": "Not found", "type": "invalid_request_error"}})

@@ -22,19 +22,23 @@ class Goal:
 
     :param name: what is measured, with its unit.
     :param where: under which conditions, such as a count.
-    :param limit: maximum.
+    :param limit: maximum, or minimum.
     :param shown: the measured figure; ``None`` if there is none, which misses the goal.
+    :param is_minimum: whether the figure has to reach the limit rather than keep below it.
     """
 
     name: str
     where: str
     limit: float
     shown: float | None
+    is_minimum: bool = False
 
     @property
     def is_met(self) -> bool:
         """Whether the figure is within the limit."""
-        return self.shown is not None and self.shown <= self.limit
+        if self.shown is None:
+            return False
+        return self.shown >= self.limit if self.is_minimum else self.shown <= self.limit
 
 
 def of_crowd(medians: Medians, count: int) -> list[Goal]:

@@ -17,13 +17,9 @@ from typing import Any
 from benchmarks.contenders import Contender
 from benchmarks.endpoint import PORT_VARIABLE
 from benchmarks.measured import Measured
+from benchmarks.stub_process import CLIENT_CORE, on_core, running_stub
 from testkit.certificates import issue_certificate
 from testkit.environment import clean_environment
-
-LATENCY = 0.1
-_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-# The client is what is measured; on a single core both have to share it.
-_CLIENT_CORE, _STUB_CORE = (_CORES[0], _CORES[1]) if len(_CORES) > 1 else (None, None)
 
 
 @dataclass(frozen=True)
@@ -50,22 +46,12 @@ class Harness:
         :param takes_batches: whether the stub offers a batch endpoint.
         :return: the JSON that it prints last.
         """
-        with self._stub(takes_batches) as port:
-            command = [sys.executable, "-m", module, *arguments, *_on(_CLIENT_CORE)]
+        with running_stub("benchmarks.stub", self.certificate, *([] if takes_batches else ["--no-batch"])) as port:
+            command = [sys.executable, "-m", module, *arguments, *on_core(CLIENT_CORE)]
             done = subprocess.run(command, env=self._environment(port), capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-4000:]}")
         return json.loads(done.stdout.splitlines()[-1])
-
-    @contextmanager
-    def _stub(self, takes_batches: bool) -> Iterator[int]:
-        command = [sys.executable, "-m", "benchmarks.stub", "--certificate", str(self.certificate)]
-        command += [f"--latency={LATENCY}", *_on(_STUB_CORE), *([] if takes_batches else ["--no-batch"])]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stub:
-            try:
-                yield int(stub.stdout.readline() if stub.stdout else 0)
-            finally:
-                stub.kill()
 
     def _environment(self, port: int) -> Mapping[str, str]:
         return clean_environment() | {
@@ -81,10 +67,6 @@ class Harness:
             PORT_VARIABLE: str(port),
             **{name: value for name, value in os.environ.items() if name.startswith("EVOLINK_BENCHMARK_")},
         }
-
-
-def _on(core: int | None) -> list[str]:
-    return [] if core is None else [f"--core={core}"]
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class Run:
 
 def page(run: Run) -> str:
     """Return the whole page."""
-    parts = [_INTRODUCTION, _facts(run.facts), "## Goals", goal_table(run.goals), "## Waiting triggers", _EXPLAINED]
+    parts = [_INTRODUCTION, facts_table(run.facts), "## Goals", goal_table(run.goals)]
+    parts += ["## Waiting triggers", _EXPLAINED]
     parts += ["![CPU for each finished generation](images/benchmark-triggers.svg)"]
     for count in run.counts:
         parts += [f"### {count:,} waiting", crowd_table(run.medians, count)]
@@ -63,8 +64,16 @@ def goal_table(goals: Sequence[Goal]) -> str:
     """Return each goal with its figure, and whether it is met."""
     return markdown(
         ["goal", "<at", "limit", "shown", "<"],
-        [[goal.name, goal.where, f"≤ {goal.limit:g}", number(goal.shown), _verdict(goal)] for goal in goals],
+        [[goal.name, goal.where, _limit(goal), _shown(goal), _verdict(goal)] for goal in goals],
     )
+
+
+def _limit(goal: Goal) -> str:
+    return f"{'≥' if goal.is_minimum else '≤'} {goal.limit:g}"
+
+
+def _shown(goal: Goal) -> str:
+    return number(goal.shown, 3 if 0 < goal.limit < 0.1 else 2)
 
 
 def _verdict(goal: Goal) -> str:
@@ -110,7 +119,8 @@ def restored_text(restored: Restored) -> str:
     )
 
 
-def _facts(facts: Mapping[str, str]) -> str:
+def facts_table(facts: Mapping[str, str]) -> str:
+    """Return the facts about a run."""
     return markdown(["this run", "<"], [[name, text] for name, text in facts.items()])
 
 

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
-
-import psutil
 
 from benchmarks import emulated, pacing
 from benchmarks.chart import chart
 from benchmarks.contenders import ALL, BATCH, IDLE, PROTOTYPE, SINGLE, Contender
-from benchmarks.harness import LATENCY, Harness, running_harness
+from benchmarks.harness import Harness, running_harness
+from benchmarks.machine import machine_facts
 from benchmarks.measured import Measured, median_of
 from benchmarks.report import Run, goal_table, page
 from benchmarks.restore import COUNT, Restored
+from benchmarks.stub_process import LATENCY
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEPT = PROJECT / ".bench" / "measured.jsonl"
@@ -80,20 +77,10 @@ def medians(measured: Iterable[Measured]) -> dict[tuple[str, int], Measured]:
 def facts(rounds: int) -> dict[str, str]:
     """Return what a reader has to know about this run."""
     return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "command": f"`make bench ROUNDS={rounds} COUNTS='{' '.join(map(str, COUNTS))}'`",
-        "machine": f"{_processor()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "load when it ended": ", ".join(f"{load:.1f}" for load in psutil.getloadavg()),
-        "system": f"{platform.system()}, Python {platform.python_version()}",
-        "packages": ", ".join(f"{name.removeprefix('apache-')} {version(name)}" for name in _PACKAGES),
+        **machine_facts(f"make bench ROUNDS={rounds} COUNTS='{' '.join(map(str, COUNTS))}'", _PACKAGES),
         "rounds": f"{rounds}; medians; large crowds of official peers in the first round only",
         "latency of the stub": f"{LATENCY * 1000:.0f} ms",
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> int:
