@@ -22,7 +22,7 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-landing check check-deploy lock clean
+.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-batch bench-landing check check-deploy lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ $(STAMP): pyproject.toml setup.cfg constraints.txt
 demo: $(STAMP) ## Turn an image into an MP4 through a real Airflow, against the local emulator
 	@$(BIN)/python -m demo.run_demo
 
+demo-batch: $(STAMP) ## Turn a table with 20 pictures into 20 MP4s through a real Airflow, in one task
+	@$(BIN)/python -m demo.run_batch
+
 ui: $(STAMP) ## The same, then keep Airflow's UI running until Ctrl-C
 	@$(BIN)/python -m demo.ui
 
@@ -47,7 +50,7 @@ test-managed: .venvs/managed/.installed ## Run the suite with the versions that 
 
 test-lowest: .venvs/lowest/.installed ## Run the suite with the lowest versions that pyproject.toml allows; TESTS=tests/hooks runs a part
 
-test-prerelease: .venvs/prerelease/.installed ## Run the suite and eight crashes on a prerelease of Airflow; PRERELEASE=3.4.0b2
+test-prerelease: .venvs/prerelease/.installed ## Run the suite and twelve crashes on a prerelease of Airflow; PRERELEASE=3.4.0b2
 
 test-managed test-lowest test-prerelease: test-%:
 	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
@@ -63,14 +66,14 @@ test-python: $(STAMP) ## Run the suite on another Python: PYTHON=python3.12; TES
 	@PRERELEASE="$(PRERELEASE)" PYTHON="$(PYTHON)" sh scripts/venv.sh $*
 	@touch $@
 
-test-crash: $(VENV)/.crash ## Kill every component at every failpoint: 15 minutes on PostgreSQL; VENV=.venvs/prerelease selects that Airflow
-	@echo "About 15 minutes. Needs Linux, 2 cores, 4 GB of memory. PostgreSQL and an S3 server run from .venv, listen on"
+test-crash: $(VENV)/.crash ## Kill every component at every failpoint: 40 minutes on PostgreSQL; VENV=.venvs/prerelease selects that Airflow
+	@echo "About 40 minutes. Needs Linux, 2 cores, 4 GB of memory. PostgreSQL and an S3 server run from .venv, listen on"
 	@echo "127.0.0.1 only, and stop with this command. The table comes at the end."
 	@env -u EVOLINK_API_KEY $(VENV)/bin/python -m pytest -m crash tests/crash
 
-chaos: .venv/.crash ## Run 200 generations under faults and kills: 7 to 15 minutes; SEED=7 repeats a run
+chaos: .venv/.crash ## Run 200 generations under faults and kills: 7 to 15 minutes; SEED=7 repeats a run, BATCHES=3: 300 in batches
 	@echo "7 to 15 minutes, 40 at most. Needs Linux, 2 cores, 4 GB of memory, 2 GB in $${TMPDIR:-/tmp}"
-	@env -u EVOLINK_API_KEY CHAOS_SEED="$(SEED)" CHAOS_TASKS="$(TASKS)" \
+	@env -u EVOLINK_API_KEY CHAOS_SEED="$(SEED)" CHAOS_TASKS="$(TASKS)" CHAOS_BATCHES="$(BATCHES)" \
 	  $(BIN)/python -m pytest -m chaos --log-cli-level=INFO --log-cli-format="%(message)s" tests/chaos
 
 %/.crash: %/.installed
@@ -84,6 +87,10 @@ bench: .venv/.bench ## Measure against official peers, write docs/benchmarks.md:
 .venv/.bench: $(STAMP)
 	@$(call ADD,bench)
 	@touch $@
+
+bench-batch: .venv/.bench .venv/.crash ## Measure batch, mapped tasks and a bare script: 35 minutes; QUICK=1: 5, MAPPED=1000: 2 hours
+	@echo "About 35 minutes, 5 with QUICK=1. Needs Linux, 2 idle cores, 4 GB of memory, 2 GB of disk"
+	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.batch.run
 
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, on disk and S3: 3 minutes
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing

@@ -2,8 +2,9 @@
 """### Every morning, one video for each prompt of a list
 
 Shows mapped generations: one task instance per prompt, each paid for exactly once. The pool `evolink` limits how many
-generations are in progress at EvoLink, because it counts deferred tasks, too. Each video is landed in a folder for the
-day of its run and emits an asset event with its URI, size and SHA-256, which schedules `evolink_asset_consumer`.
+generations are in progress at EvoLink, because it counts deferred tasks, too. The task that generates a video also
+lands it, in a folder for the day of its run, and emits an asset event with its URI, size and SHA-256, which schedules
+`evolink_asset_consumer`.
 
 **Costs** one generation of three seconds per prompt and day, about 30 credits each.
 
@@ -19,7 +20,6 @@ import pendulum
 from airflow.sdk import DAG, AssetAlias, Param
 
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 
 PROMPTS = [
     "Sunrise over a quiet harbor, gulls pass by. No dialogue.",
@@ -44,15 +44,11 @@ with DAG(
         )
     },
 ):
-    generate = EvoLinkGenerateOperator.partial(
-        task_id="generate",
+    EvoLinkGenerateOperator.partial(
+        task_id="video",
         model="gemini-omni-flash-text-to-video",
         pool="evolink",
         map_index_template="{{ task.parameters.prompt[:40] }}",
-    ).expand(parameters=[{"prompt": prompt, "duration": 3} for prompt in PROMPTS])
-
-    EvoLinkToObjectStorageOperator.partial(
-        task_id="land",
         destination="{{ params.destination }}/{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}",
         outlets=[AssetAlias("evolink_videos")],
-    ).expand(generation=generate.output)
+    ).expand(parameters=[{"prompt": prompt, "duration": 3} for prompt in PROMPTS])

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make demo`` and ``make ui``: one video through a real Airflow, against the emulator or the real EvoLink."""
+"""``make demo``, ``make demo-batch`` and ``make ui``: videos through a real Airflow; one also from the real EvoLink."""

@@ -18,14 +18,15 @@ FAILED = 1
 INTERRUPTED = 130
 
 
-def run_command(command: Callable[[Screen, str | None], None]) -> int:
+def run_command(command: Callable[[Screen, str | None], None], *, is_emulated: bool = False) -> int:
     """Run a command, and print how it ended if it did not succeed.
 
     :param command: called with the screen, and with the API key of the real EvoLink or None.
+    :param is_emulated: whether there is never an API key, so that nothing can be charged.
     :return: exit code.
     """
     try:
-        key = requested_key()
+        key = None if is_emulated else requested_key()
         interrupts.install()
         with Screen() as screen:
             command(screen, key)

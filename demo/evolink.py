@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -54,12 +55,14 @@ class EvoLink:
     :param connection: an Airflow connection to it, as JSON.
     :param progress: returns the progress of a generation by its id; None if it is not known now.
     :param count: returns the requests that it has received, in words; None for the real API, which does not count.
+    :param statuses: returns how many generations it has, by status; none for the real API.
     """
 
     name: str
     connection: str = field(repr=False)
     progress: Callable[[str], Progress | None] = field(repr=False)
     count: Callable[[], str] | None = None
+    statuses: Callable[[], Counter[str]] = field(default=Counter, repr=False)
 
     @property
     def is_emulated(self) -> bool:
@@ -118,6 +121,7 @@ def emulated(processes: Processes, media: Path) -> Iterator[EvoLink]:
             connection=_connection(url, DEFAULT_API_KEY),
             progress=lambda generation_id: _emulated_progress(control, generation_id),
             count=lambda: _count(control),
+            statuses=lambda: Counter(generation["status"] for generation in _generations(control)),
         )
 
 
@@ -153,9 +157,14 @@ def _state(control: ControlClient) -> dict[str, Any] | None:
 
 
 def _emulated_progress(control: ControlClient, generation_id: str) -> Progress | None:
-    state = _state(control) or {"generations": []}
-    found = [generation for generation in state["generations"] if generation["id"] == generation_id]
+    found = [generation for generation in _generations(control) if generation["id"] == generation_id]
     return Progress(found[0]["status"], float(found[0]["progress"])) if found else None
+
+
+def _generations(control: ControlClient) -> list[dict[str, Any]]:
+    state = _state(control) or {"generations": []}
+    generations: list[dict[str, Any]] = state["generations"]
+    return generations
 
 
 def _count(control: ControlClient) -> str:

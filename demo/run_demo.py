@@ -7,8 +7,9 @@ import sys
 
 from demo.command import run_command
 from demo.screen import Screen
-from demo.session import generate_video, running
+from demo.session import running
 from demo.summary import summary
+from demo.video import DAG_ID, generate_video
 
 
 def main() -> int:
@@ -17,7 +18,7 @@ def main() -> int:
 
 
 def _demo(screen: Screen, key: str | None) -> None:
-    with running(screen, key) as session:
+    with running(screen, key, DAG_ID) as session:
         facts = summary(session, generate_video(session, screen))
         screen.close()
         screen.facts(facts)

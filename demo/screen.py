@@ -31,7 +31,7 @@ class Step:
         self.title = title
 
     def note(self, text: str) -> None:
-        """Show a note beside the bar."""
+        """Show a note beside the bar; it may have several lines."""
         self._note = text
         self._update()
 
@@ -44,14 +44,19 @@ class Step:
         """Complete the bar; return the plain line for output without a terminal."""
         self._progress.update(self._line, total=100, completed=100)
         self._update()
-        return f"{self.title}: {self._note or 'done'} ({self._seconds()})"
+        note = "; ".join(self._note.splitlines()) or "done"
+        return f"{self.title}: {note} ({self._seconds()})"
 
     def _update(self) -> None:
-        note = self._note if len(self._note) <= _NOTE_WIDTH else f"{self._note[: _NOTE_WIDTH - 3]}..."
+        note = "\n".join(map(_shortened, self._note.splitlines()))
         self._progress.update(self._line, note=escape(note), seconds=self._seconds())
 
     def _seconds(self) -> str:
         return f"{time.monotonic() - self._started:.0f} s"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _NOTE_WIDTH else f"{text[: _NOTE_WIDTH - 3]}..."
 
 
 class Screen:
@@ -74,13 +79,16 @@ class Screen:
         """Show a step; an exception within it leaves its bar incomplete."""
         step = Step(self, title)
         yield step
-        line = step.done()
-        if not self.console.is_terminal:
-            self.print(line)
+        self.plain(step.done())
 
     def close(self) -> None:
         """End the live display; what was shown stays."""
         self.progress.stop()
+
+    def plain(self, text: str) -> None:
+        """Print plain text where there is no terminal to show a bar on."""
+        if not self.console.is_terminal:
+            self.print(text)
 
     def print(self, text: str) -> None:
         """Print plain text."""

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A demo session: everything it needs running, and one video generated with it."""
+"""A demo session: everything it needs running, and one run of an example DAG."""
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,15 @@ from typing import Any
 
 from demo import evolink
 from demo.errors import DemoError
-from demo.evolink import EvoLink, Progress
+from demo.evolink import EvoLink
 from demo.lock import exclusive
-from demo.screen import Screen, Step
+from demo.screen import Screen
 from testkit.airflow_stack import FINAL_STATES, AirflowStack
 from testkit.processes import Processes
 from testkit.webhook import WebhookReceiver
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDER = PROJECT / ".demo"
-DAG_ID = "evolink_image_to_video"
 RUN_TIMEOUT = 45 * 60.0
 _LOG_LINES = 20
 
@@ -34,34 +32,47 @@ class Session:
     :param stack: Airflow.
     :param evolink: what it generates with.
     :param webhook: what it publishes to.
+    :param dag_id: the example DAG that is ready to run.
     """
 
     stack: AirflowStack
     evolink: EvoLink
     webhook: WebhookReceiver
+    dag_id: str
 
+    def trigger(self, conf: dict[str, Any]) -> str:
+        """Start a run of the DAG, and return its id."""
+        return self.stack.api.trigger(self.dag_id, conf)
 
-@dataclass(frozen=True)
-class Video:
-    """A generated video.
+    def xcom(self, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return an XCom value of a task; None if it is not there (yet)."""
+        return self.stack.api.xcom(self.dag_id, run_id, task_id, key)
 
-    :param run_id: id of the DAG run.
-    :param landed: what the transfer returned.
-    :param record: what the operator returned.
-    :param seconds: duration of the DAG run.
-    """
+    def follow(self, run_id: str, task_id: str, show: Callable[[str], object]) -> None:
+        """Wait until a task has succeeded.
 
-    run_id: str
-    landed: dict[str, Any]
-    record: dict[str, Any]
-    seconds: float
+        :param show: called with the task's state, again and again.
+        :raises DemoError: the task failed; the text ends with the last lines of its log.
+        """
+        api = self.stack.api
+
+        def has_succeeded() -> bool:
+            state = api.task_states(self.dag_id, run_id)[task_id]
+            if state == "upstream_failed" or (state in FINAL_STATES and state != "success"):
+                last_lines = api.log(self.dag_id, run_id, task_id).splitlines()[-_LOG_LINES:]
+                raise DemoError(f"Task {task_id} failed. Last lines of its log:\n" + "\n".join(last_lines))
+            show(state or "waiting")
+            return state == "success"
+
+        self.stack.wait_until(f"task {task_id}", has_succeeded, RUN_TIMEOUT)
 
 
 @contextmanager
-def running(screen: Screen, key: str | None) -> Iterator[Session]:
+def running(screen: Screen, key: str | None, dag_id: str) -> Iterator[Session]:
     """Start everything, and stop it with the context.
 
     :param key: API key of the real EvoLink; None for the emulator.
+    :param dag_id: the example DAG to wait for.
     :raises NotStartedError: another demo is running in this folder.
     :raises ServiceError: a service did not start.
     """
@@ -81,30 +92,19 @@ def running(screen: Screen, key: str | None) -> Iterator[Session]:
             stack = AirflowStack(home, PROJECT / "dags", _variables(used, webhook), step.note, processes)
             exits.enter_context(stack)
             step.note("waiting for the DAG")
-            stack.wait_for_dag(DAG_ID)
-            stack.api.unpause(DAG_ID)
+            stack.wait_for_dag(dag_id)
+            stack.api.unpause(dag_id)
             step.note(stack.url)
-        yield Session(stack, used, webhook)
+        yield Session(stack, used, webhook, dag_id)
 
 
-def generate_video(session: Session, screen: Screen) -> Video:
-    """Run the DAG and show its progress.
+def follow_task(session: Session, screen: Screen, run_id: str, task_id: str, title: str) -> None:
+    """Show a task's state until it has succeeded.
 
-    :raises DemoError: a task failed; the text ends with the last lines of its log.
+    :raises DemoError: it failed.
     """
-    api = session.stack.api
-    started = time.monotonic()
-    run_id = api.trigger(DAG_ID, {"destination": (FOLDER / "landed").as_uri()})
-    for task_id, title in (("generate", "Generation"), ("land", "Landing"), ("publish", "Publication")):
-        with screen.step(title) as step:
-            _follow(session, run_id, task_id, step)
-    session.stack.wait_for_run(DAG_ID, run_id)
-    return Video(
-        run_id=run_id,
-        landed=api.xcom(DAG_ID, run_id, "land")[0],
-        record=api.xcom(DAG_ID, run_id, "generate"),
-        seconds=time.monotonic() - started,
-    )
+    with screen.step(title) as step:
+        session.follow(run_id, task_id, step.note)
 
 
 def _variables(used: EvoLink, webhook: WebhookReceiver) -> dict[str, str]:
@@ -114,33 +114,3 @@ def _variables(used: EvoLink, webhook: WebhookReceiver) -> dict[str, str]:
         "AIRFLOW_CONN_EVOLINK_DEFAULT": used.connection,
         "AIRFLOW_CONN_PUBLISH_WEBHOOK": webhook.connection,
     }
-
-
-def _follow(session: Session, run_id: str, task_id: str, step: Step) -> None:
-    """Show a task's state, and the progress of its generation, until the task has succeeded."""
-    api = session.stack.api
-
-    def has_succeeded() -> bool:
-        state = api.task_states(DAG_ID, run_id)[task_id]
-        if state == "upstream_failed" or (state in FINAL_STATES and state != "success"):
-            last_lines = api.log(DAG_ID, run_id, task_id).splitlines()[-_LOG_LINES:]
-            raise DemoError(f"Task {task_id} failed. Last lines of its log:\n" + "\n".join(last_lines))
-        is_waiting = task_id == "generate" and state in {"running", "deferred"}
-        _show(step, state, _progress(session, run_id) if is_waiting else None)
-        return state == "success"
-
-    session.stack.wait_until(f"task {task_id}", has_succeeded, RUN_TIMEOUT)
-
-
-def _progress(session: Session, run_id: str) -> Progress | None:
-    """Return the progress of the generation; None before the task has published the generation's id."""
-    generation_id = session.stack.api.xcom(DAG_ID, run_id, "generate", key="generation_id")
-    return session.evolink.progress(generation_id) if generation_id else None
-
-
-def _show(step: Step, state: str | None, progress: Progress | None) -> None:
-    if progress is None:
-        step.note(state or "waiting")
-    else:
-        step.percent(progress.percent)
-        step.note(f"{state}: {progress.status}, {progress.percent:.0f} %")

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import av
 
-from demo.session import PROJECT, Session, Video
+from demo.session import PROJECT, Session
+from demo.urls import path_of
+from demo.video import Video
 
 
 def summary(session: Session, video: Video) -> dict[str, str]:
     """Return names and values to show."""
-    path = Path(unquote(urlparse(video.landed["uri"]).path))
+    path = path_of(video.landed["uri"])
     usage = video.record["usage"]
     count = session.evolink.count
     return {

@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from demo.command import run_command
 from demo.screen import Screen
-from demo.session import DAG_ID, Session, generate_video, running
+from demo.session import Session, running
 from demo.summary import summary
+from demo.video import DAG_ID, generate_video
 
 
 def main() -> int:
@@ -18,7 +19,7 @@ def main() -> int:
 
 
 def _ui(screen: Screen, key: str | None) -> None:
-    with running(screen, key) as session:
+    with running(screen, key, DAG_ID) as session:
         video = generate_video(session, screen)
         screen.close()
         screen.facts(summary(session, video))

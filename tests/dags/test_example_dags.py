@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.sdk import DAG
@@ -47,7 +48,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
 def test_every_example_is_there(dags: dict[str, DAG]) -> None:
     """Each file is a DAG of the same name, without an import error."""
     assert set(dags) == {file.stem for file in FILES}
-    assert len(dags) == 5
+    assert len(dags) == 6
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -100,3 +101,38 @@ def test_scheduled_content(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_p
     )
     day = run.logical_date.strftime("%Y-%m-%d")
     assert {path.parent.name for path in (tmp_path / day).glob("*/0.mp4")} == {generation["id"] for generation in made}
+
+
+@pytest.mark.filterwarnings("default")
+def test_product_videos(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path) -> None:
+    """Each product of the table has a video named after it, paid for once, and the report says where."""
+    run = dags["evolink_product_videos"].test(run_conf={"destination": tmp_path.as_uri()})
+
+    assert run.state == "success"
+    files = {sku: tmp_path / f"{sku}-0.mp4" for sku in ("lighthouse-dawn", "lighthouse-storm", "lighthouse-night")}
+    assert all(file.stat().st_size for file in files.values())
+    assert emulator.control.state()["requests"]["submit"] == len(files)
+    assert report_of(run) == {"videos": {sku: [file.as_uri()] for sku, file in files.items()}, "missing": {}}
+
+
+@pytest.mark.filterwarnings("default")
+def test_product_videos_reports_what_is_missing(dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path) -> None:
+    """A tenth of the products may fail: the others are landed, and the report has EvoLink's reason."""
+    table = tmp_path / "products.csv"
+    picture = FOLDER / "pictures" / "lighthouse.png"
+    rows = "".join(f"P{number},{picture},Waves break. Number {number}.\n" for number in range(10))
+    table.write_text(f"sku,image,prompt\n{rows}")
+    emulator.control.inject("generation_failed", on="submit")
+    conf = {"table": str(table), "destination": (tmp_path / "videos").as_uri()}
+    run = dags["evolink_product_videos"].test(run_conf=conf)
+
+    assert run.state == "success"
+    report = report_of(run)
+    assert len(report["videos"]) == 9
+    [reason] = report["missing"].values()
+    assert "content_policy_violation" in reason
+
+
+def report_of(run: Any) -> Any:
+    """Return what the task `report` of a run returned."""
+    return run.get_task_instance("report").xcom_pull(task_ids="report")

@@ -23,6 +23,7 @@ from testkit.webhook import WebhookReceiver
 
 DAGS = Path(__file__).parents[2] / "dags"
 PROMPTS = 3
+UNPAUSED = ("evolink_image_to_video", "evolink_product_videos", "evolink_content_review", "evolink_asset_consumer")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def airflow(
     }
     with AirflowStack(tmp_path_factory.mktemp("airflow"), DAGS, env) as stack:
         stack.api.post("pools", {"name": "evolink", "slots": 4, "include_deferred": True})
-        for dag_id in ("evolink_image_to_video", "evolink_content_review", "evolink_asset_consumer"):
+        for dag_id in UNPAUSED:
             stack.wait_for_dag(dag_id)
             stack.api.patch(f"dags/{dag_id}", {"is_paused": False})
         yield stack
@@ -103,6 +104,25 @@ def test_image_to_video(
     assert seconds_of_video(file) == pytest.approx(5, abs=0.2)
     assert webhook.received == [[landed]]
     assert evolink.control.state()["api_key_leak_count"] == 0
+
+
+@pytest.mark.timeout(400)
+def test_product_videos(airflow: AirflowStack, evolink: EmulatorHandle, tmp_path: Path) -> None:
+    """Every row is paid for once and landed, over several deferrals, and the next task reads the manifest."""
+    dag, before = "evolink_product_videos", len(generations(evolink.control))
+    run = airflow.api.trigger(dag, {"destination": tmp_path.as_uri(), "max_in_flight": 1})
+
+    assert airflow.wait_for_run(dag, run) == "success"
+    made = generations(evolink.control)[before:]
+    skus = ["lighthouse-dawn", "lighthouse-storm", "lighthouse-night"]
+    assert len({generation["idempotency_key"] for generation in made}) == len(made) == len(skus)
+    summary = airflow.api.xcom(dag, run, "videos")
+    assert (summary["total"], summary["landed"]) == (len(skus), len(skus))
+    videos = {sku: [(tmp_path / f"{sku}-0.mp4").as_uri()] for sku in skus}
+    assert airflow.api.xcom(dag, run, "report") == {"videos": videos, "missing": {}}
+    assert seconds_of_video(tmp_path / "lighthouse-dawn-0.mp4") == pytest.approx(3, abs=0.2)
+    # One line by each worker; of several triggers of one try, Airflow keeps the last one's log.
+    assert airflow.api.log(dag, run, "videos").count(", 1 under way") == len(skus)
 
 
 @pytest.mark.timeout(400)
