@@ -122,14 +122,12 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     :raises LandingInputError: see :func:`check_destination`; also if the connection can't be used as it is.
     :raises LandingError: the storage could not be opened, or its connection not found. A retry tries again.
     """
-    from airflow.sdk import ObjectStoragePath
-
     check_destination(destination)
     if isinstance(destination, str) and destination.startswith("~"):
         destination = os.path.expanduser(destination)  # noqa: PTH111
     try:
-        folder = ObjectStoragePath(destination)
-        fs = file_system(folder)
+        folder = opened_path(destination)
+        fs = folder.fs
     except (ValueError, ImportError) as error:
         allowed = f"a destination whose storage can be opened ({type(error).__name__}: {error})"
         raise LandingInputError("destination", _without_credentials(destination), allowed) from error
@@ -144,12 +142,20 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     return StorageTarget(fs, path, protocol, folder.conn_id)
 
 
-def file_system(path: ObjectStoragePath) -> Any:
-    """Return the file system of a path, which Airflow makes at its first use in a process.
+def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
+    """Return a path whose file system is there; Airflow makes it at its first use in a process, with the path.
 
     :raises Exception: whatever Airflow, or the storage's client, raises if it can't be made.
     """
-    return outside_event_loop(lambda: path.fs)
+
+    def open_path() -> ObjectStoragePath:
+        from airflow.sdk import ObjectStoragePath
+
+        path = ObjectStoragePath(location)
+        _ = path.fs
+        return path
+
+    return outside_event_loop(open_path)
 
 
 def _allowed_instead_of_text(text: Any) -> str | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.media import MAX_IMAGE_BYTES
-from airflow_provider_evolink.landing.storage_target import file_system
+from airflow_provider_evolink.landing.storage_target import opened_path
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -19,10 +19,8 @@ def read_image(location: str) -> bytes:
     :raises OSError, ValueError, ImportError: it can't be read, or its scheme needs a provider that is not installed.
     :raises ConnectionError: the storage is unreachable. A retry may succeed.
     """
-    from airflow.sdk import ObjectStoragePath
-
     try:
-        return _head(ObjectStoragePath(location))
+        return _head(opened_path(location))
     except (OSError, ValueError, ImportError):
         raise
     except Exception as error:
@@ -33,7 +31,6 @@ def read_image(location: str) -> bytes:
 
 
 def _head(path: ObjectStoragePath) -> bytes:
-    file_system(path)
     with path.open("rb") as file:  # type: ignore[no-untyped-call]
         data: bytes = file.read(MAX_IMAGE_BYTES + 1)
     return data

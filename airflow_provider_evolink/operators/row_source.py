@@ -17,7 +17,7 @@ from airflow_provider_evolink.batch.rows import RowTable
 from airflow_provider_evolink.batch.text_rows import TextSource
 from airflow_provider_evolink.landing.staged_file import BLOCK_BYTES
 from airflow_provider_evolink.landing.storage_errors import describe
-from airflow_provider_evolink.landing.storage_target import file_system
+from airflow_provider_evolink.landing.storage_target import opened_path
 
 _FORMATS: Mapping[str, Literal["jsonl", "csv"]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _SLICE = 100
@@ -85,11 +85,9 @@ def _allowed_instead(text: str, suffix: str) -> str:
 @contextmanager
 def _lines(location: str) -> Iterator[Iterator[str]]:
     """Open a text file, and turn what goes wrong until it is closed into errors about it."""
-    from airflow.sdk import ObjectStoragePath
-
     try:
-        path = ObjectStoragePath(location)
-        with file_system(path).open(path.path, "r", encoding="utf-8", newline="", block_size=BLOCK_BYTES) as file:
+        path = opened_path(location)
+        with path.fs.open(path.path, "r", encoding="utf-8", newline="", block_size=BLOCK_BYTES) as file:
             yield file
     except (EvoLinkError, ConnectionError, TimeoutError):
         raise

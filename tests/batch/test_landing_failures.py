@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.io import store
 
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.landing import storage
+from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from testkit.s3 import BUCKET, S3
 from tests.batch.batches import batch, clear, manifest, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, assert_true, failure_of, lines_of, submissions
@@ -266,6 +268,13 @@ def test_a_destination_in_s3_is_opened_before_or_within_the_event_loop(
     s3.file_system().pipe_file(f"{BUCKET}/pictures/frame.png", picture)
     table = [{"sku": f"A{n}", "prompt": "x", "image": f"s3://batch_s3@{BUCKET}/pictures/frame.png"} for n in range(3)]
 
+    resume = EvoLinkBatchOperator.execute_complete
+
+    def resume_in_a_new_process(*args: Any, **kwargs: Any) -> Any:
+        store._STORE_CACHE.clear()
+        return resume(*args, **kwargs)
+
+    monkeypatch.setattr(EvoLinkBatchOperator, "execute_complete", resume_in_a_new_process)
     summary = run(
         harness,
         batch(table, f"s3://batch_s3@{BUCKET}/out", model="gemini-omni-flash-image-to-video", max_in_flight=1),
