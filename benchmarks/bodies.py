@@ -53,7 +53,7 @@ def generation(job: Job, now: float, *, origin: str = RESULTS_HOST, estimate: in
     :param job: the generation.
     :param now: seconds since the epoch.
     :param origin: scheme, host and port of its link.
-    :param estimate: seconds that it is said to take.
+    :param estimate: seconds that EvoLink estimates for it.
     """
     is_done = now >= job.ends_at
     head = {

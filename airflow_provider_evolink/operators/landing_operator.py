@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the operators that generate share besides waiting: they land what they have waited for, if told where.
+"""The landing that the generating operators share: with a destination, they land what they have waited for.
 
 The end of a generation is in the ledger before its landing begins. So a landing that fails, or dies with its worker,
 is done again by a later try, which finds the finished generation and pays for nothing.

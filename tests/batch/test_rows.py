@@ -189,7 +189,7 @@ def test_columns_need_names_of_their_own(header: str) -> None:
 
 @pytest.mark.parametrize("cell", ['"never closed', '"a"b', '"' + "x" * 200_000 + '"'])
 def test_broken_csv(cell: str) -> None:
-    """CSV that can't be told apart into rows is refused as a whole, since nobody knows what its rows would be."""
+    """CSV that can't be split into rows is refused as a whole, since nobody knows what its rows would be."""
     with pytest.raises(InvalidInputError, match=r"`requests`='rows.csv'.*line"):
         text_rows(f"sku,prompt\nA,{cell}\nB,x\n", "csv")
 

@@ -29,7 +29,7 @@ _LONGER_THAN_ANY_GENERATION = 3600.0
 
 
 class Findings(Protocol):
-    """What is found after a run, and what is to be said about it; see :class:`~tests.crash.invariants.Facts`."""
+    """What is found after a run, and how it is reported; see :class:`~tests.crash.invariants.Facts`."""
 
     @property
     def charges(self) -> int: ...

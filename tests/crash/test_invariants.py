@@ -123,7 +123,7 @@ def test_the_table_shows_stuck_runs_and_violations() -> None:
 
 
 def test_a_batch_says_whether_it_was_stopped_and_what_stays_paid_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """A stopped batch is told from a stopped trigger by the operator's and the trigger's own messages."""
+    """A stopped batch and a stopped trigger are distinguished by the operator's and the trigger's own messages."""
     facts = BatchFacts({}, [], {}, {}, None, {}, "", None, None)
     EvoLinkBatchOperator(task_id="batch", requests=[], key="sku", destination="/landed").on_kill()
     killed = replace(facts, log=capsys.readouterr().out)

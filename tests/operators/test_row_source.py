@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the rows of a batch come from: sequences and files, and what is said of everything else."""
+"""Where the rows of a batch come from: sequences and files, and the errors for everything else."""
 
 from __future__ import annotations
 
