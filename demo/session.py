@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from demo import evolink
 from demo.errors import DemoError
@@ -22,6 +24,7 @@ from testkit.webhook import WebhookReceiver
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDER = PROJECT / ".demo"
 RUN_TIMEOUT = 45 * 60.0
+POOL_SLOTS = 8
 _LOG_LINES = 20
 
 
@@ -89,8 +92,9 @@ def running(screen: Screen, key: str | None, dag_id: str) -> Iterator[Session]:
             used = exits.enter_context(source)
             step.note(used.name)
         with screen.step("Airflow") as step:
-            stack = AirflowStack(home, PROJECT / "dags", _variables(used, webhook), step.note, processes)
+            stack = AirflowStack(home, PROJECT / "dags", _settings(used), step.note, processes)
             exits.enter_context(stack)
+            _store(stack, used, webhook)
             step.note("waiting for the DAG")
             stack.wait_for_dag(dag_id)
             stack.api.unpause(dag_id)
@@ -107,10 +111,16 @@ def follow_task(session: Session, screen: Screen, run_id: str, task_id: str, tit
         session.follow(run_id, task_id, step.note)
 
 
-def _variables(used: EvoLink, webhook: WebhookReceiver) -> dict[str, str]:
-    """Return Airflow's connections, and a poll interval of one second for accelerated generations."""
-    polling = {"AIRFLOW__EVOLINK__POLL_INTERVAL": "1"} if used.is_emulated else {}
-    return polling | {
-        "AIRFLOW_CONN_EVOLINK_DEFAULT": used.connection,
-        "AIRFLOW_CONN_PUBLISH_WEBHOOK": webhook.connection,
-    }
+def _settings(used: EvoLink) -> dict[str, str]:
+    """Return a poll interval of one second for accelerated generations."""
+    return {"AIRFLOW__EVOLINK__POLL_INTERVAL": "1"} if used.is_emulated else {}
+
+
+def _store(stack: AirflowStack, used: EvoLink, webhook: WebhookReceiver) -> None:
+    """Store what the example DAGs need, where a user finds it in the UI: two connections and a pool."""
+    evolink_default = json.loads(used.connection)
+    # Airflow 3.3.2 refuses to test a stored connection that has no port.
+    port = urlsplit(evolink_default["host"]).port or 443
+    stack.api.add_connection("evolink_default", evolink_default | {"port": port})
+    stack.api.add_connection("publish_webhook", json.loads(webhook.connection))
+    stack.api.add_pool("evolink", POOL_SLOTS)

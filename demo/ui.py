@@ -21,6 +21,7 @@ def main() -> int:
 def _ui(screen: Screen, key: str | None) -> None:
     with running(screen, key, DAG_ID) as session:
         video = generate_video(session, screen)
+        _unpause_manual_dags(session)
         screen.close()
         screen.facts(summary(session, video))
         screen.print(_addresses(session, video.run_id))
@@ -31,12 +32,20 @@ def _ui(screen: Screen, key: str | None) -> None:
     screen.print("Everything is stopped.")
 
 
+def _unpause_manual_dags(session: Session) -> None:
+    """Make every example ready to be triggered; those with a schedule stay paused, so that nothing runs by itself."""
+    for dag_id in session.stack.api.manual_dags():
+        session.stack.api.unpause(dag_id)
+
+
 def _addresses(session: Session, run_id: str) -> str:
     url = session.stack.url
     return f"""
 Airflow UI   {url} (no login needed)
 This run     {url}/dags/{DAG_ID}/runs/{quote(run_id, safe="")}
+Connections  {url}/connections
 EvoLink      {session.evolink.name}
+Trigger any DAG that is not paused; nothing runs by itself.
 Press Ctrl-C to stop everything."""
 
 

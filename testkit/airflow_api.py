@@ -82,6 +82,22 @@ class AirflowApi:
             raise ServiceError(f"{errors[0]['filename']} can't be imported:\n{errors[0]['stack_trace']}")
         return any(dag["dag_id"] == dag_id for dag in self.get("dags", limit=100)["dags"])
 
+    def add_connection(self, connection_id: str, fields: dict[str, Any]) -> None:
+        """Store a connection.
+
+        :param fields: its fields, as in the JSON of an environment variable.
+        """
+        self.post("connections", {"connection_id": connection_id, **fields})
+
+    def add_pool(self, name: str, slots: int) -> None:
+        """Create a pool that counts deferred tasks, too."""
+        self.post("pools", {"name": name, "slots": slots, "include_deferred": True})
+
+    def manual_dags(self) -> list[str]:
+        """Return the DAGs that run only when somebody starts them."""
+        dags = self.get("dags", limit=100)["dags"]
+        return [dag["dag_id"] for dag in dags if dag["timetable_summary"] is None]
+
     def unpause(self, dag_id: str) -> None:
         """Unpause a DAG."""
         self.patch(f"dags/{dag_id}", {"is_paused": False})

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -43,11 +44,19 @@ class Emulator:
     def application(self) -> ASGIApp:
         """Build the ASGI application."""
         routes = [*self._evolink_routes(), *self._control_routes()]
-        return _with_request_id(Starlette(routes=routes, exception_handlers={404: self._unknown_path}))
+        handlers = {404: self._reject_request, 405: self._reject_request}
+        return _with_request_id(Starlette(routes=routes, exception_handlers=handlers))
 
-    async def _unknown_path(self, request: Request, _error: Exception) -> Response:
+    async def _reject_request(self, request: Request, error: Exception) -> Response:
+        """Respond to an unknown path, or to a method that a path does not have, in the form of its API."""
         self.backend.api_key_leaks.inspect(request.scope, request.receive, requires_api_key=True)
-        return error_response("submit", 404, message=f"Invalid URL ({request.method} {request.url.path})")
+        rejection = cast(HTTPException, error)  # Starlette's, for a path or a method without a route
+        path = request.url.path
+        reason = "Invalid URL" if rejection.status_code == 404 else "Method not allowed"
+        endpoint = "upload" if path.startswith("/api/v1/files/") else "submit"
+        response = error_response(endpoint, rejection.status_code, message=f"{reason} ({request.method} {path})")
+        response.headers.update(rejection.headers or {})
+        return response
 
     def _evolink_routes(self) -> list[Route]:
         def route(path: str, method: str, name: str, handler: Handler, *, is_public: bool = False) -> Route:
@@ -63,7 +72,10 @@ class Emulator:
             route("/v1/models", "GET", "models", queries.list_models),
             route("/api/v1/files/upload/base64", "POST", "upload", files.upload_base64),
             route("/api/v1/files/upload/stream", "POST", "upload", files.upload_stream),
+            route("/api/v1/files/upload/url", "POST", "upload", files.upload_url),
+            route("/api/v1/files/list", "GET", "list_files", files.list_files),
             route("/api/v1/files/quota", "GET", "quota", files.get_quota),
+            route("/api/v1/files/{file_id}", "DELETE", "delete_file", files.delete_file),
             route("/api/v1/files/download/{file_id}", "GET", "media", downloads.download_by_id, is_public=True),
             route("/media/{path:path}", "GET", "media", downloads.download, is_public=True),
         ]

@@ -36,7 +36,7 @@ class ControlClient:
 
         :param fault: its name, one of ``FAULT_KINDS`` in ``airflow_provider_evolink.emulator.faults.kinds``.
         :param on: endpoint to fire on: ``submit``, ``read``, ``batch``, ``list``, ``credits``, ``models``, ``media``,
-            ``upload`` or ``quota``; ``any`` for all endpoints that the fault supports.
+            ``upload``, ``list_files``, ``delete_file`` or ``quota``; ``any`` for all endpoints that the fault supports.
         :param times: how many requests it affects; None for all until the next reset.
         :param after: number of matching requests to let pass first.
         :param probability: of firing on each later request; the emulator's seed makes it reproducible.
@@ -80,6 +80,13 @@ class ControlClient:
         """
         self._call("POST", "/settings", {"link_ttl": seconds})
 
+    def set_upload_ttl(self, seconds: float | None) -> None:
+        """Change how long uploaded files live; after that, their links get 404.
+
+        :param seconds: real seconds, 0 to expire at once; None for the documented 72 hours.
+        """
+        self._call("POST", "/settings", {"upload_ttl": seconds})
+
     def set_query_limit(self, per_minute: int | None) -> None:
         """Change how many status queries each API key may send in an emulated minute.
 
@@ -89,6 +96,18 @@ class ControlClient:
         :param per_minute: requests; None for no limit.
         """
         self._call("POST", "/settings", {"query_limit": per_minute})
+
+    def set_variants(self, **variants: Any) -> None:
+        """Choose among the forms that EvoLink's responses may have; those that are not given stay as they are.
+
+        :param variants: fields of ``Variants`` in ``airflow_provider_evolink.emulator.state.variants``:
+            ``created_status`` (``pending``, ``processing`` or ``completed`` in the response to a submission; None for
+            the documented one), ``billing`` and ``cost`` (whether responses have these objects),
+            ``unlimited_credits`` (whether the API key has no limit of its own) and ``charge_factor`` (multiplies what
+            later submissions are charged, but not what is reserved for them).
+        :raises ControlError: there is no such variant, or its value is invalid.
+        """
+        self._call("POST", "/settings", {"variants": variants})
 
     def add_credits(self, amount: float) -> None:
         """Add credits to the account.

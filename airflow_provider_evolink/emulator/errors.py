@@ -39,6 +39,7 @@ _SUBMIT: Mapping[int, ErrorBody] = {
     402: _error("insufficient_quota", "Insufficient quota. Please top up your account.", "insufficient_quota"),
     403: _error("model_access_denied", "Token does not have access to model", _INVALID),
     404: _error("not_found", "Invalid URL", _INVALID),
+    405: _error("method_not_allowed", "Method not allowed", _INVALID),
     409: _error("idempotency_conflict", "Idempotency-Key was already used for another request", _INVALID),
     413: _error("request_too_large", "Request body must not exceed 64 MB", _INVALID),
     429: _error("rate_limit_exceeded", "Too many requests, please try again later", "rate_limit_error"),
@@ -85,7 +86,8 @@ _BODIES: Mapping[str, Mapping[int, ErrorBody]] = {
     "credits": _CREDITS,
     "models": _CREDITS,
 }
-_FILE_MESSAGES = {401: "Invalid or expired token", 429: "Rate limit exceeded"}
+_FILES_API = frozenset({"upload", "list_files", "delete_file", "quota"})
+_FILE_MESSAGES = {401: "Invalid or expired token", 404: "Invalid URL", 429: "Rate limit exceeded"}
 
 
 def error_response(endpoint: str, status: int, **fields: Any) -> Response:
@@ -104,9 +106,10 @@ def error_response(endpoint: str, status: int, **fields: Any) -> Response:
 def _without_headers(endpoint: str, status: int, fields: ErrorBody) -> Response:
     if endpoint == "media":
         return error_page(status)
-    if endpoint in ("upload", "quota"):
-        message = _FILE_MESSAGES.get(status, "Request failed")
-        return JSONResponse({"success": False, "code": status, "msg": message, **fields}, status)
+    if endpoint in _FILES_API:
+        message = fields.get("message") or _FILE_MESSAGES.get(status, "Request failed")
+        others = {name: value for name, value in fields.items() if name != "message"}
+        return JSONResponse({"success": False, "code": status, "msg": message, **others}, status)
     documented = _BODIES[endpoint].get(status) or _error("error", f"HTTP {status}", "api_error")
     return JSONResponse({"error": {**documented, **fields}}, status)
 

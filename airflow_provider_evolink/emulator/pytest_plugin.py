@@ -35,5 +35,8 @@ def _evolink_emulator_server(request: pytest.FixtureRequest) -> Iterator[Emulato
 @pytest.fixture
 def evolink_emulator(_evolink_emulator_server: EmulatorHandle) -> EmulatorHandle:
     """A local EvoLink, reset for every test: ``url``, ``api_key``, ``airflow_connection`` and ``control``."""
+    from airflow_provider_evolink.media.known_links import forget_links
+
     _evolink_emulator_server.control.reset()
+    forget_links()  # the reset has deleted the uploaded files
     return _evolink_emulator_server

@@ -138,7 +138,7 @@ def test_undecodable_images_have_no_size(data):
 )
 def test_videos_have_the_requested_size_and_length(parameters, size, seconds):
     """Ratio and duration follow the request; an open ratio follows the source image."""
-    (artifact,) = plan_artifacts("video", parameters, SourceImage(b"", (400, 300)))
+    (artifact,) = plan_artifacts("", "video", parameters, SourceImage(b"", (400, 300)))
     assert ((artifact.width, artifact.height), artifact.seconds) == (size, seconds)
 
 
@@ -148,7 +148,7 @@ def test_videos_have_the_requested_size_and_length(parameters, size, seconds):
 )
 def test_images_have_the_requested_size_and_number(parameters, size, count):
     """The size and the number of images follow the request."""
-    artifacts = plan_artifacts("image", parameters, None)
+    artifacts = plan_artifacts("", "image", parameters, None)
     assert len(artifacts) == count
     assert {(artifact.width, artifact.height) for artifact in artifacts} == {size}
 
@@ -158,7 +158,7 @@ def test_images_have_the_requested_size_and_number(parameters, size, count):
 )
 def test_audio_has_the_requested_format(audio_format, extension):
     """The audio format follows the request."""
-    (artifact,) = plan_artifacts("audio", {"format": audio_format}, None)
+    (artifact,) = plan_artifacts("", "audio", {"format": audio_format}, None)
     assert artifact.extension == extension
 
 

@@ -75,6 +75,11 @@ AMENDED: dict[str, dict[str, Any]] = {
         "operation": {**_SUCCESS_ONLY, "requestBody": {"content": {"multipart/form-data": {"examples": None}}}},
         "properties": {"upload_path": {"type": None}, "file_name": {"type": None}},
     },
+    # "Must be a publicly accessible URL"
+    "files-upload-url": {
+        "operation": _SUCCESS_ONLY,
+        "properties": {"file_url": {"enum": ["https://example.com/a.png", "http://example.com/b.mp4"]}},
+    },
     # From its 400: "must start with 'task-unified-'".
     "get-task-detail": {"operation": {"parameters": [{"schema": {"pattern": "^task-unified-"}}]}},
 }

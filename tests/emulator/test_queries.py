@@ -37,6 +37,8 @@ def test_list_is_newest_first_without_links(api):
     assert api.http.get("/v1/tasks", params={"status": "processing"}).json()["total"] == 0
     completed = api.http.get("/v1/tasks", params={"status": "completed", "model": "gpt-image-2"})
     assert completed.json()["data"][0]["has_results"] is True
+    entry = completed.json()["data"][0]
+    assert entry["duration"] == api.read(entry["id"])["duration"]
     assert "/media/" not in completed.text
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ENDPOINTS = frozenset({"submit", "read", "batch", "list", "credits", "models", "upload", "quota", "media"})
+ENDPOINTS = frozenset(
+    {"submit", "read", "batch", "list", "credits", "models", "media"} | {"upload", "list_files", "delete_file", "quota"}
+)
 
 
 @dataclass(frozen=True)

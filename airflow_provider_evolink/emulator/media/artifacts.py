@@ -9,25 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_provider_evolink.emulator.media import formats
+
 AUTO_SECONDS = 5
 MAX_SECONDS = 600  # an undocumented model accepts any duration
 DEFAULT_RATIO = {"video": (16, 9), "image": (1, 1)}
 SHORT_SIDE = {"video": 360, "image": 512}
 MAX_SIDE = 2048
-MAX_RESULTS = 10
 VARIANTS = 4  # thousands of prompts about one image then need at most four videos
-
-CONTENT_TYPES = {
-    "mp4": "video/mp4",
-    "png": "image/png",
-    "jpg": "image/jpeg",
-    "mp3": "audio/mpeg",
-    "wav": "audio/wav",
-    "m4a": "audio/mp4",
-    "ogg": "audio/ogg",
-}
-_IMAGE_EXTENSIONS = {"jpeg": "jpg"}
-_AUDIO_EXTENSIONS = {"wav": "wav", "mp3": "mp3", "ogg_opus": "ogg", "opus": "ogg", "pcm": "wav", "m4a": "m4a"}
+SAMPLE_RATES = frozenset({8000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000})
+OPUS_RATES = frozenset({8000, 12_000, 16_000, 24_000, 48_000})
 
 
 @dataclass(frozen=True)
@@ -41,6 +32,9 @@ class Artifact:
     :param seconds: length; 0 for images.
     :param source_image: the encoded image that it is made from; None if the request had none.
     :param seed: determines what the request leaves open: camera move, chord, background.
+    :param has_sound: whether a video has a sound track.
+    :param has_alpha: whether an image has an alpha channel.
+    :param sample_rate: samples per second of an audio file; None for the usual rate of its format.
     """
 
     kind: str
@@ -50,11 +44,14 @@ class Artifact:
     seconds: float
     source_image: bytes | None
     seed: int
+    has_sound: bool = True
+    has_alpha: bool = False
+    sample_rate: int | None = None
 
     @property
     def content_type(self) -> str:
         """Value of its ``Content-Type`` header."""
-        return CONTENT_TYPES[self.extension]
+        return formats.CONTENT_TYPES[self.extension]
 
 
 @dataclass(frozen=True)
@@ -69,22 +66,50 @@ class SourceImage:
     size: tuple[int, int]
 
 
-def plan_artifacts(kind: str, parameters: Mapping[str, Any], image: SourceImage | None) -> tuple[Artifact, ...]:
+def plan_artifacts(
+    model: str, kind: str, parameters: Mapping[str, Any], image: SourceImage | None
+) -> tuple[Artifact, ...]:
     """List the files that a generation will deliver.
 
+    :param model: id of the model.
     :param kind: video, image or audio.
     :param parameters: parameters of the request, with the documented defaults filled in.
     :param image: the first image of the request, if any.
     """
     seed = zlib.crc32(str(parameters.get("prompt", "")).encode()) % VARIANTS
-    width, height = (0, 0) if kind == "audio" else _size(kind, parameters, image)
-    seconds = 0.0 if kind == "image" else _seconds(parameters)
-    data = image.data if image and kind != "audio" else None
-    extension = _extension(kind, parameters)
+    extensions = formats.file_extensions(model, kind, parameters)
     return tuple(
-        Artifact(kind, extension, width, height, seconds, data, seed + index)
-        for index in range(_count(kind, parameters))
+        _artifact(model, extension, parameters, image, seed + index) for index, extension in enumerate(extensions)
     )
+
+
+def _artifact(
+    model: str, extension: str, parameters: Mapping[str, Any], image: SourceImage | None, seed: int
+) -> Artifact:
+    kind = formats.kind_of(extension)
+    width, height = (0, 0) if kind == "audio" else _size(kind, parameters, image)
+    return Artifact(
+        kind=kind,
+        extension=extension,
+        width=width,
+        height=height,
+        seconds=0.0 if kind == "image" else _seconds(parameters),
+        source_image=image.data if image and kind != "audio" else None,
+        seed=seed,
+        has_sound=_has_sound(parameters),
+        has_alpha=formats.is_layered(model) and extension == "png",
+        sample_rate=_sample_rate(extension, parameters) if kind == "audio" else None,
+    )
+
+
+def _has_sound(parameters: Mapping[str, Any]) -> bool:
+    return parameters.get("generate_audio") is not False and parameters.get("sound") != "off"
+
+
+def _sample_rate(extension: str, parameters: Mapping[str, Any]) -> int | None:
+    requested = parameters.get("sample_rate")
+    allowed = OPUS_RATES if extension == "ogg" else SAMPLE_RATES
+    return requested if isinstance(requested, int) and requested in allowed else None
 
 
 def _seconds(parameters: Mapping[str, Any]) -> float:
@@ -92,20 +117,6 @@ def _seconds(parameters: Mapping[str, Any]) -> float:
     if isinstance(duration, int | float) and not isinstance(duration, bool) and duration > 0:
         return min(float(duration), MAX_SECONDS)
     return float(AUTO_SECONDS)
-
-
-def _count(kind: str, parameters: Mapping[str, Any]) -> int:
-    number = parameters.get("n")
-    return min(number, MAX_RESULTS) if kind != "audio" and isinstance(number, int) and number > 0 else 1
-
-
-def _extension(kind: str, parameters: Mapping[str, Any]) -> str:
-    if kind == "video":
-        return "mp4"
-    if kind == "image":
-        return _IMAGE_EXTENSIONS.get(str(parameters.get("output_format")), "png")
-    audio_format = parameters.get("format") or parameters.get("response_format")
-    return _AUDIO_EXTENSIONS.get(str(audio_format), "mp3")
 
 
 def _size(kind: str, parameters: Mapping[str, Any], image: SourceImage | None) -> tuple[int, int]:

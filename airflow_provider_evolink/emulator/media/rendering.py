@@ -26,13 +26,15 @@ from airflow_provider_evolink.emulator.media.artifacts import Artifact
 
 IsCancelled = Callable[[], bool]
 
-_IMAGE_CODECS = {"png": ("png", "rgb24"), "jpg": ("mjpeg", "yuvj420p")}
+_IMAGE_CODECS = {"png": ("png", "rgb24"), "jpg": ("mjpeg", "yuvj420p"), "webp": ("libwebp", "yuv420p")}
 _AUDIO_CODECS = {
     "mp3": ("mp3", "libmp3lame", 44_100),
     "wav": ("wav", "pcm_s16le", 44_100),
     "m4a": ("ipod", "aac", 44_100),
     "ogg": ("ogg", "libopus", 48_000),
+    "pcm": ("s16le", "pcm_s16le", 24_000),
 }
+_SOUND_RATE = 44_100
 _BIT_EXACT = {"fflags": "+bitexact"}
 _FASTSTART = _BIT_EXACT | {"movflags": "faststart"}
 
@@ -67,6 +69,8 @@ def render(artifact: Artifact, is_cancelled: IsCancelled = lambda: False) -> byt
 
 def _image(artifact: Artifact, _is_cancelled: IsCancelled) -> bytes:
     codec_name, pixel_format = _IMAGE_CODECS[artifact.extension]
+    if artifact.has_alpha:
+        pixel_format = "rgba"
     codec = cast(VideoCodecContext, av.CodecContext.create(codec_name, "w"))
     codec.width, codec.height, codec.pix_fmt = artifact.width, artifact.height, pixel_format
     codec.time_base = Fraction(1, frames.FRAMES_PER_SECOND)
@@ -76,24 +80,28 @@ def _image(artifact: Artifact, _is_cancelled: IsCancelled) -> bytes:
 
 def _video(artifact: Artifact, is_cancelled: IsCancelled) -> bytes:
     def write(container: OutputContainer) -> None:
-        video, audio = _video_stream(container, artifact), _audio_stream(container, "aac", 44_100)
-        sound = frames.chord(artifact.seconds, artifact.seed, 44_100)
+        video = _video_stream(container, artifact)
+        audio = _audio_stream(container, "aac", _SOUND_RATE) if artifact.has_sound else None
+        sound = frames.chord(artifact.seconds, artifact.seed, _SOUND_RATE)
         for frame in _video_frames(artifact):
             _raise_if_cancelled(is_cancelled)
             container.mux(video.encode(frame))
-            _mux_audio(container, audio, sound, until=frame.time)
+            if audio is not None:
+                _mux_audio(container, audio, sound, until=frame.time)
         container.mux(video.encode(None))
-        _mux_audio(container, audio, sound)
-        container.mux(audio.encode(None))
+        if audio is not None:
+            _mux_audio(container, audio, sound)
+            container.mux(audio.encode(None))
 
-    return _write_container("mp4", _FASTSTART, write)
+    return _write_container(artifact.extension, _FASTSTART, write)
 
 
 def _audio(artifact: Artifact, is_cancelled: IsCancelled) -> bytes:
-    container_format, codec, rate = _AUDIO_CODECS[artifact.extension]
+    container_format, codec, usual_rate = _AUDIO_CODECS[artifact.extension]
+    rate = artifact.sample_rate or usual_rate
 
     def write(container: OutputContainer) -> None:
-        stream = _audio_stream(container, codec, rate)
+        stream = _audio_stream(container, codec, rate, "mono" if artifact.extension == "pcm" else "stereo")
         sound = frames.chord(artifact.seconds, artifact.seed, rate)
         for second in itertools.count():
             _raise_if_cancelled(is_cancelled)
@@ -123,8 +131,8 @@ def _video_stream(container: OutputContainer, artifact: Artifact) -> VideoStream
     return stream
 
 
-def _audio_stream(container: OutputContainer, codec: str, rate: int) -> AudioStream:
-    return cast(AudioStream, container.add_stream(codec, rate=rate, layout="stereo"))
+def _audio_stream(container: OutputContainer, codec: str, rate: int, layout: str = "stereo") -> AudioStream:
+    return cast(AudioStream, container.add_stream(codec, rate=rate, layout=layout))
 
 
 def _mux_audio(

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from airflow_provider_evolink.emulator.faults.registry import InvalidFaultError
 from airflow_provider_evolink.emulator.routes.snapshot import describe_clock, describe_credits
 from airflow_provider_evolink.emulator.state.backend import Backend
+from airflow_provider_evolink.emulator.state.uploads import UPLOAD_TTL
 
 # The types of the fields, each with its name in JSON.
 _FAULT_TYPES = {
@@ -98,20 +99,25 @@ def set_clock(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def change_settings(backend: Backend, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Change the lifetime of links or the query limit, or add credits to the account.
+    """Change the lifetime of links or of uploaded files, the query limit or variants, or add credits to the account.
 
     :param backend: backend to change.
-    :param body: any of ``link_ttl`` (real seconds; null for the documented lifetime), ``query_limit`` (requests per API
-        key and emulated minute; null for no limit) and ``add_credits`` (credits).
+    :param body: any of ``link_ttl`` and ``upload_ttl`` (real seconds; null for the documented lifetime),
+        ``query_limit`` (requests per API key and emulated minute; null for no limit), ``variants`` (an object with some
+        fields of ``Variants``) and ``add_credits`` (credits).
     :return: the credits of the account.
     :raises InvalidControlRequestError: the query limit is less than one request.
+    :raises InvalidVariantError: there is no such variant, or its value is invalid.
     """
-    _check_fields(body, {"link_ttl", "query_limit", "add_credits"})
+    _check_fields(body, {"link_ttl", "upload_ttl", "query_limit", "variants", "add_credits"})
     if "query_limit" in body:
         backend.query_limit.per_minute = _parse_limit(body["query_limit"])
     if "link_ttl" in body:
-        ttl = body["link_ttl"]
-        backend.link_ttl = None if ttl is None else timedelta(seconds=float(ttl))
+        backend.link_ttl = _parse_lifetime(body["link_ttl"])
+    if "upload_ttl" in body:
+        ttl = _parse_lifetime(body["upload_ttl"])
+        backend.uploads.ttl = UPLOAD_TTL if ttl is None else ttl
+    backend.variants = backend.variants.change(body.get("variants", {}))
     backend.account.deposit(float(body.get("add_credits", 0)))
     return describe_credits(backend)
 
@@ -122,6 +128,10 @@ def is_local(request: Request) -> bool:
         return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
     except ValueError:
         return False
+
+
+def _parse_lifetime(seconds: Any) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=float(seconds))
 
 
 def _parse_limit(value: object) -> int | None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -87,6 +86,4 @@ def _load_upload(context: RequestContext, path: str) -> tuple[bytes, str]:
     upload = context.backend.uploads.find_by_path(path)
     if upload is None:
         raise ApiError(404)
-    if datetime.now(UTC) >= upload.expires_at:
-        raise ApiError(410)
     return upload.data, upload.mime_type

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files API (documented): uploads and their quota. At EvoLink it has a host of its own."""
+"""The files API: uploads and their quota (documented); list and deletion (from EvoLink's clients).
+
+At EvoLink it has a host of its own. Audio and video are undocumented; EvoLink's clients upload them, too.
+"""
 
 from __future__ import annotations
 
@@ -12,25 +15,41 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from airflow_provider_evolink.emulator.errors import ApiError
+from airflow_provider_evolink.emulator.routes import linked_files, paging
 from airflow_provider_evolink.emulator.routes.context import RequestContext
 from airflow_provider_evolink.emulator.routes.request_body import parse_json
 from airflow_provider_evolink.emulator.routes.responses import USER_GROUP
-from airflow_provider_evolink.emulator.state.uploads import MAX_FILES
+from airflow_provider_evolink.emulator.state.uploads import MAX_BYTES, MAX_FILES
+from airflow_provider_evolink.landing.media_types import HEAD_BYTES, identify
 from airflow_provider_evolink.landing.uploads import upload_type
 
+MAX_PAGE_SIZE = 100
 # Error codes known from EvoLink's own clients.
-_UNSUPPORTED_TYPE, _QUOTA_EXHAUSTED = 40002, 40003
+_TOO_LARGE, _UNSUPPORTED_TYPE, _QUOTA_EXHAUSTED, _DOWNLOAD_FAILED = 40001, 40002, 40003, 40004
 
 
 async def upload_base64(context: RequestContext) -> Response:
     """Store a file sent as base64 or as a data URL."""
+    fields = await _json_fields(context, "base64_data")
+    text = fields["base64_data"]
     try:
-        fields = _string_fields(parse_json(await context.request.body()))
-        text = fields["base64_data"]
         data = base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
-    except (ValueError, KeyError):
+    except ValueError:
         raise ApiError(400, msg="base64_data must be base64 or a data URL") from None
     return _store(context, data, fields, original_name="")
+
+
+async def upload_url(context: RequestContext) -> Response:
+    """Store the file behind a link; what the emulator finds there is described in ``linked_files``."""
+    fields = await _json_fields(context, "file_url")
+    url = fields["file_url"]
+    try:
+        data = await linked_files.fetch(context, url)
+    except ValueError:  # a malformed link
+        data = None
+    if data is None:
+        raise ApiError(400, code=_DOWNLOAD_FAILED, msg=f"Failed to download file from URL: {url[:200]}")
+    return _store(context, data, fields, original_name=url.partition("?")[0].rpartition("/")[2])
 
 
 async def upload_stream(context: RequestContext) -> Response:
@@ -45,6 +64,21 @@ async def upload_stream(context: RequestContext) -> Response:
         raise ApiError(400, msg=getattr(error, "detail", str(error))) from None
 
 
+async def list_files(context: RequestContext) -> Response:
+    """List the files that have not expired, newest first (undocumented; from EvoLink's clients)."""
+    files, query = context.backend.uploads.newest_first(), context.request.query_params
+    page, size = paging.page_of(query, "pageSize", MAX_PAGE_SIZE)
+    entries = [upload.list_entry() for upload in paging.select(files, page, size)]
+    return _success({"total": len(files), "files": entries})
+
+
+async def delete_file(context: RequestContext) -> Response:
+    """Delete a file (undocumented; from EvoLink's clients)."""
+    if not context.backend.uploads.remove(context.request.path_params["file_id"]):
+        raise ApiError(404, msg="File not found")
+    return _success(None, "File deleted successfully")
+
+
 async def get_quota(context: RequestContext) -> Response:
     """Return how many files are stored, and how many are allowed."""
     used = len(context.backend.uploads)
@@ -56,27 +90,42 @@ async def get_quota(context: RequestContext) -> Response:
         "is_custom": False,
         "quota_reason": "",
     }
-    return JSONResponse({"success": True, "code": 200, "data": data})
+    return _success(data)
 
 
 def _store(context: RequestContext, data: bytes, fields: dict[str, Any], original_name: str) -> Response:
-    mime_type = upload_type(data)
-    if mime_type is None:
+    uploads = context.backend.uploads
+    mime_type, identified = upload_type(data), identify(data[:HEAD_BYTES], None)
+    if mime_type is None or identified is None:
         message = "Only image/jpeg, image/png, image/gif, image/webp, audio and video are supported"
         raise ApiError(400, code=_UNSUPPORTED_TYPE, msg=message)
-    if len(context.backend.uploads) >= MAX_FILES:
+    if len(data) > MAX_BYTES:
+        raise ApiError(400, code=_TOO_LARGE, msg="File size must not exceed 100 MB")
+    if len(uploads) >= MAX_FILES:
         raise ApiError(400, code=_QUOTA_EXHAUSTED, msg="File quota exhausted")
     folder = str(fields.get("upload_path") or fields.get("uploadPath") or "")
     name = str(fields.get("file_name") or fields.get("fileName") or "")
-    upload = context.backend.uploads.add(data, mime_type, folder, name, original_name or name)
-    stored = upload.describe(context.origin)
-    return JSONResponse({"success": True, "code": 200, "msg": "File uploaded successfully", "data": stored})
+    upload = uploads.add(data, mime_type, identified.extension, folder, name, original_name or name)
+    return _success(upload.describe(context.origin, uploads.ttl), "File uploaded successfully")
 
 
-def _string_fields(value: object) -> dict[str, Any]:
-    fields = value if isinstance(value, dict) else {}
-    if not all(isinstance(fields.get(name, ""), str) for name in ("base64_data", "upload_path", "file_name")):
-        raise ValueError("a field is not a string")
+def _success(data: object, message: str | None = None) -> Response:
+    message_field = {} if message is None else {"msg": message}
+    data_field = {} if data is None else {"data": data}
+    return JSONResponse({"success": True, "code": 200, **message_field, **data_field})
+
+
+async def _json_fields(context: RequestContext, required: str) -> dict[str, Any]:
+    """Return the fields of a JSON body, all of which must be strings."""
+    try:
+        fields = parse_json(await context.request.body())
+    except ValueError:
+        fields = None
+    names = (required, "upload_path", "file_name")
+    if not isinstance(fields, dict) or not all(isinstance(fields.get(name, ""), str) for name in names):
+        raise ApiError(400, msg="The body must be a JSON object whose fields are strings")
+    if required not in fields:
+        raise ApiError(400, msg=f"{required} is required")
     return fields
 
 

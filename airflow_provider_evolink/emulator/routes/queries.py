@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.emulator.errors import ApiError
-from airflow_provider_evolink.emulator.routes import responses
+from airflow_provider_evolink.emulator.routes import paging, responses
 from airflow_provider_evolink.emulator.routes.context import RequestContext
 from airflow_provider_evolink.emulator.routes.request_body import parse_json
 
@@ -48,41 +48,40 @@ async def list_generations(context: RequestContext) -> Response:
     if status is not None and status not in LISTABLE_STATUSES:
         message = f"status must be one of {', '.join(LISTABLE_STATUSES)}"
         raise ApiError(400, code="invalid_request", message=message, param="status")
-    page, size = _positive(query.get("page"), 1), min(_positive(query.get("page_size"), 20), MAX_PAGE_SIZE)
+    page, size = paging.page_of(query, "page_size", MAX_PAGE_SIZE)
     filters = {name: query[name] for name in ("type", "model") if name in query}
     newest_first = reversed(backend.generations.values())
-    entries = [responses.list_entry(generation, backend.state_of(generation)) for generation in newest_first]
+    speed = backend.clock.speed
+    entries = [responses.list_entry(generation, backend.state_of(generation), speed) for generation in newest_first]
     found = [
         entry
         for entry in entries
         if status in (None, _listed_status(entry["status"])) and filters.items() <= entry.items()
     ]
-    first = (page - 1) * size
-    return JSONResponse({"data": found[first : first + size], "total": len(found), "page": page, "page_size": size})
+    entries_of_page = paging.select(found, page, size)
+    return JSONResponse({"data": entries_of_page, "total": len(found), "page": page, "page_size": size})
 
 
 async def get_credits(context: RequestContext) -> Response:
     """Return the account's credits (documented)."""
-    context.backend.settle()
-    return JSONResponse(responses.account_credits(context.backend.account))
+    backend = context.backend
+    backend.settle()
+    return JSONResponse(responses.account_credits(backend.account, is_unlimited=backend.variants.unlimited_credits))
 
 
 async def list_models(context: RequestContext) -> Response:
-    """List the models that the account may use."""
+    """List the models that the account may use, also under their older names; unlisted ones are accepted, too."""
     denied = context.backend.settings.denied_models
-    return JSONResponse(responses.models([name for name in catalog.names() if name not in denied]))
+    accepted = [name for model in map(catalog.find, catalog.names()) if model for name in (model.name, *model.aliases)]
+    return JSONResponse(responses.models([name for name in accepted if name not in denied]))
 
 
 def _detail(context: RequestContext, task_id: str) -> dict[str, Any]:
     backend = context.backend
     backend.settle()
     generation = backend.generations[task_id]
-    return responses.detail(generation, backend.state_of(generation), backend.clock.speed)
+    return responses.detail(generation, backend.state_of(generation), backend.clock.speed, backend.variants)
 
 
 def _listed_status(status: str) -> str:
     return status if status in LISTABLE_STATUSES else "processing"
-
-
-def _positive(text: str | None, default: int) -> int:
-    return int(text) if text and text.isdecimal() and len(text) < 10 and int(text) > 0 else default

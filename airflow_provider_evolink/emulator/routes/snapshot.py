@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from airflow_provider_evolink.emulator.faults.kinds import ENDPOINTS
@@ -22,8 +23,9 @@ def snapshot(backend: Backend) -> dict[str, Any]:
         "api_key_leak_count": backend.api_key_leaks.found.total(),
         "api_key_leaks": dict(backend.api_key_leaks.found),
         "credits": describe_credits(backend),
+        "variants": asdict(backend.variants),
         "generations": [_describe_generation(backend, generation) for generation in backend.generations.values()],
-        "callbacks": [_describe_callback(generation) for generation in backend.callbacks],
+        "callbacks": [_describe_callback(backend, generation) for generation in backend.callbacks],
         "uploads": backend.uploads.describe(),
         "faults": backend.faults.describe(),
     }
@@ -57,6 +59,9 @@ def _describe_generation(backend: Backend, generation: Generation) -> dict[str, 
     }
 
 
-def _describe_callback(generation: Generation) -> dict[str, Any]:
+def _describe_callback(backend: Backend, generation: Generation) -> dict[str, Any]:
     state = state_at(generation, generation.ends_at)
-    return {"url": generation.spec.callback_url, "body": responses.detail(generation, state)}
+    return {
+        "url": generation.spec.callback_url,
+        "body": responses.detail(generation, state, backend.clock.speed, backend.variants),
+    }

@@ -19,6 +19,8 @@ from airflow_provider_evolink.emulator.state.pricing import quote
 
 DEFAULT_ESTIMATE = {"video": 120, "image": 45, "audio": 30}
 
+_ECHOED = ("title", "style", "target_model")
+
 LoadImage = Callable[[bytes], Awaitable[SourceImage | None]]
 FetchLink = Callable[[str], Awaitable[bytes | None]]
 
@@ -104,22 +106,28 @@ def build_spec(
     :param request_digest: see ``digest``.
     :param origin: scheme, host and port that the client uses for the emulator.
     """
-    model = payload["model"]
-    known = catalog.find(model)
+    known = catalog.find(payload["model"])
+    model = _model_in_use(payload["model"], known)
     parameters = _defaults(known) | dict(payload)
-    artifacts = plan_artifacts(kind, parameters, image)
+    artifacts = plan_artifacts(model, kind, parameters, image)
     return SubmissionSpec(
         model=model,
         kind=kind,
         artifacts=artifacts,
-        quote=quote(model, parameters, artifacts),
+        quote=quote(model, kind, parameters, artifacts),
         estimated_seconds=float((known and known.estimated_seconds) or DEFAULT_ESTIMATE[kind]),
         prompt=str(payload.get("prompt") or ""),
         callback_url=payload.get("callback_url"),
         idempotency_key=idempotency_key,
         request_digest=request_digest,
         origin=origin,
+        echo={name: parameters[name] for name in _ECHOED if isinstance(parameters.get(name), str)},
     )
+
+
+def _model_in_use(name: str, known: catalog.Model | None) -> str:
+    """Return the model that EvoLink uses, and answers with, for the requested one."""
+    return (known.served_as or known.name) if known else name
 
 
 def _defaults(model: catalog.Model | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
@@ -34,7 +35,9 @@ async def submit(context: RequestContext) -> Response:
         return JSONResponse(replay, headers={"idempotency-replayed": "true"})
     with backend.idempotency_keys.claim(key, digest) as claim:
         generation = await _accept(context, body, key)
-        claim.response = responses.accepted(generation, backend.clock.speed)
+        backend.settle()
+        state = backend.state_of(generation)
+        claim.response = responses.detail(generation, state, backend.clock.speed, backend.variants)
     return JSONResponse(claim.response)
 
 
@@ -63,9 +66,11 @@ async def _accept(context: RequestContext, body: bytes, key: str | None) -> Gene
     spec = submission_parser.build_spec(
         payload, KINDS[path], image, idempotency_key=key, request_digest=digest, origin=context.origin
     )
+    spec = replace(spec, quote=spec.quote.charged_by(backend.variants.charge_factor))
     if spec.quote.reserved > backend.account.balance:
         raise ApiError(402)
-    return backend.accept(spec, plan_outcome(backend.faults.fire("submit", "generation"), is_image_readable))
+    fault, status = backend.faults.fire("submit", "generation"), backend.variants.created_status_of(spec.model)
+    return backend.accept(spec, plan_outcome(fault, status, is_image_readable=is_image_readable))
 
 
 def _check_access(backend: Backend, payload: dict[str, Any]) -> None:

@@ -62,12 +62,12 @@ class Account:
         self._reservations[generation_id] = amount
 
     def settle(self, generation_id: str, price: float) -> None:
-        """Charge a terminal generation, and release the rest of its reservation.
+        """Charge a terminal generation, and release the rest of its reservation; the charge may exceed it.
 
         :param generation_id: id of the generation.
         :param price: credits to charge; 0 if it did not complete.
         """
         reserved = self._reservations.pop(generation_id)
         self._charged += price
-        self._released += reserved - price
+        self._released += max(reserved - price, 0.0)
         self._balance += reserved - price

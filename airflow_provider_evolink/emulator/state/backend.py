@@ -26,6 +26,7 @@ from airflow_provider_evolink.emulator.state.generations import (
 from airflow_provider_evolink.emulator.state.idempotency import IdempotencyKeys
 from airflow_provider_evolink.emulator.state.query_limit import QueryLimit
 from airflow_provider_evolink.emulator.state.uploads import Uploads
+from airflow_provider_evolink.emulator.state.variants import Variants
 
 _ID_CHARACTERS = string.ascii_lowercase + string.digits
 
@@ -41,12 +42,13 @@ class Backend:
         self.clock = Clock(settings.clock)
         self.account = Account(settings.credits)
         self.idempotency_keys = IdempotencyKeys()
-        self.uploads = Uploads()
+        self.uploads = Uploads(self.clock)
         self.generations: dict[str, Generation] = {}
         self.requests: Counter[str] = Counter()
         self.callbacks: list[Generation] = []
         self.api_key_leaks = ApiKeyLeaks(settings.api_keys)
         self.link_ttl: timedelta | None = None
+        self.variants = Variants()
         self._random = random.Random(settings.seed)
         self.faults = FaultRegistry(self._random)
         self.query_limit = QueryLimit(self.clock, settings.query_limit)
@@ -73,7 +75,7 @@ class Backend:
         )
         self.account.reserve(generation.id, spec.quote.reserved)
         self.generations[generation.id] = generation
-        self._files.update({path: (generation, index) for index, path in enumerate(generation.result_paths)})
+        self._files.update({path: (generation, index) for index, path in enumerate(generation.file_paths)})
         heapq.heappush(self._unsettled, (generation.ends_at, generation.id))
         return generation
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from airflow_provider_evolink.emulator.media.artifacts import Artifact
@@ -28,6 +29,7 @@ class PlannedOutcome:
     :param running_status: status while it is being processed.
     :param delivery: where a completed one has its links: ``results``, ``result_data`` (only there) or ``nothing``.
     :param stalls_at: progress in percent at which it hangs forever; None if it ends.
+    :param created_status: status at first: ``pending``, ``processing``, or ``completed`` if it ends when it begins.
     """
 
     status: str = "completed"
@@ -36,6 +38,7 @@ class PlannedOutcome:
     running_status: str = "processing"
     delivery: str = "results"
     stalls_at: int | None = None
+    created_status: str = "pending"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class SubmissionSpec:
 
     :param model: id of the model.
     :param kind: video, image or audio.
-    :param artifacts: files to deliver.
+    :param artifacts: files to deliver; those of another kind are covers of the others.
     :param quote: its price.
     :param estimated_seconds: estimated duration in emulated seconds.
     :param prompt: the whole prompt; empty if there is none.
@@ -52,6 +55,7 @@ class SubmissionSpec:
     :param idempotency_key: idempotency key of the request; None if it had none.
     :param request_digest: SHA-256 of the request.
     :param origin: scheme, host and port that the client uses for the emulator.
+    :param echo: parameters of the request that its results repeat.
     """
 
     model: str
@@ -64,6 +68,7 @@ class SubmissionSpec:
     idempotency_key: str | None
     request_digest: str
     origin: str
+    echo: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,14 @@ class Generation:
 
     @property
     def duration(self) -> float:
-        """Its run time in emulated seconds: the estimate ± 10 %, determined by the id."""
+        """Its run time in emulated seconds: the estimate ± 10 %, determined by the id; 0 if it ends at once."""
+        if self.outcome.created_status == "completed":
+            return 0.0
         position = zlib.crc32(self.id.encode()) / 0xFFFFFFFF
         return self.spec.estimated_seconds * (1 + SPREAD * (2 * position - 1))
 
     @property
-    def result_paths(self) -> tuple[str, ...]:
+    def file_paths(self) -> tuple[str, ...]:
         """Paths of its files, whether or not they exist yet."""
         day = datetime.fromtimestamp(self.created, UTC).strftime("%Y/%m/%d")
         folder = f"/media/{self.spec.kind}s/{day}"
@@ -112,8 +119,19 @@ class Generation:
 
     @property
     def result_urls(self) -> tuple[str, ...]:
-        """Links to its files."""
-        return tuple(self.spec.origin + path for path in self.result_paths)
+        """Links to its results."""
+        return self._urls(is_result=True)
+
+    @property
+    def cover_urls(self) -> tuple[str, ...]:
+        """Links to the covers of its results."""
+        return self._urls(is_result=False)
+
+    def _urls(self, *, is_result: bool) -> tuple[str, ...]:
+        files = zip(self.file_paths, self.spec.artifacts, strict=True)
+        return tuple(
+            self.spec.origin + path for path, artifact in files if (artifact.kind == self.spec.kind) is is_result
+        )
 
 
 @dataclass(frozen=True)
@@ -144,7 +162,7 @@ def state_at(generation: Generation, now: float) -> GenerationState:
         return GenerationState(outcome.status, 100 if outcome.status == "completed" else 0)
     fraction = (now - generation.submitted_at) / generation.duration if generation.duration else 1.0
     if fraction < PENDING_FRACTION:
-        return GenerationState("pending", 0)
+        return GenerationState(outcome.created_status, 0)
     progress = min(max(int(100 * fraction), 1), 99)
     if outcome.stalls_at is not None:
         progress = min(progress, outcome.stalls_at)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow_provider_evolink.emulator.faults.registry import Fault
@@ -24,16 +25,18 @@ _OUTCOMES: Mapping[str, Callable[[Mapping[str, Any]], PlannedOutcome]] = {
 }
 
 
-def plan_outcome(fault: Fault | None, is_image_readable: bool) -> PlannedOutcome:
+def plan_outcome(fault: Fault | None, created_status: str, *, is_image_readable: bool) -> PlannedOutcome:
     """Decide how a generation will end.
 
     :param fault: the fault of the stage ``generation`` that fired for it, if any.
+    :param created_status: status in the response to the submission.
     :param is_image_readable: whether its source image, if any, can be decoded; EvoLink accepts one that cannot, and
         fails the generation while processing it.
     """
+    outcome = _OUTCOMES[fault.name](fault.options) if fault else PlannedOutcome()
     if not is_image_readable:
-        return _failure("image_processing_error")
-    return _OUTCOMES[fault.name](fault.options) if fault else PlannedOutcome()
+        outcome = _failure("image_processing_error")
+    return replace(outcome, created_status=created_status)
 
 
 def _failure(code: str, message: str | None = None) -> PlannedOutcome:

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from airflow_provider_evolink.emulator.media.artifacts import Artifact
 
 MAX_AUTO_SECONDS = 10
 PER_SECOND = 10.234  # the documented example: 102.34 for 10 s of gemini-omni-flash
-PER_FILE = {"image": 2.5, "audio": 10.0}
+PER_IMAGE = 2.5
+PER_AUDIO = 10.0
 USED_FRACTION = 0.97  # a token-billed generation uses a little less than was reserved
 
 
@@ -28,17 +29,26 @@ class Quote:
     reserved: float
     price: float
 
+    def charged_by(self, factor: float) -> Quote:
+        """Return the quote with its charge multiplied; the reservation stays.
 
-def quote(model: str, parameters: Mapping[str, Any], artifacts: tuple[Artifact, ...]) -> Quote:
+        :param factor: 1 for no change.
+        """
+        return replace(self, price=round(self.price * factor, 4))
+
+
+def quote(model: str, kind: str, parameters: Mapping[str, Any], artifacts: tuple[Artifact, ...]) -> Quote:
     """Price a generation.
 
     :param model: id of the model.
+    :param kind: video, image or audio.
     :param parameters: parameters of the request; the duration ``auto`` reserves for the longest one.
     :param artifacts: files that it will deliver.
     """
-    kind = artifacts[0].kind
-    if kind in PER_FILE:
-        cost = PER_FILE[kind] * len(artifacts)
+    if kind == "audio":
+        return Quote("per_call", PER_AUDIO, PER_AUDIO)
+    if kind == "image":
+        cost = PER_IMAGE * len(artifacts)
         return Quote("per_call", cost, cost)
     delivered = sum(artifact.seconds for artifact in artifacts)
     longest = MAX_AUTO_SECONDS if parameters.get("duration") == "auto" else delivered
