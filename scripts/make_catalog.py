@@ -66,6 +66,8 @@ NOTES: dict[str, list[Facts]] = {
         }
     ],
 }
+MASK = {"mask": "image"}
+SAME_FORMAT = {"jpg": "jpeg", "heif": "heic", "ogg_opus": "ogg"}
 REQUIRED_ANYWAY = "is not in required, yet the model needs"
 
 
@@ -90,6 +92,7 @@ def entry_of(facts: Facts) -> Facts:
         "replaced_by": facts.get("replaced_by") if facts.get("retired") else None,
         "served_as": facts.get("redirects_to"),
         "makes_files": False if makes_no_file(facts) else None,
+        "media": {path: media_of(rule, facts, path) for path, rule in media_by_path(facts).items()} or None,
     }
     return {key: value for key, value in entry.items() if value not in (None, [])}
 
@@ -106,7 +109,7 @@ def schema_of(facts: Facts) -> Facts:
     also = {note.split()[0] for note in notes if REQUIRED_ANYWAY in note}
     required = sorted({*facts["required"], *also})
     properties = {
-        name: parameter_of(rules, facts.get("upload_forms", {}), name, is_required=name in required)
+        name: parameter_of(rules, media_by_path(facts), name, is_required=name in required)
         for name, rules in facts["parameters"].items()
         if name != "callback_url"
     }
@@ -118,13 +121,13 @@ def schema_of(facts: Facts) -> Facts:
     return schema
 
 
-def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = False) -> Facts:
+def parameter_of(rules: Facts, media: Facts, path: str, *, is_required: bool = False) -> Facts:
     """Return the schema of one parameter, in the few keywords that the provider checks and can describe."""
     branches = rules.get("oneOf") or rules.get("anyOf") or rules.get("one_of")
     if branches:
         inherited = {"type": rules["type"]} if "type" in rules else {}
         default = {"default": rules["default"]} if "default" in rules else {}
-        return {"oneOf": [parameter_of({**inherited, **branch}, forms, path) for branch in branches], **default}
+        return {"oneOf": [parameter_of({**inherited, **branch}, media, path) for branch in branches], **default}
     schema = {key: rules[key] for key in COPIED if key in rules}
     if isinstance(schema.get("type"), list):
         schema["type"] = next(name for name in schema["type"] if name != "null")
@@ -133,25 +136,25 @@ def parameter_of(rules: Facts, forms: Facts, path: str, *, is_required: bool = F
     if "pixels" in rules:
         schema["pixels"] = pixels_of(rules["pixels"])
         schema.pop("pattern", None)
-    nested(schema, rules, forms, path)
-    if form := format_of(rules, forms.get(path.removesuffix("[]"), ())):
+    nested(schema, rules, media, path)
+    if form := format_of(rules, media.get(path.replace("[]", ""), {})):
         schema["format"] = form
     if is_required:
         not_empty(schema)
     return schema
 
 
-def nested(schema: Facts, rules: Facts, forms: Facts, path: str) -> None:
+def nested(schema: Facts, rules: Facts, media: Facts, path: str) -> None:
     """Add the schemas of what is inside a list or an object."""
     if "items" in rules:
-        schema["items"] = parameter_of(rules["items"], forms, f"{path}[]")
+        schema["items"] = parameter_of(rules["items"], media, f"{path}[]")
     if "properties" in rules:
         inner = rules["properties"].items()
-        schema["properties"] = {name: parameter_of(value, forms, f"{path}.{name}") for name, value in inner}
+        schema["properties"] = {name: parameter_of(value, media, f"{path}.{name}") for name, value in inner}
     if "required" in rules:
         schema["required"] = rules["required"]
     if "additionalProperties" in rules:
-        schema["additionalProperties"] = parameter_of(rules["additionalProperties"], forms, f"{path}.*")
+        schema["additionalProperties"] = parameter_of(rules["additionalProperties"], media, f"{path}.*")
 
 
 def not_empty(schema: Facts) -> None:
@@ -164,15 +167,80 @@ def not_empty(schema: Facts) -> None:
             del schema["minLength"]
 
 
-def format_of(rules: Facts, forms: Any) -> str | None:
+def format_of(rules: Facts, media: Facts) -> str | None:
     """Return the format of a text that holds or links to media, as the provider checks it; None for other text."""
     if rules.get("type") != "string":
         return None
+    forms = media.get("forms", ())
     if "base64" in forms:
         return "image"
     if "data_url" in forms:
         return "url-or-data-url"
-    return "http-url" if rules.get("format") == "uri" else None
+    kind = MASK.get(media.get("kind", ""), media.get("kind"))
+    link = f"{kind}-link" if kind in ("image", "video", "audio") else "http-url"
+    return link if rules.get("format") == "uri" else None
+
+
+def media_by_path(facts: Facts) -> Facts:
+    """Return the facts about media by path, where a star stands for any name in an object."""
+    stars = {path for path in facts.get("media", {}) if "additionalProperties" in parameter_at(facts, path)}
+    return {f"{path}.*" if path in stars else path: rule for path, rule in facts.get("media", {}).items()}
+
+
+def parameter_at(facts: Facts, path: str) -> Facts:
+    """Return what is documented about a parameter, or about the one that holds it where it is not listed itself."""
+    found: Facts = {"properties": facts["parameters"]}
+    for name in path.split("."):
+        found = found.get("items", found)
+        found = found.get("properties", {}).get(name, {})
+    return found
+
+
+def media_of(rule: Facts, facts: Facts, path: str) -> Facts:
+    """Return what a parameter takes, in the words of :class:`airflow_provider_evolink.api.media_rules.MediaRule`."""
+    formats = {SAME_FORMAT.get(name, name): None for name in rule.get("formats", ())}
+    side = rule.get("px_side") or ([rule["px_side_above"] + 1, None] if "px_side_above" in rule else None)
+    notes = " ".join(rule.get("notes", ()))
+    found = {
+        "kind": MASK.get(rule["kind"], rule["kind"]),
+        "forms": rule["forms"],
+        "is_list": parameter_at(facts, path).get("type") == "array" or None,
+        # Where the list is open, the others are EvoLink's to judge.
+        "formats": None if rule.get("formats_open") else list(formats) or None,
+        "min_count": rule.get("min"),
+        "max_count": rule.get("max"),
+        "max_mb": rule.get("max_mb"),
+        "side": side,
+        "short_side": short_side_of(rule),
+        "long_side": [None, rule["px_long_side_max"]] if "px_long_side_max" in rule else None,
+        "pixels": rule.get("pixels"),
+        "aspect": [ratio_of(edge) for edge in rule["aspect"]] if "aspect" in rule else None,
+        "seconds": rule.get("seconds"),
+        "total_seconds": number(rule.get("total_seconds_max")),
+        "max_url_characters": rule.get("max_url_chars"),
+        "takes_result_links": False if "result links" in notes and "refused" in notes else None,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def short_side_of(rule: Facts) -> list[int | None] | None:
+    """Return the limits of the shorter side in pixels."""
+    low, high = rule.get("px_short_side", (None, rule.get("px_short_side_max")))
+    if rule.get("px_short_side_op") == ">":
+        low += 1
+    return [low, high] if low or high else None
+
+
+def ratio_of(edge: str | float) -> str:
+    """Return a ratio that the facts give as ``2:5``, ``1:2.5``, ``1/16`` or 0.4 in whole numbers: ``2:5``."""
+    width, _, height = str(edge).replace("/", ":").partition(":")
+    ratio = Fraction(width) / Fraction(height or 1)
+    return f"{ratio.numerator}:{ratio.denominator}"
+
+
+def number(value: Any) -> int | None:
+    """Return a number that the facts may give as text."""
+    return None if value is None else int(value)
 
 
 def pixels_of(rules: Facts) -> Facts:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.media_rules import MediaRule, rules_from
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,7 @@ _ENDPOINTS = {
     "image": "/v1/images/generations",
     "audio": "/v1/audios/generations",
 }
+_KINDS = {endpoint: kind for kind, endpoint in _ENDPOINTS.items()}
 _MEDIA_WORDS = {
     **dict.fromkeys(("video", "i2v", "t2v", "v2v"), "video"),
     **dict.fromkeys(("image", "photo"), "image"),
@@ -42,9 +44,10 @@ class Model:
 
     :param name: its id, as sent.
     :param endpoint: the path that generations are posted to.
-    :param schema: JSON schema of its parameters, without ``model`` and ``callback_url``. Three formats are our
-        own: ``http-url`` (a public http or https URL), ``url-or-data-url``, and ``image`` (either, or bare base64);
-        so is the keyword ``pixels`` (limits of a text such as ``1024x768``).
+    :param schema: JSON schema of its parameters, without ``model`` and ``callback_url``. The formats are our own:
+        ``http-url`` (a public http or https URL), ``image-link``, ``video-link`` and ``audio-link`` (such a URL, of
+        media), ``url-or-data-url``, and ``image`` (either, or bare base64); so is the keyword ``pixels`` (limits of a
+        text such as ``1024x768``).
     :param rules: rules between the parameters, as read by :mod:`~airflow_provider_evolink.api.constraints`.
     :param link_life: how long a result link lives (documented; 24 h where the documentation does not say).
     :param estimated_seconds: EvoLink's estimate in the documentation's example; None where there is none.
@@ -53,6 +56,7 @@ class Model:
     :param replaced_by: the model that replaces it, if EvoLink has withdrawn it.
     :param served_as: the model that EvoLink runs and bills instead, if any.
     :param makes_files: whether every completed generation has files.
+    :param media: what its media parameters take, by path, such as ``image_urls`` or ``model_params.mask.url``.
     """
 
     name: str
@@ -66,6 +70,12 @@ class Model:
     replaced_by: str | None = None
     served_as: str | None = None
     makes_files: bool = True
+    media: Mapping[str, MediaRule] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        """What it makes: ``video``, ``image`` or ``audio``."""
+        return _KINDS[self.endpoint]
 
 
 def find(name: str) -> Model | None:
@@ -182,4 +192,5 @@ def _model(name: str, facts: Mapping[str, Any]) -> Model:
         replaced_by=facts.get("replaced_by"),
         served_as=facts.get("served_as"),
         makes_files=facts.get("makes_files", True),
+        media=rules_from(facts.get("media", {})),
     )

@@ -8,15 +8,15 @@ import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import tenacity
 
-from airflow_provider_evolink.api import generation, responses
+from airflow_provider_evolink.api import generation, responses, task_list
 from airflow_provider_evolink.api.errors import (
+    ApiError,
     ConnectionLostError,
     EvoLinkError,
     InvalidInputError,
@@ -26,15 +26,15 @@ from airflow_provider_evolink.api.errors import (
     ServerError,
 )
 from airflow_provider_evolink.api.event_loop import DaemonResolverEventLoop, outside_event_loop
+from airflow_provider_evolink.api.files_client import FilesClient
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
-from airflow_provider_evolink.api.responses import ApiResponse, RequestContext
+from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, completing_errors
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.base import ApiRequest, RequestSender, Transport
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 
 T = TypeVar("T")
 
-_UPLOAD_READ_TIMEOUT = 120.0
 _BACK_OFF = tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 0.5)
 _READ_COST = "Reads are free."
 _STATUS_READ_COST = "The generation continues at EvoLink, and reads are free."
@@ -54,12 +54,14 @@ class EvoLinkClient:
     :param attempts: how many times a read or an upload that fails transiently is sent, in total; 1 by default. A
         submission is always sent once: whether to repeat it is decided where its ledger is kept.
     :param transport: sends the requests; httpx by default.
+    :ivar files: the account's files, on a host of their own.
     """
 
     def __init__(self, settings: Settings, *, attempts: int = 1, transport: Transport | None = None) -> None:
         self.settings = settings
         self._attempts = attempts
         self._sender = RequestSender(transport or HttpxTransport(settings))
+        self.files = FilesClient(settings, self._exchange_value)
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,7 +72,7 @@ class EvoLinkClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; a later request opens new ones."""
         await self._sender.close()
 
     async def submit(self, endpoint: str, body: bytes, idempotency_key: str) -> Submission:
@@ -98,8 +100,9 @@ class EvoLinkClient:
             read_timeout=self.settings.submit_timeout,
             is_paid=True,
         )
-        response, value = await self._exchange(request)
-        with _completing_errors(request.context):
+        with _stating_charge():
+            response, value = await self._exchange(request)
+        with completing_errors(request.context):
             accepted = generation.parse_generation(value, default_status="pending")
         is_replayed = response.headers.get("idempotency-replayed", "").strip().lower() == "true"
         return Submission(accepted, is_replayed)
@@ -113,7 +116,7 @@ class EvoLinkClient:
         _check_id(generation_id)
         context = RequestContext(f"the status request for generation {generation_id}", _STATUS_READ_COST, generation_id)
         _, value = await self._exchange(self._get(f"/v1/tasks/{quote(generation_id, safe=':')}", context))
-        with _completing_errors(context):
+        with completing_errors(context):
             return generation.parse_generation(value, expected_id=generation_id)
 
     async def generations(self, generation_ids: Iterable[str]) -> dict[str, Generation]:
@@ -138,35 +141,34 @@ class EvoLinkClient:
             read_timeout=self.settings.timeout,
         )
         _, value = await self._exchange(request)
-        with _completing_errors(request.context):
+        with completing_errors(request.context):
             return generation.parse_batch(value)
+
+    async def task_page(self, number: int, *, status: str, model: str | None = None) -> task_list.TaskPage:
+        """Read a page of the account's generations, newest first; see :mod:`~airflow_provider_evolink.api.task_list`.
+
+        :raises InvalidInputError: EvoLink can't filter by that status; nothing was sent.
+        :raises EvoLinkError: it could not be read.
+        """
+        path = task_list.page_path(number, status=status, model=model)
+        context = RequestContext("the request for the list of generations", _READ_COST)
+        _, value = await self._exchange(self._get(path, context))
+        with completing_errors(context):
+            return task_list.parse_page(value, number)
 
     async def credits(self) -> Credits:
         """Read the remaining credits (``GET /v1/credits``, documented, free)."""
         context = RequestContext("the credits request", _READ_COST)
         _, value = await self._exchange(self._get("/v1/credits", context))
-        with _completing_errors(context):
+        with completing_errors(context):
             return generation.parse_credits(value)
-
-    async def upload(self, path: Path, content_type: str) -> str:
-        """Upload a file and return its public URL, which EvoLink keeps for 72 hours (documented).
-
-        :param content_type: png, jpeg, webp and gif are documented.
-        """
-        with path.open("rb") as file:
-            request = ApiRequest(
-                "POST",
-                f"{self.settings.files_url}/api/v1/files/upload/stream",
-                RequestContext("the upload", "Uploads are free."),
-                files={"file": (path.name, file, content_type)},
-                read_timeout=_UPLOAD_READ_TIMEOUT,
-            )
-            _, value = await self._exchange(request)
-        with _completing_errors(request.context):
-            return generation.parse_upload(value)
 
     def _get(self, path: str, context: RequestContext) -> ApiRequest:
         return ApiRequest("GET", self.settings.base_url + path, context, read_timeout=self.settings.timeout)
+
+    async def _exchange_value(self, request: ApiRequest) -> Any:
+        _, value = await self._exchange(request)
+        return value
 
     async def _exchange(self, request: ApiRequest) -> tuple[ApiResponse, Any]:
         if self._attempts == 1 or request.is_paid:
@@ -212,16 +214,14 @@ def _run(operation: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 @contextmanager
-def _completing_errors(context: RequestContext) -> Iterator[None]:
-    """Add to the error about an invalid body what the request cost and what a retry does."""
+def _stating_charge() -> Iterator[None]:
+    """State in the error of a submission that was certainly not accepted that nothing was charged."""
     try:
         yield
-    except InvalidResponseError as error:
-        raise InvalidResponseError(
-            f"{error} {context.cost_if_unknown}",
-            advice="A later retry may succeed.",
-            generation_id=context.generation_id,
-        ) from None
+    except (NotSentError, ApiError) as error:
+        if not isinstance(error, ServerError):
+            error.charged = False
+        raise
 
 
 def _check_id(generation_id: str) -> None:

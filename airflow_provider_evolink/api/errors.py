@@ -19,6 +19,8 @@
     │   ├── IdempotencyConflictError  409: the idempotency key belongs to another request
     │   ├── RateLimitedError       429: wait, then retry
     │   └── ServerError            408, 425, 5xx: retry later
+    ├── CreditsBelowMinimumError   fewer credits are left than `min_credits_left`; nothing was sent
+    ├── CreditsUnknownError        the credits left could not be read; nothing was sent
     ├── NotSentError               the request never left this machine; retry
     ├── ConnectionLostError        the response was lost; the outcome is unknown
     ├── InvalidResponseError       the response breaks the API's contract (HTML, broken JSON, wrong types)
@@ -45,102 +47,11 @@ An error is ``permanent`` if retrying the same request is pointless.
 
 from __future__ import annotations
 
-import reprlib
-from collections.abc import Sequence
-from typing import ClassVar
-
-from airflow_provider_evolink.api.wording import are, counted
-
-NOTHING_LANDED = "This attempt downloaded nothing and cost nothing."
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = 80
-
-
-def shorten(value: object) -> str:
-    """Return the repr of a value for an error, shortened however large or deeply nested the value is."""
-    try:
-        return _SHORT.repr(value)
-    except ValueError:  # Python refuses to print an integer of more than 4,300 digits.
-        return f"<{type(value).__name__} too large to print>"
-
-
-class EvoLinkError(Exception):
-    """Base class of every error this package raises.
-
-    :param message: what happened, what it cost and, unless ``advice`` says it, what a retry does.
-    :param advice: what a retry does, as a sentence. ``facts`` is the message without it, for a task that knows better.
-    :param generation_id: the generation concerned, if there is one.
-    :param retry_after: seconds the server asked to wait before a retry, if it did.
-    """
-
-    permanent: ClassVar[bool] = False
-    generation_id: str | None = None
-    retry_after: float | None = None
-
-    def __init__(
-        self, message: str, *, advice: str = "", generation_id: str | None = None, retry_after: float | None = None
-    ) -> None:
-        super().__init__(f"{message} {advice}".rstrip())
-        self.facts, self.advice = message, advice
-        self.generation_id = generation_id
-        self.retry_after = retry_after
-
-
-class InvalidInputError(EvoLinkError):
-    """A value that EvoLink would reject. Nothing was sent, nothing was charged; a retry fails until it is fixed.
-
-    The message reads "`parameter`=value is invalid: must be <allowed>. Nothing was sent, nothing was charged."
-    Its first sentence alone is ``refusal``, for a task that has already sent something.
-
-    :param parameter: name of the parameter; dotted if it is nested.
-    :param value: the value given; shortened in the message.
-    :param allowed: what is allowed, worded to complete "must be ...": values, range and unit.
-    """
-
-    permanent = True
-    consequence: ClassVar[str] = "Nothing was sent, nothing was charged."
-
-    def __init__(self, parameter: str, value: object, allowed: str) -> None:
-        self.parameter = parameter
-        self.value = value
-        self.allowed = allowed
-        self.refusal = f"`{parameter}`={shorten(value)} is invalid: must be {allowed}."
-        super().__init__(f"{self.refusal} {self.consequence}")
-
-
-class UnreadableInputError(InvalidInputError):
-    """An input file that is missing or can't be read. Nothing was sent; a retry fails until the file is there."""
-
-
-class LandingInputError(InvalidInputError):
-    """A value that makes landing impossible. The generation stays paid for; a retry fails until the value is fixed."""
-
-    consequence = NOTHING_LANDED
-
-
-class InvalidRowsError(EvoLinkError):
-    """Rows of a batch that EvoLink would reject. Nothing was sent; a retry finds the same until they are fixed.
-
-    :param total: number of rows.
-    :param invalid: number of those that are invalid.
-    :param first: what is wrong with the first of them, a line for each.
-    :ivar refusal: the first sentence, for a task that has already sent something; ``listed`` are the lines after it.
-    """
-
-    permanent = True
-
-    def __init__(self, total: int, invalid: int, first: Sequence[str]) -> None:
-        others = invalid - len(first)
-        self.refusal = f"{invalid:,} of {counted(total, 'row')} {are(invalid)} invalid."
-        more = [f"and {counted(others, 'other')}."] if others else []
-        self.listed = [*first, *more]
-        consequence = (
-            "Nothing was sent, nothing was charged. A retry finds the same: fix them, or set on_invalid='skip' to "
-            "generate the others."
-        )
-        super().__init__("\n".join([f"{self.refusal} {consequence}", *self.listed]))
-        self.total = total
-        self.invalid = invalid
+from airflow_provider_evolink.api.base_error import EvoLinkError as EvoLinkError
+from airflow_provider_evolink.api.input_errors import InvalidInputError as InvalidInputError
+from airflow_provider_evolink.api.input_errors import InvalidRowsError as InvalidRowsError
+from airflow_provider_evolink.api.input_errors import LandingInputError as LandingInputError
+from airflow_provider_evolink.api.input_errors import UnreadableInputError as UnreadableInputError
 
 
 class ConfigurationError(EvoLinkError):
@@ -236,6 +147,33 @@ class RateLimitedError(ApiError):
 
 class ServerError(ApiError):
     """408, 425 or 5xx: EvoLink failed. A later retry may succeed."""
+
+
+class CreditsBelowMinimumError(EvoLinkError):
+    """Fewer credits are left than ``min_credits_left``. Nothing was sent; a retry reads them again.
+
+    :param remaining: credits left, of the account or of the API key, whichever has fewer.
+    :param minimum: ``min_credits_left``.
+    :param price: credits expected of the next submission, if that is known.
+    """
+
+    charged = False
+
+    def __init__(self, remaining: float, minimum: float, price: float | None = None) -> None:
+        cost = "" if price is None else f", and the next submission is expected to take {price:.10g}"
+        super().__init__(
+            f"`min_credits_left`={minimum:.10g}, but {remaining:.10g} credits are left{cost}. Nothing more was sent, "
+            "and nothing was charged for it.",
+            advice="A retry, or a clear of this task, reads the credits again and submits once there are enough.",
+        )
+        self.remaining = remaining
+        self.minimum = minimum
+
+
+class CreditsUnknownError(EvoLinkError):
+    """The credits left could not be read, for ``min_credits_left``. Nothing was sent; a retry reads them again."""
+
+    charged = False
 
 
 class NotSentError(EvoLinkError):

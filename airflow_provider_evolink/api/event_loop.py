@@ -31,7 +31,7 @@ class DaemonResolverEventLoop(asyncio.SelectorEventLoop):
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
         """Resolve a name."""
-        return await asyncio.wrap_future(_in_daemon_thread(lambda: socket.getaddrinfo(host, port, **hints)), loop=self)
+        return await in_daemon_thread(lambda: socket.getaddrinfo(host, port, **hints))
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Let an interruption pass that a signal has raised in a callback, such as the timeout of an Airflow task."""
@@ -49,30 +49,37 @@ def outside_event_loop(call: Callable[[], T]) -> T:
 
     It blocks until the function returns. What makes Airflow's file system for S3 is such a function (amazon 9.39).
     """
-    if not _is_loop_running():
+    if not is_loop_running():
         return call()
     context = contextvars.copy_context()
     with ThreadPoolExecutor(1, thread_name_prefix="evolink") as pool:
         return pool.submit(context.run, call).result()
 
 
-def _is_loop_running() -> bool:
+def is_loop_running() -> bool:
+    """Return whether this thread runs an event loop."""
     with suppress(RuntimeError):
         asyncio.get_running_loop()
         return True
     return False
 
 
-def _in_daemon_thread(call: Callable[[], T]) -> Future[T]:
+async def in_daemon_thread(call: Callable[[], T]) -> T:
+    """Call a function that blocks, in a thread that delays the end of neither the loop nor the process."""
+    return await asyncio.wrap_future(_start_daemon_thread(call))
+
+
+def _start_daemon_thread(call: Callable[[], T]) -> Future[T]:
     future: Future[T] = Future()
+    context = contextvars.copy_context()
 
     def run() -> None:
         if not future.set_running_or_notify_cancel():
             return
         try:
-            future.set_result(call())
+            future.set_result(context.run(call))
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, name="evolink-lookup", daemon=True).start()
+    threading.Thread(target=run, name="evolink", daemon=True).start()
     return future

@@ -14,8 +14,8 @@ from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidResponseError
 from airflow_provider_evolink.api.failure import failure_reason
-from airflow_provider_evolink.api.result_links import find_links, is_link
-from airflow_provider_evolink.api.sanitize import sanitize, sentence
+from airflow_provider_evolink.api.result_links import find_links
+from airflow_provider_evolink.api.sanitize import sanitize
 
 COMPLETED, FAILED, CANCELLED = "completed", "failed", "cancelled"
 TERMINAL_STATUSES = frozenset({COMPLETED, FAILED, CANCELLED})
@@ -118,6 +118,12 @@ class Credits:
     key_remaining: float | None
     account_remaining: float | None
 
+    @property
+    def remaining(self) -> float:
+        """The credits that a submission may use: of the API key or of the account, whichever has fewer."""
+        limits = (self.account_remaining, self.key_remaining)
+        return min((limit for limit in limits if limit is not None), default=float("inf"))
+
 
 def is_generation_id(value: object) -> bool:
     """Return whether a value has the form of a generation id."""
@@ -140,11 +146,8 @@ def parse_generation(body: object, *, expected_id: str | None = None, default_st
     """
     if not isinstance(body, Mapping):
         raise InvalidResponseError(f"EvoLink's response is a {type(body).__name__}, not a generation.")
-    generation_id, status = body.get("id"), _text(body.get("status")) or default_status
-    if not isinstance(generation_id, str) or not is_generation_id(generation_id):
-        raise InvalidResponseError("EvoLink's response has no usable generation id.")
-    if expected_id is not None and generation_id != expected_id:
-        raise InvalidResponseError(f"EvoLink returned generation {generation_id} instead of {expected_id}.")
+    generation_id = _id_in(body, expected_id)
+    status = _text(body.get("status")) or default_status
     if status is None:
         raise InvalidResponseError(f"EvoLink's response has no status for generation {generation_id}.")
     files = find_links(body.get("results"), body.get("result_data"))
@@ -167,6 +170,15 @@ def parse_generation(body: object, *, expected_id: str | None = None, default_st
         usage=_usage(_mapping(body.get("usage"))),
         raw=body,
     )
+
+
+def _id_in(body: Mapping[str, Any], expected_id: str | None) -> str:
+    generation_id = body.get("id")
+    if not isinstance(generation_id, str) or not is_generation_id(generation_id):
+        raise InvalidResponseError("EvoLink's response has no usable generation id.")
+    if expected_id is not None and generation_id != expected_id:
+        raise InvalidResponseError(f"EvoLink returned generation {generation_id} instead of {expected_id}.")
+    return generation_id
 
 
 def parse_batch(body: object) -> dict[str, Generation]:
@@ -201,19 +213,6 @@ def parse_credits(body: object) -> Credits:
         raise InvalidResponseError("EvoLink's credits response has no amounts.")
     is_unlimited = token.get("unlimited_credits") is True
     return Credits(None if is_unlimited else _number(token.get("remaining_credits")), account_remaining)
-
-
-def parse_upload(body: object) -> str:
-    """Parse the body of an upload response and return the file's public URL.
-
-    :raises InvalidResponseError: the upload failed or has no URL.
-    """
-    fields = _mapping(body)
-    url = _mapping(fields.get("data")).get("file_url")
-    if fields.get("success") is False or not isinstance(url, str) or not is_link(url):
-        reason = _text(fields.get("msg")) or "no reason given"
-        raise InvalidResponseError(sentence(f"EvoLink rejected the upload: {reason}"))
-    return url
 
 
 def _is_refunded(billing: Mapping[str, Any], charged: float | None) -> bool:

@@ -50,6 +50,11 @@ _OTHER_KINDS = (
     (rb"\s*[\[{]", "JSON text"),
     (rb"[\t\n\r\x20-\x7e]+$", "plain text"),
 )
+_PILLOW = "Pillow: Image.open(path).convert('RGB').save('picture.png')"
+_CONVERSIONS = {
+    **dict.fromkeys(("AVIF image", "TIFF image", "BMP image"), _PILLOW),
+    "HEIC image": _PILLOW.replace(":", " and pillow-heif: pillow_heif.register_heif_opener(), then", 1),
+}
 
 
 def sniff_image(data: bytes) -> ImageKind | None:
@@ -69,10 +74,22 @@ def describe_content(data: bytes) -> str:
     return "unknown data"
 
 
-def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback: bool = False) -> str:
-    """Turn an image into an entry of ``image_urls``.
+def conversion_advice(description: str) -> str:
+    """Return what to do about an image of a kind that hardly any model takes; nothing for other content.
+
+    :param description: such as "a HEIC image".
+    """
+    how = next((how for kind, how in _CONVERSIONS.items() if kind in description), None)
+    return "" if how is None else f": convert it to png or jpeg first, for example with {how}"
+
+
+def image_reference(
+    image: str, read: Callable[[str], bytes], *, parameter: str = "image", allow_loopback: bool = False
+) -> str:
+    """Turn an image into what a model takes that accepts images themselves.
 
     :param image: a public http or https URL, a data URL, bare base64, a path or a storage URI.
+    :param parameter: name of the parameter in an error.
     :param read: returns the bytes behind a path or URI, and is called for these only. It need not read more
         than ``MAX_IMAGE_BYTES + 1`` of them.
     :param allow_loopback: accept links to this machine, which an API on this machine can follow.
@@ -81,16 +98,38 @@ def image_reference(image: str, read: Callable[[str], bytes], *, allow_loopback:
     :raises UnreadableInputError: the path or URI can't be read.
     :raises ConnectionError, TimeoutError: from ``read``: the storage is unreachable. A retry may succeed.
     """
-    reference = inline_image(image, "image", allow_loopback=allow_loopback)
+    reference = inline_image(image, parameter, allow_loopback=allow_loopback)
     if reference is not None:
         return reference
-    data = _read(image.strip(), read)
-    return f"data:image/{_checked(data, image, 'image')};base64,{base64.b64encode(data).decode('ascii')}"
+    data = _read(image.strip(), read, parameter)
+    return f"data:image/{_checked(data, image, parameter)};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def looks_like_url(text: str) -> bool:
     """Return whether a text is meant as an http or https URL."""
     return text.strip()[:8].lower().startswith(("http://", "https://"))
+
+
+def looks_like_path(text: str) -> bool:
+    """Return whether a text could be a path: not longer than any, and on one line."""
+    return len(text) <= _MAX_PATH and len(text.splitlines()) == 1
+
+
+def head_of_base64(text: str) -> bytes:
+    """Return the first bytes that a text encodes, as base64; none if it is something else."""
+    return _head(_without_whitespace(text[: 2 * _MAX_PATH]))
+
+
+def decode_base64(text: str) -> bytes | None:
+    """Decode base64 strictly, white space aside; None if the text is something else."""
+    return _decode(_without_whitespace(text))
+
+
+def as_data_url(image: str) -> str:
+    """Return an image that a request may hold as a data URL, if it is bare base64; links and data URLs stay."""
+    if looks_like_url(image) or image[:5].lower() == "data:":
+        return image
+    return f"data:image/{sniff_image(head_of_base64(image))};base64,{image}"
 
 
 def inline_image(image: object, parameter: str, *, allow_loopback: bool = False) -> str | None:
@@ -127,8 +166,8 @@ def _data_url(text: str, parameter: str) -> str:
 def _bare_base64(text: str, parameter: str) -> str | None:
     # The magic bytes decide: a path may be valid base64 ("images/cat1"), and a JPEG begins like a path ("/9j/").
     payload = _without_whitespace(text)
-    kind = sniff_image(_decode(_HEAD_OF_BASE64.match(payload)[0]) or b"")  # type: ignore[index]
-    if kind is None and len(text) <= _MAX_PATH and len(text.splitlines()) == 1:
+    kind = sniff_image(_head(payload))
+    if kind is None and looks_like_path(text):
         return None
     data = _decode(payload)
     if data is None:
@@ -139,7 +178,11 @@ def _bare_base64(text: str, parameter: str) -> str | None:
     return payload
 
 
-def _read(image: str, read: Callable[[str], bytes]) -> bytes:
+def _head(payload: str) -> bytes:
+    return _decode(_HEAD_OF_BASE64.match(payload)[0]) or b""  # type: ignore[index]
+
+
+def _read(image: str, read: Callable[[str], bytes], parameter: str) -> bytes:
     try:
         return read(image)
     except (ConnectionError, TimeoutError):
@@ -147,17 +190,22 @@ def _read(image: str, read: Callable[[str], bytes]) -> bytes:
     except (OSError, ValueError, ImportError) as error:
         data = _decode(_without_whitespace(image))
         as_base64 = f", and as base64 it is {describe_content(data)}" if data else ""
-        allowed = f"{_ALLOWED}; as a path it can't be read ({error}){as_base64}"
-        raise UnreadableInputError("image", image, allowed) from None
+        allowed = f"{_ALLOWED}; as a path it can't be read ({type(error).__name__}: {error}){as_base64}"
+        raise UnreadableInputError(parameter, image, allowed) from None
 
 
 def _checked(data: bytes, image: str, parameter: str) -> ImageKind:
     kind = sniff_image(data)
     if kind is None:
-        raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {describe_content(data)}")
+        raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {_described(data)}")
     if len(data) > MAX_IMAGE_BYTES:
         raise InvalidInputError(parameter, image, _SMALLER)
     return kind
+
+
+def _described(data: bytes) -> str:
+    description = describe_content(data)
+    return f"{description}{conversion_advice(description)}"
 
 
 def _without_whitespace(text: str) -> str:

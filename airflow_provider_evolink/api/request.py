@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_evolink.api import catalog, coercion
 from airflow_provider_evolink.api.addresses import check_public_url
 from airflow_provider_evolink.api.constraints import check_rules
-from airflow_provider_evolink.api.errors import InvalidInputError, shorten
+from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.json_values import check_json
+from airflow_provider_evolink.api.pending_media import PendingMedia, fill_in, with_sources
 from airflow_provider_evolink.api.schema import check_schema, undocumented
+from airflow_provider_evolink.api.wording import shorten
 
 # Documented for the models that take media in the request itself.
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -31,18 +33,38 @@ class GenerationRequest:
 
     :param model: model id.
     :param endpoint: path that the body is posted to.
-    :param body: the JSON to send; every attempt sends the same bytes.
+    :param body: JSON in UTF-8, with a placeholder for each media value whose link is not known yet. The same values
+        give the same bytes.
     :param warnings: what could not be checked, each mentioned once.
+    :param pending_media: the media that the placeholders stand for, one for each place; an identity may repeat.
     """
 
     model: str
     endpoint: str
     body: bytes = field(repr=False)
     warnings: tuple[str, ...] = ()
+    pending_media: tuple[PendingMedia, ...] = ()
+
+    def with_links(self, links: Mapping[str, str]) -> bytes:
+        """Return the body to send: ``body`` itself if no media is pending, else with the links in place.
+
+        :param links: the link of each pending media value, by its identity. The same links give the same bytes.
+        :raises KeyError: one is missing; its argument is the identity.
+        """
+        return fill_in(self.body, {media.identity for media in self.pending_media}, links)
+
+
+# Turns the media among a model's parameters into what the model takes, as far as that is known already.
+ResolveMedia = Callable[[str, dict[str, Any]], tuple[dict[str, Any], tuple[PendingMedia, ...]]]
 
 
 def prepare(
-    model: str, parameters: Mapping[str, Any], *, media_type: str | None = None, allow_loopback: bool = False
+    model: str,
+    parameters: Mapping[str, Any],
+    *,
+    media_type: str | None = None,
+    allow_loopback: bool = False,
+    resolve_media: ResolveMedia | None = None,
 ) -> GenerationRequest:
     """Check a model's parameters and encode them for sending.
 
@@ -51,13 +73,34 @@ def prepare(
         :mod:`~airflow_provider_evolink.api.coercion`).
     :param media_type: ``video``, ``image`` or ``audio``, for a model that is not in the catalog.
     :param allow_loopback: accept links to this machine, which an API on this machine can follow.
+    :param resolve_media: see :class:`airflow_provider_evolink.media.resolver.MediaResolver`. Without it, media must
+        have a form that the model itself takes.
     :raises InvalidInputError: a value is not allowed; nothing was sent.
     """
-    given = {name: coercion.plain(value, name) for name, value in parameters.items() if value is not None}
+    given = _given(parameters)
+    pending: tuple[PendingMedia, ...] = ()
+    if resolve_media is not None and not _is_blank(model):
+        given, pending = resolve_media(model, given)
     given = _coerced(model, given)
-    warnings = check(model, given, allow_loopback=allow_loopback)
+    try:
+        warnings = check(model, given, allow_loopback=allow_loopback)
+        _refuse_empty_templates(given)
+    except InvalidInputError as error:
+        raise type(error)(error.parameter, with_sources(error.value, pending), error.allowed) from None
     endpoint = catalog.endpoint_for(model, media_type)
-    return GenerationRequest(model, endpoint, encode_body({"model": model, **given}), tuple(warnings))
+    return GenerationRequest(model, endpoint, encode_body({"model": model, **given}), tuple(warnings), pending)
+
+
+def _given(parameters: object) -> dict[str, Any]:
+    if not isinstance(parameters, Mapping):
+        raise InvalidInputError("parameters", parameters, "a mapping of parameter names to values")
+    return {name: coercion.plain(value, name) for name, value in parameters.items() if value is not None}
+
+
+def _refuse_empty_templates(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if value == "None":
+            raise InvalidInputError(name, value, "a value: a template that finds none renders as the text 'None'")
 
 
 def _coerced(model: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +157,7 @@ def encode_body(payload: Mapping[str, Any]) -> bytes:
         raise InvalidInputError(
             "request",
             f"{len(body) / 2**20:.1f} MB",
-            f"at most {MAX_BODY_BYTES // 2**20} MB; to shrink it, pass an uploaded file or a link instead of the data",
+            f"at most {MAX_BODY_BYTES // 2**20} MB; to shrink it, pass links or upload='always' instead of the data",
         )
     return body
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -93,6 +94,7 @@ def parse_response(response: ApiResponse, context: RequestContext, *, secret: st
     """
     response = replace(response, body=redact_bytes(response.body, secret))
     value = _parse_json(response.body, secret)
+    response = replace(response, status=_meant_status(response.status, value))
     if 200 <= response.status < 300 and value is not None:
         return value
     error = _error_object(value)
@@ -107,6 +109,19 @@ def parse_response(response: ApiResponse, context: RequestContext, *, secret: st
     raise _api_error(response, context, error, secret, now)
 
 
+@contextmanager
+def completing_errors(context: RequestContext) -> Iterator[None]:
+    """Add to the error about an invalid body what the request cost and what a retry does."""
+    try:
+        yield
+    except InvalidResponseError as error:
+        raise InvalidResponseError(
+            f"{error} {context.cost_if_unknown}",
+            advice="A later retry may succeed.",
+            generation_id=context.generation_id,
+        ) from None
+
+
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds to wait that ``Retry-After`` asks for, in seconds or as a date; 0 to 120, None if unusable."""
     value = headers.get("retry-after", "").strip()
@@ -115,6 +130,18 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     except ValueError:
         seconds = _seconds_until(value, now)
     return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _meant_status(status: int, value: object) -> int:
+    """Return the status that a response means: EvoLink's clients expect that a failure may come with HTTP 200.
+
+    Its ``code`` is then a status, or begins like one: 40003 is a kind of 400 (undocumented).
+    """
+    code = value.get("code") if isinstance(value, Mapping) and value.get("success") is False else None
+    if not 200 <= status < 300 or isinstance(code, bool) or not isinstance(code, int):
+        return status
+    meant = int(str(abs(code))[:3])
+    return meant if 400 <= meant < 600 else status
 
 
 def _seconds_until(date: str, now: datetime) -> float:

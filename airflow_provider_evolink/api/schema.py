@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow_provider_evolink.api.addresses import check_public_url, without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.media import inline_image, looks_like_url
+from airflow_provider_evolink.api.pending_media import is_placeholder
 from airflow_provider_evolink.api.pixels import has_pixels, pixels_in_words
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ LINKS_ONLY = (
     "a public http or https URL: this model takes links only, "
     "so upload the file first (EvoLinkHook.upload) and pass the link that it returns"
 )
+# What becomes a link: see the package `media`.
+_ANY_FORM = "a link, a path, a storage URI, data or the record of a generation"
 
 
 def check_schema(parameters: Mapping[str, Any], schema: Schema, *, allow_loopback: bool = False) -> None:
@@ -115,18 +118,27 @@ def _count(low: int | None, high: int | None, unit: str) -> str:
 
 
 def _check_http_url(value: object, parameter: str, allow_loopback: bool) -> None:
-    if isinstance(value, str) and not looks_like_url(value):
-        raise InvalidInputError(parameter, without_secrets(value), LINKS_ONLY)
     check_public_url(value, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
 
 
+def _check_media_link(value: object, parameter: str, allow_loopback: bool) -> None:
+    if isinstance(value, str) and is_placeholder(value):
+        return
+    if isinstance(value, str) and not looks_like_url(value):
+        raise InvalidInputError(parameter, without_secrets(value), LINKS_ONLY)
+    _check_http_url(value, parameter, allow_loopback)
+
+
 def _check_url_or_data_url(value: object, parameter: str, allow_loopback: bool) -> None:
-    if isinstance(value, str) and not looks_like_url(value) and value.strip()[:5].lower() != "data:":
+    text = value.strip() if isinstance(value, str) else ""
+    if text and not (looks_like_url(text) or is_placeholder(text) or text[:5].lower() == "data:"):
         raise InvalidInputError(parameter, without_secrets(value), _FORMATS["url-or-data-url"][1])
     _check_image(value, parameter, allow_loopback)
 
 
 def _check_image(value: object, parameter: str, allow_loopback: bool) -> None:
+    if isinstance(value, str) and is_placeholder(value):
+        return
     if inline_image(value, parameter, allow_loopback=allow_loopback) is None:
         raise InvalidInputError(parameter, value, f"{_FORMATS['image'][1]}; upload a file first (EvoLinkHook.upload)")
 
@@ -141,6 +153,9 @@ _TYPES: dict[str, Callable[[Schema], str]] = {
 }
 _FORMATS: dict[str, tuple[Callable[[object, str, bool], None], str]] = {
     "http-url": (_check_http_url, "a public http or https URL"),
+    "image-link": (_check_media_link, f"an image: {_ANY_FORM}"),
+    "video-link": (_check_media_link, f"a video: {_ANY_FORM}"),
+    "audio-link": (_check_media_link, f"an audio file: {_ANY_FORM}"),
     "url-or-data-url": (
         _check_url_or_data_url,
         "a png, jpeg or webp image as a public http or https URL or a data URL",

@@ -11,8 +11,9 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
 from airflow_provider_evolink.api.addresses import is_this_machine
-from airflow_provider_evolink.api.errors import ConfigurationError, shorten
+from airflow_provider_evolink.api.errors import ConfigurationError
 from airflow_provider_evolink.api.proxies import is_supported_proxy, proxy_for
+from airflow_provider_evolink.api.wording import shorten
 
 DEFAULT_HOST = "https://api.evolink.ai"
 # Documented: files have a host of their own, with the same API key.

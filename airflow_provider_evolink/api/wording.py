@@ -1,7 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write counts into sentences. Pure."""
+"""Write counts and values into sentences. Pure."""
 
 from __future__ import annotations
+
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def shorten(value: object) -> str:
+    """Return the repr of a value for an error, shortened however large or deeply nested the value is."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python refuses to print an integer of more than 4,300 digits.
+        return f"<{type(value).__name__} too large to print>"
 
 
 def counted(count: int, noun: str) -> str:

@@ -18,6 +18,7 @@ relaxed:
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,7 @@ class Ledger:
     :param not_before: earliest time at which an entry of the copy can have been written, in seconds since the epoch;
         older ones belong to a deleted run of the same name.
     :param log: receives warnings about the copy.
+    :param on_known: receives the record whenever it was read, or is durable.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Ledger:
         copy: Store | None = None,
         not_before: float = 0.0,
         log: logging.Logger = log,
+        on_known: Callable[[LedgerRecord | None], None] | None = None,
     ) -> None:
         self._entries = TryEntries(store, retention, name, try_number, copy)
         self._not_before = not_before
         self._log = log
+        self._on_known = on_known or (lambda _: None)
 
     def read(self) -> LedgerRecord | None:
         """Return the newest record, or ``None`` if there never was one.
@@ -74,7 +78,9 @@ class Ledger:
             raise LedgerError(
                 f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
             ) from error
-        return None if stored is ABSENT else LedgerRecord.from_json(stored)
+        record = None if stored is ABSENT else LedgerRecord.from_json(stored)
+        self._on_known(record)
+        return record
 
     def write(self, record: LedgerRecord) -> LedgerRecord:
         """Store the record; it is durable on return.
@@ -90,6 +96,7 @@ class Ledger:
             raise LedgerError(
                 f"The task's ledger could not be written ({error}). A retry continues from what it holds."
             ) from error
+        self._on_known(record)
         return record
 
     def _write_copy(self, record: LedgerRecord) -> None:

@@ -17,8 +17,8 @@ STORE_KEY = "evolink"
 _MAX_NUMBER, _MAX_TIMESTAMP = 1e15, 1e11
 # Where to find an entry that has to be repaired by hand.
 _WHERE = (
-    f"{STORE_KEY!r} (or {STORE_KEY!r} followed by a number or a task id) in the task's state store or, where it is not "
-    "there, its copy in the state store of the asset 'evolink_ledger'"
+    f"{STORE_KEY!r} (or {STORE_KEY!r} followed by a number, a task id or a key) in the task's state store or, where it "
+    "is not there, its copy in the state store of the asset 'evolink_ledger'"
 )
 
 
@@ -51,6 +51,9 @@ class LedgerRecord:
     :param in_doubt_since: first send that may have been accepted although no response confirmed it; ``None`` if every
         send is known to have failed.
     :param api_key_digest: digest of the API key that it was sent with.
+    :param media_links: the links that its body has for media, by their identity: every send has the same. Kept until
+        the generation has ended.
+    :param media_expire_at: when the first of them dies.
     :param missing_since: since when EvoLink has not known the generation.
     :param finished_without_waiting: whether the task succeeded without waiting for the generation.
     :param was_charged: whether EvoLink says that it charged for the generation although it failed.
@@ -77,6 +80,8 @@ class LedgerRecord:
     last_sent_at: float | None = None
     in_doubt_since: float | None = None
     api_key_digest: str | None = None
+    media_links: dict[str, str] | None = None
+    media_expire_at: float | None = None
     missing_since: float | None = None
     finished_without_waiting: bool = False
     was_charged: bool = False
@@ -184,9 +189,13 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
         ),
         _is_string,
     ),
-    **dict.fromkeys(("intent_at", "submitted_at", "last_sent_at", "in_doubt_since", "missing_since"), _is_timestamp),
+    **dict.fromkeys(
+        ("intent_at", "submitted_at", "last_sent_at", "in_doubt_since", "missing_since", "media_expire_at"),
+        _is_timestamp,
+    ),
     **dict.fromkeys(("was_charged", "finished_without_waiting"), lambda value: isinstance(value, bool)),
     "result": lambda value: isinstance(value, dict),
+    "media_links": lambda value: isinstance(value, dict) and all(map(_is_string, (*value, *value.values()))),
     "previous_ids": lambda value: isinstance(value, tuple),
 }
 

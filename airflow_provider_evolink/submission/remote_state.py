@@ -44,6 +44,8 @@ def as_failed(record: LedgerRecord, generation: Generation) -> LedgerRecord:
         error_code=_failure_code(generation),
         error=generation.error_message,
         was_charged=generation.was_charged,
+        media_links=None,
+        media_expire_at=None,
     )
 
 

@@ -142,6 +142,20 @@ def outcome_unknown(intent: LedgerRecord, error: EvoLinkError, *, may_replay: bo
     return SubmissionUnknownError(f"{facts} On a retry or a clear, {replay}", retry_after=error.retry_after)
 
 
+def killed_before_sending() -> NotSentError:
+    """Report that the task was killed before its submission was sent."""
+    return NotSentError("The task was killed before the submission was sent. Nothing was charged; a retry submits it.")
+
+
+def unconfirmed_replay(record: LedgerRecord) -> str:
+    """Return what to log about a submission that was sent again and whose response does not confirm the replay."""
+    return (
+        f"EvoLink did not confirm that it knew the idempotency key {record.idempotency_key}: either no earlier send "
+        "reached it, or it made, and charges for, two generations. Compare EvoLink's task list with "
+        f"{record.generation_id}."
+    )
+
+
 def refusal_text(error: Exception) -> str:
     """Return what an error says without its claim that nothing was sent, for a task that may have paid before."""
     if isinstance(error, InvalidInputError):

@@ -15,6 +15,7 @@ An intent is withdrawn only if no send of it can have been accepted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Submission
 
 PAUSE_SECONDS = 1.0
+# How often the write of an id is attempted, with pauses in between.
+ID_WRITES = 3
+_STEP_SECONDS = 0.2
 # Limits of one try. EvoLink's own client also repeats a submission in doubt once.
 MAX_LOST_RESPONSES = 2
 MAX_REJECTIONS = 4
@@ -175,17 +179,20 @@ def is_in_progress(error: EvoLinkError) -> bool:
     return isinstance(error, ServerError) and error.code == _IN_PROGRESS_CODE
 
 
-def accepted(intent: LedgerRecord, submission: Submission, *, now: float) -> LedgerRecord:
+def accepted(intent: LedgerRecord, sent: LedgerRecord, submission: Submission) -> LedgerRecord:
     """Return the record of an accepted submission.
 
     A replay is ``confirmed`` if EvoLink reported that it knew the idempotency key, and ``unconfirmed`` otherwise. The
     deadline counts from the send that was accepted: this one, unless EvoLink confirms that it was an earlier one.
 
     :param intent: what was known before the send that was accepted.
+    :param sent: what the ledger held during it.
     :param submission: EvoLink's response.
-    :param now: when that send left, in seconds since the epoch.
     """
-    generation = submission.generation
+    now = sent.intent_at if sent.last_sent_at is None else sent.last_sent_at
+    generation, usage = submission.generation, submission.generation.usage
+    # A generation that is completed at once has reserved nothing: what it has used is as gone.
+    committed = usage.credits_used if usage.credits_reserved is None else usage.credits_reserved
     replay = None
     if intent.in_doubt_since is not None:
         replay = "confirmed" if submission.replayed else "unconfirmed"
@@ -195,8 +202,10 @@ def accepted(intent: LedgerRecord, submission: Submission, *, now: float) -> Led
         generation_id=generation.id,
         submitted_at=_accepted_at(intent, submission, now) if replay == "confirmed" else now,
         estimated_time=generation.estimated_time,
-        credits_reserved=generation.usage.credits_reserved,
-        billing_rule=generation.usage.billing_rule,
+        credits_reserved=committed,
+        billing_rule=usage.billing_rule,
+        send_count=sent.send_count,
+        last_sent_at=sent.last_sent_at,
         in_doubt_since=None,
         replay=replay,
     )
@@ -212,3 +221,10 @@ def _accepted_at(intent: LedgerRecord, submission: Submission, now: float) -> fl
 
 def _pause(error: EvoLinkError, default: float) -> float:
     return default if error.retry_after is None else error.retry_after
+
+
+def pause_steps(seconds: float) -> Iterator[float]:
+    """Divide a pause into short ones, between which a kill can be noticed."""
+    while seconds > 0:
+        yield min(seconds, _STEP_SECONDS)
+        seconds -= _STEP_SECONDS

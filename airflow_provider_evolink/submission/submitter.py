@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Carry out the decision: write the intent, send one POST, record the id.
 
-The order is the guarantee. The intent is durable before the request leaves, and writing it fences off a try that has
-been superseded; the id is durable before anything else is done with it.
+The order is the guarantee. Media are uploaded before the intent is written, which holds their links. The intent is
+durable before the request leaves, and writing it fences off a try that has been superseded; the id is durable before
+anything else is done with it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from airflow_provider_evolink.api.errors import (
     GenerationLostError,
     InvalidInputError,
     LedgerError,
-    NotSentError,
     SubmissionAbandonedError,
 )
 from airflow_provider_evolink.submission.decision import (
@@ -31,14 +31,17 @@ from airflow_provider_evolink.submission.decision import (
     decide,
 )
 from airflow_provider_evolink.submission.ledger import Ledger
-from airflow_provider_evolink.submission.record import (
-    LedgerRecord,
-    Phase,
-    digest_api_key,
-)
+from airflow_provider_evolink.submission.media_links import ready_to_send
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase, digest_api_key
 from airflow_provider_evolink.submission.remote_state import RemoteReader
-from airflow_provider_evolink.submission.reports import input_unreadable, refusal_text
+from airflow_provider_evolink.submission.reports import (
+    input_unreadable,
+    killed_before_sending,
+    refusal_text,
+    unconfirmed_replay,
+)
 from airflow_provider_evolink.submission.send_outcome import (
+    ID_WRITES,
     PAUSE_SECONDS,
     AttemptBudget,
     LeaveOpen,
@@ -49,14 +52,12 @@ from airflow_provider_evolink.submission.send_outcome import (
     after_failed_send,
     after_failure,
     new_intent,
+    pause_steps,
 )
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation, Submission
     from airflow_provider_evolink.api.request import GenerationRequest
-
-_ID_WRITES = 3
-_STEP_SECONDS = 0.2
 
 Send = Callable[["GenerationRequest", str], "Submission"]
 
@@ -84,6 +85,8 @@ class Submitter:
     :param log: receives progress and warnings.
     :param on_submitted: receives the record as soon as its id is known and durable.
     :param is_killed: whether the task has been killed.
+    :param upload: returns the links of a request's media by their identity; free.
+    :param before_new: called before a new submission, which it may refuse; a replay has been decided on before.
     :param sleep: waits for some seconds.
     """
 
@@ -94,6 +97,8 @@ class Submitter:
     log: Any
     on_submitted: Callable[[LedgerRecord], None]
     is_killed: Callable[[], bool]
+    upload: Callable[[GenerationRequest], Mapping[str, str]]
+    before_new: Callable[[], None] = lambda: None
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def submit_or_resume(
@@ -114,7 +119,8 @@ class Submitter:
         :param try_number: of this try, from 1.
         :param max_tries: Airflow's current ``max_tries``, which differs from the recorded one after a clear.
         :param api_key: of the connection; only a digest of it is stored.
-        :raises EvoLinkError: nothing may be sent, or EvoLink rejected it, or its response was lost.
+        :raises EvoLinkError: nothing may be sent, or its media could not be uploaded, or EvoLink rejected it, or its
+            response was lost.
         """
         match self._decide(known, fingerprint, max_tries, api_key):
             case Refuse(error):
@@ -124,9 +130,11 @@ class Submitter:
             case Replay(record):
                 return SubmissionResult(self._submit(request, replace(record, max_tries=max_tries)))
             case Submit() as submit:
+                self.before_new()
+                links = dict(self.upload(request))
                 self._warn_about_new_charge(known, submit, try_number)
                 intent = new_intent(submit, request.model, fingerprint, api_key, now=time.time())
-                intent = replace(intent, try_number=try_number, max_tries=max_tries)
+                intent = replace(intent, try_number=try_number, max_tries=max_tries, media_links=links or None)
                 return SubmissionResult(self._submit(request, intent, replaced=known))
 
     def _warn_about_new_charge(self, known: LedgerRecord | None, submit: Submit, try_number: int) -> None:
@@ -184,7 +192,7 @@ class Submitter:
     def _submit(
         self, request: GenerationRequest, intent: LedgerRecord, replaced: LedgerRecord | None = None
     ) -> LedgerRecord:
-        used = AttemptBudget()
+        request, used = ready_to_send(request, intent), AttemptBudget()
         while True:
             # Each send has a write of its own, which stops a try that has been superseded.
             sent = self._record_send(intent)
@@ -216,34 +224,24 @@ class Submitter:
 
     def _pause(self, seconds: float) -> None:
         """Wait in short steps, so that a kill is noticed at once."""
-        remaining = seconds
-        while remaining > 0 and not self.is_killed():
-            self.sleep(min(remaining, _STEP_SECONDS))
-            remaining -= _STEP_SECONDS
+        for step in pause_steps(seconds):
+            if self.is_killed():
+                break
+            self.sleep(step)
 
     def _post(self, request: GenerationRequest, intent: LedgerRecord) -> Submission:
         if self.is_killed():
-            raise NotSentError(
-                "The task was killed before the submission was sent. Nothing was charged; a retry submits it."
-            )
+            raise killed_before_sending()
         if intent.send_count > 1:
             self.log.warning("Sending the submission again with the same idempotency key %s.", intent.idempotency_key)
         return self.send(request, intent.idempotency_key)
 
     def _accepted(self, intent: LedgerRecord, sent: LedgerRecord, submission: Submission) -> LedgerRecord:
-        now = time.time() if sent.last_sent_at is None else sent.last_sent_at
-        record = replace(
-            accepted(intent, submission, now=now), send_count=sent.send_count, last_sent_at=sent.last_sent_at
-        )
+        record = accepted(intent, sent, submission)
         self._record_id(record)
         self._announce(record, "submitted")
         if record.replay == "unconfirmed":
-            self.log.error(
-                "EvoLink did not confirm that it knew the idempotency key %s: either no earlier send reached it, or it "
-                "made, and charges for, two generations. Compare EvoLink's task list with %s.",
-                record.idempotency_key,
-                record.generation_id,
-            )
+            self.log.error("%s", unconfirmed_replay(record))
         return record
 
     def _try_to_record(self, known: LedgerRecord, sent: LedgerRecord) -> None:
@@ -257,7 +255,7 @@ class Submitter:
 
     def _record_id(self, record: LedgerRecord) -> None:
         """Record the id, the only handle on what was paid for; carry on without the ledger if it stays unavailable."""
-        for remaining in reversed(range(_ID_WRITES)):
+        for remaining in reversed(range(ID_WRITES)):
             try:
                 self.ledger.write(record)
                 return

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from airflow_provider_evolink.api.client import EvoLinkClient
+from airflow_provider_evolink.api.files import OutgoingFile
 from airflow_provider_evolink.api.generation import Submission
 from airflow_provider_evolink.api.request import prepare
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -23,6 +26,11 @@ ClientCall = Callable[[EvoLinkClient], Awaitable[Any]]
 async def submit(client: EvoLinkClient, key: str = KEY) -> Submission:
     """Submit a short video."""
     return await client.submit(TEXT.endpoint, TEXT.body, key)
+
+
+def png(content: bytes = b"\x89PNG") -> OutgoingFile:
+    """Return a picture to upload."""
+    return OutgoingFile("a.png", io.BytesIO(content), len(content), "image/png", hashlib.sha256(content).hexdigest())
 
 
 def sent(emulator: EmulatorHandle) -> dict[str, int]:

@@ -60,7 +60,7 @@ def test_the_same_facts_make_the_same_rules() -> None:
             "image_urls": {"type": "array", "items": {"type": "string"}},
             "callback_url": {"type": "string", "format": "uri"},
         },
-        "upload_forms": {"image_urls": ["url", "data_url", "base64"]},
+        "media": {"image_urls": {"kind": "image", "forms": ["url", "data_url", "base64"], "formats": ["jpg", "jpeg"]}},
         "constraints": [{"rule": "needs", "param": "rate", "with": ["size"], "else": "ignored"}],
         "additional_properties": False,
         "link_life_hours": 72,
@@ -92,6 +92,14 @@ def test_the_same_facts_make_the_same_rules() -> None:
             {"rule": "max_weight", "params": ["prompt"], "max": 9, "is_advice": True},
         ],
         "link_hours": 72,
+        "media": {
+            "image_urls": {
+                "kind": "image",
+                "forms": ["url", "data_url", "base64"],
+                "is_list": True,
+                "formats": ["jpeg"],
+            }
+        },
     }
 
 
@@ -127,7 +135,8 @@ def test_the_data_reads_well_in_a_diff() -> None:
 def test_the_data_has_no_rules_that_nothing_checks() -> None:
     """There are no step widths, which float arithmetic gets wrong, and no formats but our own."""
     assert "multipleOf" not in TEXT
-    assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {"http-url", "url-or-data-url", "image"}
+    links = {"http-url", "image-link", "video-link", "audio-link"}
+    assert set(re.findall(r'"format":"([^"]*)"', TEXT)) == {*links, "url-or-data-url", "image"}
 
 
 def test_a_model_has_what_is_documented() -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,6 @@ from tests.api.calls import CALLS, KEY, TEXT, UNKNOWN_ID, sent, submit
 from tests.loopback import always, serving, settings_for
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
-
-
-@pytest.fixture
-def images() -> Path:
-    """The folder of real images."""
-    return Path(__file__).parent.parent / "data"
 
 
 # Requests
@@ -88,30 +81,6 @@ async def test_a_malformed_id_is_not_sent(
         with pytest.raises(errors.InvalidInputError, match="generation_id"):
             await call
     assert sent(evolink_emulator)["total"] == 0
-
-
-async def test_an_upload_returns_a_link(client: EvoLinkClient, evolink_emulator: EmulatorHandle, images: Path) -> None:
-    """A real file arrives complete, with its name and type."""
-    link = await client.upload(images / "frame.png", "image/png")
-
-    [upload] = evolink_emulator.control.state()["uploads"]
-    assert link.endswith(upload["file_url"])
-    assert (upload["mime_type"], upload["original_name"]) == ("image/png", "frame.png")
-    assert upload["file_size"] == (images / "frame.png").stat().st_size
-
-
-async def test_an_upload_is_retried(
-    retrying_client: EvoLinkClient, evolink_emulator: EmulatorHandle, images: Path
-) -> None:
-    """An upload is free, so after a transient failure the complete file is sent again."""
-    evolink_emulator.control.inject("server_error", on="upload", status=502)
-    evolink_emulator.control.inject("lost_response", on="upload")
-
-    await retrying_client.upload(images / "frame.png", "image/png")
-
-    assert sent(evolink_emulator)["upload"] == 3
-    [upload] = evolink_emulator.control.state()["uploads"]
-    assert upload["file_size"] == (images / "frame.png").stat().st_size
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import json
 import resource
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTra
 from airflow_provider_evolink.api.transports.base import _decompress
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from tests import hostile
-from tests.api.calls import CREDITS, KEY, TEXT, UNKNOWN_ID
+from tests.api.calls import CREDITS, KEY, TEXT, UNKNOWN_ID, png
 from tests.hostile import BROKEN, SLOW, TOO_MUCH
 from tests.loopback import ReceivedRequest, Write, always, serving, settings_for
 
@@ -140,20 +139,21 @@ def test_an_unrequested_compression_is_decompressed(encoding: str, pack: Callabl
 
 
 REDIRECT_TO_INVALID_HOST = b"HTTP/1.1 302 X\r\nLocation: https://xn--a/\r\nContent-Length: 0\r\n\r\n"
-CALLS_BY_ENDPOINT: dict[str, Callable[[EvoLinkClient, Path], Any]] = {
-    "submit": lambda client, _: client.submit(TEXT.endpoint, TEXT.body, KEY),
-    "generation": lambda client, _: client.generation(UNKNOWN_ID),
-    "generations": lambda client, _: client.generations([UNKNOWN_ID]),
-    "credits": lambda client, _: client.credits(),
-    "upload": lambda client, image: client.upload(image, "image/png"),
+CALLS_BY_ENDPOINT: dict[str, Callable[[EvoLinkClient], Any]] = {
+    "submit": lambda client: client.submit(TEXT.endpoint, TEXT.body, KEY),
+    "generation": lambda client: client.generation(UNKNOWN_ID),
+    "generations": lambda client: client.generations([UNKNOWN_ID]),
+    "credits": lambda client: client.credits(),
+    "upload": lambda client: client.files.upload(png()),
+    "upload_link": lambda client: client.files.upload_link("https://example.com/a.png"),
+    "delete_file": lambda client: client.files.delete("file_abc123"),
+    "quota": lambda client: client.files.quota(),
 }
 
 
 @pytest.mark.parametrize("endpoint", CALLS_BY_ENDPOINT)
-def test_any_response_is_a_value_or_one_of_our_errors(endpoint: str, tmp_path: Path) -> None:
+def test_any_response_is_a_value_or_one_of_our_errors(endpoint: str) -> None:
     """Any bytes from a server are parsed or rejected after one request, which never counts as not sent."""
-    image = tmp_path / "a.png"
-    image.write_bytes(b"\x89PNG")
     response = {}
 
     async def respond(request: ReceivedRequest, write: Write) -> None:
@@ -163,7 +163,7 @@ def test_any_response_is_a_value_or_one_of_our_errors(endpoint: str, tmp_path: P
 
         async def call() -> None:
             async with EvoLinkClient(settings_for(server, timeout=5, submit_timeout=5)) as client:
-                await CALLS_BY_ENDPOINT[endpoint](client, image)
+                await CALLS_BY_ENDPOINT[endpoint](client)
 
         @example(REDIRECT_TO_INVALID_HOST)
         @given(hostile.raw_responses(hostile.bodies()))

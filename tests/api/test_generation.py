@@ -218,31 +218,12 @@ def test_credits() -> None:
             generation.parse_credits(broken)
 
 
-def test_upload() -> None:
-    """An upload's public URL is returned; a failed upload with HTTP 200 is an error with its reason."""
-    assert (
-        generation.parse_upload({"success": True, "data": {"file_url": "https://f.test/a.png"}})
-        == "https://f.test/a.png"
-    )
-    with pytest.raises(InvalidResponseError, match="quota"):
-        generation.parse_upload(
-            {"success": False, "msg": "quota reached", "data": {"file_url": "https://f.test/a.png"}}
-        )
-    for invalid in ("", "ftp://f.test/a.png", "https://f.test/a\n.png", 7, None):
-        with pytest.raises(InvalidResponseError):
-            generation.parse_upload({"success": True, "data": {"file_url": invalid}})
-
-
 @given(hostile.corrupted() | hostile.anything)
 def test_any_body_is_parsed_or_rejected_by_every_parser(body: object) -> None:
-    """Any body of a batch, credits or upload response is parsed, or raises the documented error."""
+    """Any body of a batch or credits response is parsed, or raises the documented error."""
     with suppress(InvalidResponseError):
         found = generation.parse_batch(body)
         assert all(key == entry.id and generation.is_generation_id(key) for key, entry in found.items())
     with suppress(InvalidResponseError):
         balance = generation.parse_credits(body)
         assert f"{balance.key_remaining} {balance.account_remaining:g}".isprintable()
-    with suppress(InvalidResponseError):
-        url = generation.parse_upload(body)
-        assert url.startswith("http")
-        assert url.isprintable()

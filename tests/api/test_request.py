@@ -214,7 +214,7 @@ def test_a_body_of_64_mb_passes_and_a_byte_more_does_not() -> None:
     frame = len('{"prompt":""}')
     largest = "x" * (64 * 1024 * 1024 - frame)
     assert len(request.encode_body({"prompt": largest})) == 64 * 1024 * 1024
-    with pytest.raises(InvalidInputError, match=r"64\.0 MB.*at most 64 MB.*uploaded file or a link") as raised:
+    with pytest.raises(InvalidInputError, match=r"64\.0 MB.*at most 64 MB.*links or upload='always'") as raised:
         request.encode_body({"prompt": largest + "x"})
     assert len(str(raised.value)) < 300
     with pytest.raises(InvalidInputError, match=r"128\.0 MB"):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api import errors
-from airflow_provider_evolink.api.generation import parse_upload
+from airflow_provider_evolink.api.files import parse_uploaded
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, parse_response, retry_after
 from airflow_provider_evolink.api.sanitize import sanitize, sentence
 from tests import hostile
@@ -73,7 +73,7 @@ def test_a_quoted_message_ends_with_one_period(ending: str) -> None:
     quoted = f"Please top up{ending}"
     api_error = str(error_of(json_response(402, {"error": {"code": "insufficient_quota", "message": quoted}})))
     with pytest.raises(errors.InvalidResponseError) as upload_error:
-        parse_upload({"success": False, "msg": quoted})
+        parse_uploaded({"success": False, "msg": quoted}, None, now=NOW)
 
     assert f"{quoted}{'' if ending else '.'} Nothing was charged." in api_error
     assert str(upload_error.value).endswith(f"{quoted}{'' if ending else '.'}")

@@ -16,7 +16,7 @@ from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.aiohttp_transport import AiohttpTransport, is_reachable_without_proxy
 from airflow_provider_evolink.api.transports.httpx_transport import HttpxTransport
 from testkit.certificates import issue_certificate
-from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, submit
+from tests.api.calls import CALLS, CREDITS, UNKNOWN_ID, png, submit
 from tests.connect_proxy import connect_proxy
 from tests.loopback import ReceivedRequest, Write, always, http_response, serving, settings_for
 
@@ -61,7 +61,7 @@ async def test_aiohttp_sends_no_files() -> None:
         settings = settings_for(server)
         async with EvoLinkClient(settings, transport=AiohttpTransport(settings)) as client:
             with pytest.raises(errors.NotSentError, match="no files"):
-                await client.upload(Path(__file__), "image/png")
+                await client.files.upload(png())
 
     assert server.connections == 0
 
@@ -177,7 +177,7 @@ async def test_no_proxy_exempts_single_hosts(tmp_path: Path, monkeypatch: pytest
             settings = Settings("https://api.invalid", KEY, "https://files.example.com", verify=str(certificate))
             assert is_reachable_without_proxy(settings)
             async with EvoLinkClient(settings) as client:
-                assert await client.upload(Path(__file__), "image/png") == "https://x.test/a"
+                assert (await client.files.upload(png())).link == "https://x.test/a"
                 with pytest.raises(errors.NotSentError):
                     await client.credits()
     assert [host for host, _ in proxy.requests] == ["files.example.com:443"]

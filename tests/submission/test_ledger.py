@@ -31,10 +31,11 @@ SUBMITTED = replace(
 RESULT = {"generation_id": "task-unified-1", "status": "completed", "results": [], "expires_at": None, "usage": {}}
 FINISHED = replace(SUBMITTED, phase=Phase.FINISHED, max_tries=0, result={**RESULT, "usage": {"credits_used": 7}})
 FAILED = replace(SUBMITTED, phase=Phase.FAILED, error_code="service_error", max_tries=0)
+WITH_MEDIA = replace(INTENT, media_links={"sha256:ab": "https://files.test/a.png"}, media_expire_at=500.0)
 WITHDRAWN = replace(INTENT, phase=Phase.WITHDRAWN, submission_number=3, previous_ids=("task-unified-0",))
 
 
-@pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN])
+@pytest.mark.parametrize("record", [INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN, WITH_MEDIA])
 def test_records_survive_being_stored(record: LedgerRecord) -> None:
     """A record is read back as it was written, and fields of a later version are ignored."""
     stored = record.to_json()
@@ -78,6 +79,9 @@ class Memory:
         {**INTENT.to_json(), "submission_number": "2"},
         {**INTENT.to_json(), "idempotency_key": 5},
         {**INTENT.to_json(), "phase": "submitted"},
+        {**INTENT.to_json(), "media_links": ["https://files.test/a.png"]},
+        {**INTENT.to_json(), "media_links": {"sha256:ab": 1}},
+        {**INTENT.to_json(), "media_expire_at": "soon"},
     ],
 )
 def test_an_unreadable_record_does_not_count_as_missing(stored: Any) -> None:
@@ -91,7 +95,7 @@ def test_an_unreadable_record_does_not_count_as_missing(stored: Any) -> None:
 @example({**FAILED.to_json(), "error": True}, Policy())
 @example({**SUBMITTED.to_json(), "credits_reserved": "many"}, Policy())
 @given(
-    hostile.corrupted(*(record.to_json() for record in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN))),
+    hostile.corrupted(*(record.to_json() for record in (INTENT, SUBMITTED, FINISHED, FAILED, WITHDRAWN, WITH_MEDIA))),
     st.builds(
         Policy,
         st.sampled_from(["replay", "fail"]),

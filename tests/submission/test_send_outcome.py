@@ -196,7 +196,7 @@ def test_the_deadline_counts_from_the_send_that_was_accepted(
     """The time of the accepted send is recorded, and whether EvoLink recognized the idempotency key."""
     generation = Generation(id="task-unified-1", status="pending", estimated_time=60.0, created=created)
 
-    record = accepted(intent, Submission(generation, replayed), now=5000.0)
+    record = accepted(intent, about_to_send(intent, now=5000.0), Submission(generation, replayed))
 
     assert (record.phase, record.generation_id, record.replay) == (Phase.SUBMITTED, "task-unified-1", replay)
     assert (record.submitted_at, record.estimated_time) == (submitted_at, 60.0)

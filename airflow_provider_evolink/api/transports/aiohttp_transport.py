@@ -46,7 +46,7 @@ class AiohttpTransport:
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request once and return the response; reject one with files."""
-        if request.files is not None:
+        if request.file is not None:
             raise NotTransmittedError("This transport sends no files.")
         try:
             response = await self._open_session().request(
@@ -68,9 +68,10 @@ class AiohttpTransport:
         return ApiResponse(response.status, response.headers, body)
 
     async def close(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        """Close all connections; a later request opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

@@ -13,7 +13,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.errors import (
@@ -22,6 +22,7 @@ from airflow_provider_evolink.api.errors import (
     InvalidResponseError,
     NotSentError,
 )
+from airflow_provider_evolink.api.files import OutgoingFile
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.tls import certificate_advice
@@ -42,7 +43,7 @@ class ApiRequest:
 
     :param context: what it is for, to describe its failure.
     :param content: the body.
-    :param files: a multipart body, as httpx takes it.
+    :param file: sent as a multipart form, instead of a body.
     :param read_timeout: seconds to wait for the next bytes of the response.
     :param is_paid: whether it costs money if it arrives.
     """
@@ -52,14 +53,15 @@ class ApiRequest:
     context: RequestContext
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, Any] | None = None
+    file: OutgoingFile | None = None
     read_timeout: float = 15.0
     is_paid: bool = False
 
     @property
     def total_timeout(self) -> float:
         """Seconds that the whole exchange may take."""
-        return CONNECT_SECONDS + 2 * self.read_timeout + len(self.content or b"") / _MIN_BYTES_PER_SECOND
+        size = self.file.size if self.file else len(self.content or b"")
+        return CONNECT_SECONDS + 2 * self.read_timeout + size / _MIN_BYTES_PER_SECOND
 
 
 class NotTransmittedError(Exception):
@@ -80,7 +82,7 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; a later request opens new ones."""
         ...
 
 
@@ -95,7 +97,7 @@ class RequestSender:
         self._in_flight = asyncio.Semaphore(transport.max_concurrency)
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; a later request opens new ones."""
         await self._transport.close()
 
     async def send(self, request: ApiRequest) -> ApiResponse:

@@ -6,6 +6,7 @@ That makes it the transport for single submissions, and for everything that goes
 
 from __future__ import annotations
 
+import functools
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.request import getproxies
@@ -48,12 +49,14 @@ class HttpxTransport:
     max_concurrency = MAX_CONNECTIONS
 
     def __init__(self, settings: Settings, network: httpx.AsyncBaseTransport | None = None) -> None:
-        self._http = _client(settings, network)
+        self._make_client = functools.partial(_client, settings, network)
+        self._http: httpx.AsyncClient | None = self._make_client()
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request once and return the response."""
+        http = self._http = self._http or self._make_client()
         try:
-            response = await self._http.send(self._build(request), stream=True)
+            response = await http.send(_build(http, request), stream=True)
         except _NEVER_LEFT as error:
             raise NotTransmittedError from error
         try:
@@ -64,18 +67,22 @@ class HttpxTransport:
         return ApiResponse(response.status_code, response.headers, body)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._http.aclose()
+        """Close all connections; a later request opens new ones."""
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
 
-    def _build(self, request: ApiRequest) -> httpx.Request:
-        return self._http.build_request(
-            request.method,
-            request.url,
-            content=request.content,
-            files=request.files,
-            headers=dict(request.headers),
-            timeout=httpx.Timeout(request.read_timeout, connect=CONNECT_SECONDS, pool=request.read_timeout),
-        )
+
+def _build(http: httpx.AsyncClient, request: ApiRequest) -> httpx.Request:
+    file = request.file
+    return http.build_request(
+        request.method,
+        request.url,
+        content=request.content,
+        files=None if file is None else {"file": (file.name, file.stream, file.content_type)},
+        headers=dict(request.headers),
+        timeout=httpx.Timeout(request.read_timeout, connect=CONNECT_SECONDS, pool=request.read_timeout),
+    )
 
 
 def _client(settings: Settings, network: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
