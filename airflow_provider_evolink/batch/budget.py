@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keep what a batch reserves and uses within ``max_credits``. Pure but for its own state.
+"""Keep what a batch spends within ``max_credits``, and ``min_credits_left`` on the account. Pure but for its own state.
 
 EvoLink states the price of a generation in its response, not before. So rows are put into price classes: requests
 of one model whose parameters agree, texts and media left out. The first row of a class is sent alone; what it reserves
@@ -16,6 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+from airflow_provider_evolink.api.errors import CreditsBelowMinimumError, EvoLinkError
+from airflow_provider_evolink.batch.errors import no_room
 
 _TEXTS = frozenset({"prompt", "negative_prompt", "lyrics", "title", "text", "callback_url", "seed"})
 
@@ -34,23 +37,50 @@ class Admission(Enum):
 class Budget:
     """What may still be spent.
 
-    :param limit: credits; ``None`` = unlimited.
+    :param limit: ``max_credits``; ``None`` = unlimited.
     :param prices: credits expected of a row, by price class.
     :param pending: rows that are being sent, or whose response was lost, by price class.
+    :param minimum: ``min_credits_left``; ``None`` = any number. Nothing is admitted before :meth:`note_left`.
     """
 
     limit: float | None
     prices: dict[str, float] = field(default_factory=dict)
     pending: Counter[str] = field(default_factory=Counter)
+    minimum: float | None = None
+    _account_limit: float = field(default=0.0, init=False)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is anything to keep within."""
+        return self.limit is not None or self.minimum is not None
+
+    def note_left(self, remaining: float, committed: float) -> None:
+        """Take note of how many credits are left.
+
+        :param remaining: of the account and the API key, whichever has fewer.
+        :param committed: credits reserved and used by then.
+        """
+        self._account_limit = committed + remaining - (self.minimum or 0.0)
+
+    def no_room(self, committed: float) -> EvoLinkError:
+        """Return why no other row may be sent.
+
+        :param committed: credits reserved and used so far.
+        """
+        if self.minimum is None or (self.limit is not None and self.limit < self._account_limit):
+            return no_room(self.limit or 0.0, committed, (+self.pending).total())
+        remaining = self._account_limit - committed + self.minimum
+        price = max(self.prices.values(), default=None) if remaining >= self.minimum else None
+        return CreditsBelowMinimumError(remaining, self.minimum, price)
 
     def admit(self, price_class: str, committed: float) -> Admission:
         """Decide whether a row may be sent now, and count it as pending if so.
 
         :param committed: credits reserved and used so far.
         """
-        if self.limit is None:
+        if not self.is_limited:
             return Admission.SEND
-        admission = self._decide(price_class, self.limit - committed)
+        admission = self._decide(price_class, self._limit() - committed)
         if admission is not Admission.WAIT:
             self.pending[price_class] += 1
         return admission
@@ -60,11 +90,15 @@ class Budget:
 
         :param price: what EvoLink has reserved for it; ``None`` if nothing. The highest price of a class counts.
         """
-        if self.limit is None:
+        if not self.is_limited:
             return
         self.pending[price_class] -= 1
         if price is not None:
             self.prices[price_class] = max(price, self.prices.get(price_class, 0.0))
+
+    def _limit(self) -> float:
+        limits = (self.limit, None if self.minimum is None else self._account_limit)
+        return min(limit for limit in limits if limit is not None)
 
     def _decide(self, price_class: str, left: float) -> Admission:
         pending = +self.pending

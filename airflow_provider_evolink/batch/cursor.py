@@ -56,9 +56,13 @@ class Cursor:
     failing_since: float | None = None
     landed_before: int = 0
 
-    def budget(self, limit: float | None) -> Budget:
-        """Return the budget that this cursor carries on."""
-        return Budget(limit, self.prices, self.pending)
+    def budget(self, limit: float | None, minimum: float | None) -> Budget:
+        """Return the budget that this cursor carries on.
+
+        :param limit: ``max_credits``.
+        :param minimum: ``min_credits_left``.
+        """
+        return Budget(limit, self.prices, self.pending, minimum)
 
     @property
     def needs_plan(self) -> bool:

@@ -64,6 +64,7 @@ class RowEntry:
     :param removed: whether the table no longer has the row, which is then left alone.
     :param problem: why it has not landed.
     :param is_outdated: whether a new generation is to replace what there is, and was not submitted yet.
+    :param was_landed: whether its current generation had landed before, and a file of it was gone.
     """
 
     key: str
@@ -77,6 +78,7 @@ class RowEntry:
     removed: bool = False
     problem: Problem | None = None
     is_outdated: bool = False
+    was_landed: bool = False
 
     @property
     def status(self) -> Status:
@@ -159,7 +161,12 @@ def compact(record: LedgerRecord) -> dict[str, Any]:
 def replaced_entry(entry: RowEntry, record: LedgerRecord) -> RowEntry:
     """Return the entry of a row whose submission is replaced by a new one."""
     return replace(
-        entry, record=record, credits_used=None, credits_before=entry.credits_before + spent(entry), problem=None
+        entry,
+        record=record,
+        credits_used=None,
+        credits_before=entry.credits_before + spent(entry),
+        problem=None,
+        was_landed=False,
     )
 
 
@@ -195,7 +202,7 @@ def _check_types(entry: RowEntry) -> None:
     texts = [entry.pattern, entry.price_class, *([problem.text, problem.code or ""] if problem else [])]
     texts += [text for file in files for text in (file.uri, file.sha256, file.content_type, file.extension)]
     numbers = [entry.credits_before, entry.credits_used or 0.0, *(file.bytes for file in files)]
-    flags = [entry.removed, entry.is_outdated, *([problem.is_permanent] if problem else [])]
+    flags = [entry.removed, entry.is_outdated, entry.was_landed, *([problem.is_permanent] if problem else [])]
     numbers += [problem.try_number] if problem else []
     for values, allowed in ((texts, str), (numbers, int | float), (flags, bool)):
         if not all(isinstance(value, allowed) for value in values):

@@ -54,11 +54,14 @@ class BatchFailedError(EvoLinkError):
     """More rows have failed than may, or some are unfinished. A retry goes on with those that a new try can help.
 
     :param manifest: URI of the manifest, which lists every row.
+    :param code: why nothing more was submitted or, if all rows were, why the first of those listed has failed; as the
+        manifest has it.
     """
 
-    def __init__(self, message: str, *, manifest: str | None = None) -> None:
+    def __init__(self, message: str, *, manifest: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.manifest = manifest
+        self.code = code
 
 
 class PermanentBatchFailedError(BatchFailedError):

@@ -42,7 +42,7 @@ class PlanningChecker(Checker):
 
     :param known: the rows of the ledger, by key; completed here.
     :param paid: keys of those that an earlier try has paid for, or may have.
-    :ivar seen: keys of the ledger's rows that the table has, too.
+    :ivar in_table: keys of the ledger's rows that the table has, too.
     :ivar known_until: number of the last of them in the table.
     """
 
@@ -59,7 +59,7 @@ class PlanningChecker(Checker):
         self._name_row = name
         self._known = known
         self._paid = paid
-        self.seen: set[str] = set()
+        self.in_table: set[str] = set()
         self.known_until = 0
 
     def check(self, row: Row | BadRow) -> GenerationRequest | BadRow | None:
@@ -70,17 +70,16 @@ class PlanningChecker(Checker):
         known = self._known.get(row.key)
         if known is None:
             return self.request(row)
-        self.seen.add(row.key)
+        self.in_table.add(row.key)
         self.known_until = row.number
         verdict = self._request_of_known(row)
         if verdict is None or isinstance(verdict, BadRow):
             return verdict
-        has_budget = self._options.max_credits is not None
         self._known[row.key] = KnownRow(
             known.chunk,
             self._options.fingerprint(verdict),
             self._name_row(row),
-            price_class(verdict.body) if has_budget else "",
+            price_class(verdict.body) if self._options.has_budget else "",
         )
         return verdict
 

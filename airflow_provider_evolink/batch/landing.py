@@ -72,6 +72,7 @@ class RowLander:
     :param renew: asks EvoLink for a new link to a result; ``None`` if EvoLink has none.
     :param on_existing: what to do with a file of the same name that the row has not written.
     :param try_number: of this try.
+    :param on_written: receives each file that was written, in any thread.
     :param failures_in_a_row: temporary failures since the last file that landed.
     :ivar last_failure: the latest failure.
     :ivar refused: why nothing more is landed, once the storage or the network is evidently down for all rows.
@@ -82,6 +83,7 @@ class RowLander:
     renew: Callable[[Result], str | None]
     on_existing: OnExisting
     try_number: int
+    on_written: Callable[[Result, Landed], None]
     failures_in_a_row: int = 0
     refused: EvoLinkError | None = field(default=None, init=False)
     last_failure: EvoLinkError | None = field(default=None, init=False)
@@ -132,17 +134,17 @@ class RowLander:
         try:
             self._land_results(entry, generation, files)
         except Exception as failure:
-            error = failure if isinstance(failure, EvoLinkError) else _unexpected(entry, failure)
+            error = failure if isinstance(failure, EvoLinkError) else _unexpected(generation, failure)
             # What is paid for and can still be landed keeps the task from succeeding, whatever ``max_failed`` allows.
             status = Status.FAILED if error.permanent else Status.UNFINISHED
             return replace(entry, files=files.entries(), problem=Problem.of(error, self.try_number, status))
-        record = entry.record and replace(entry.record, phase=Phase.FINISHED)
+        record = entry.record and replace(entry.record, phase=Phase.FINISHED, media_links=None, media_expire_at=None)
         return replace(entry, record=record, files=files.entries(), problem=None)
 
     def _land_results(self, entry: RowEntry, generation: Generation, files: RowFiles) -> None:
         if self.refused is not None:
             raise self.refused
-        results = results_in(generation, _links_expire_at(entry))
+        results = results_in(generation, _links_expire_at(entry, generation))
         lander = Lander(
             destination=self.destination,
             pattern=entry.pattern,
@@ -150,6 +152,7 @@ class RowLander:
             checkpoint=files,
             renew=self.renew,
             on_existing=self.on_existing,
+            on_written=self.on_written,
             log=_log,
         )
         errors = []
@@ -173,21 +176,22 @@ class RowLander:
             self.refused = error
 
 
-def _unexpected(entry: RowEntry, failure: Exception) -> LandingError:
+def _unexpected(generation: Generation, failure: Exception) -> LandingError:
     """Turn an error that nobody has thought of into one of the row: the other rows land all the same."""
-    _log.error("Landing row %r failed unexpectedly.", entry.key, exc_info=failure)
+    _log.error("Landing generation %s failed unexpectedly.", generation.id, exc_info=failure)
     return LandingError(
-        f"Landing generation {entry.generation_id} failed unexpectedly ({describe(failure)}); it is made and paid for.",
+        f"Landing generation {generation.id} failed unexpectedly ({describe(failure)}); it is made and paid for.",
         advice="A retry lands it again, at no cost.",
     )
 
 
-def _links_expire_at(entry: RowEntry) -> str | None:
+def _links_expire_at(entry: RowEntry, generation: Generation) -> str | None:
     """Return the earliest time at which the links can expire: a link that is dead before may be alive again later."""
     record = entry.record
-    if record is None:
+    submitted_at = generation.created if record is None else record.submitted_at or record.intent_at
+    if submitted_at is None:
         return None
-    timestamp = results_expire_at(record.submitted_at or record.intent_at, record.model)
+    timestamp = results_expire_at(submitted_at, generation.model if record is None else record.model)
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="seconds")
 
 

@@ -7,12 +7,14 @@ so that the intents of a wave cost one write, and their ids another.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry
+from airflow_provider_evolink.batch.shared_links import share_links, with_own_links
 from airflow_provider_evolink.batch.tally import Tally
 from airflow_provider_evolink.submission.entries import (
     ABSENT,
@@ -22,7 +24,7 @@ from airflow_provider_evolink.submission.entries import (
     is_open,
     with_response,
 )
-from airflow_provider_evolink.submission.record import Phase, unreadable, value_lost
+from airflow_provider_evolink.submission.record import LedgerRecord, Phase, unreadable, value_lost
 
 # Rows in one entry of the store: some 30 kB, half of what Airflow considers large.
 ROWS_PER_CHUNK = 50
@@ -35,11 +37,13 @@ class Chunk:
     :param number: of the chunk, from 0.
     :param rows: by key.
     :param tally: counts every change of a row.
+    :ivar changes: those that are not stored yet: a row's record before it, and the row after it.
     """
 
     number: int
     rows: dict[str, RowEntry] = field(default_factory=dict)
     tally: Tally = field(default_factory=Tally)
+    changes: list[tuple[LedgerRecord | None, RowEntry]] = field(default_factory=list, init=False)
 
     @property
     def room(self) -> int:
@@ -48,7 +52,9 @@ class Chunk:
 
     def put(self, entry: RowEntry) -> None:
         """Add a row, or replace its entry; nothing is stored."""
-        self.tally.replace(self.rows.get(entry.key), entry)
+        old = self.rows.get(entry.key)
+        self.tally.replace(old, entry)
+        self.changes.append((None if old is None else old.record, entry))
         self.rows[entry.key] = entry
 
 
@@ -64,6 +70,8 @@ class BatchLedger:
     :param not_before: earliest time at which an intent in the copy can have been written, in seconds since the epoch;
         older ones belong to a deleted run of the same name.
     :param log: receives warnings about the copy.
+    :param on_change: receives each change of a row once it is durable: the record before and after it, and the credits
+        that EvoLink reports as used. Not of a row that lands again, which changes nothing about what it has cost.
     """
 
     store: Store
@@ -73,6 +81,7 @@ class BatchLedger:
     copy: Store | None
     not_before: float
     log: Any
+    on_change: Callable[[LedgerRecord | None, LedgerRecord, float | None], None] = lambda *_: None
 
     def chunks(self) -> Iterator[Chunk]:
         """Read all chunks in order, one at a time."""
@@ -126,6 +135,10 @@ class BatchLedger:
             raise LedgerError(
                 f"The task's ledger could not be written ({error}). A retry continues from what it holds."
             ) from error
+        changes, chunk.changes = chunk.changes, []
+        for before, row in changes:
+            if row.record is not None and not row.was_landed:
+                self.on_change(before, row.record, row.credits_used)
 
     def confirm_is_current(self) -> None:
         """Make sure that no later try has superseded this one, which to Airflow's store looks like an empty ledger.
@@ -157,7 +170,7 @@ class BatchLedger:
         """Return the latest submission of each row in the copy."""
         candidates: dict[str, list[Any]] = {}
         for copied in copies:
-            for row in _rows(copied):
+            for row in rows_in_chunk(copied):
                 if _submitted_at(row) >= self.not_before:
                     candidates.setdefault(row["key"], []).append(row)
         if not candidates:
@@ -171,19 +184,21 @@ class BatchLedger:
 
     def _with_copied_ids(self, stored: Any, entries: TryEntries) -> Any:
         """Look for ids that only the copy holds; if that can't be read, the submissions stay open."""
-        rows = _rows(stored)
+        rows = rows_in_chunk(stored)
         if not any(is_open(row.get("record")) for row in rows):
             return stored
         try:
-            copied = [row for copy in entries.copied() for row in _rows(copy)]
+            copied = [row for copy in entries.copied() for row in rows_in_chunk(copy)]
         except Exception as error:
             self.log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
             return stored
-        return {**stored, "rows": [_with_id(row, copied) for row in rows]}
+        return {"rows": [_with_id(row, copied) for row in rows]}
 
 
 def _to_json(rows: Iterable[RowEntry]) -> dict[str, Any]:
-    return {"rows": [row.to_json() for row in rows]}
+    stored = share_links(row.to_json() for row in rows)
+    # As text, since Airflow checks and copies every value of a structure in four places on its way.
+    return {**stored, "rows": json.dumps(stored["rows"], ensure_ascii=False)}
 
 
 def _never_sent(row: RowEntry) -> RowEntry:
@@ -204,15 +219,28 @@ def _submitted_at(row: Any) -> float:
     return 0.0 if record is None else intent_at(record)
 
 
-def _rows(stored: Any) -> list[Any]:
+def rows_in_chunk(stored: Any) -> Sequence[Any]:
+    """Return the stored forms of the rows in a chunk, each with its own links.
+
+    :raises LedgerError: it is not a valid chunk. Nothing may be sent then.
+    """
     rows = stored.get("rows") if isinstance(stored, Mapping) else None
+    if isinstance(rows, str):
+        rows = _from_text(rows)
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and "key" in row for row in rows):
         raise unreadable("a chunk of a batch without its rows")
-    return rows
+    return with_own_links({**stored, "rows": rows})
+
+
+def _from_text(rows: str) -> Any:
+    try:
+        return json.loads(rows)
+    except (ValueError, RecursionError) as error:
+        raise unreadable(f"a chunk of a batch: {error}") from error
 
 
 def _parse(number: int, stored: Any) -> Chunk:
     if stored is None:
         raise value_lost()
-    entries = map(RowEntry.from_json, _rows(stored))
+    entries = map(RowEntry.from_json, rows_in_chunk(stored))
     return Chunk(number, {entry.key: entry for entry in entries})

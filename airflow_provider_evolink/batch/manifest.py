@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status, spent, used_and_reserved
 from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
@@ -16,6 +16,7 @@ from airflow_provider_evolink.batch.rows import BadRow, Row
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.staged_file import StagedFile
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.types import BatchSummary, ManifestLine
 
 _CONTENT_TYPE = "application/jsonl"
 _MAX_LISTED = 10
@@ -47,14 +48,18 @@ class Outcome:
         """The number of rows."""
         return self.counts.total()
 
-    def summary(self, manifest: str) -> dict[str, Any]:
+    def summary(self, manifest: str) -> BatchSummary:
         """Return what the task returns."""
-        rows = {
-            status.value: self.counts[status]
-            for status in (Status.LANDED, Status.SKIPPED, Status.FAILED, Status.UNFINISHED)
+        return {
+            "manifest": manifest,
+            "total": self.total,
+            "landed": self.counts[Status.LANDED],
+            "skipped": self.counts[Status.SKIPPED],
+            "failed": self.counts[Status.FAILED],
+            "unfinished": self.counts[Status.UNFINISHED],
+            "credits_used": _number(self.credits_used),
+            "credits_reserved": _number(self.credits_reserved),
         }
-        credits_ = {"credits_used": _number(self.credits_used), "credits_reserved": _number(self.credits_reserved)}
-        return {"manifest": manifest, "total": self.total, **rows, **credits_}
 
     def add(self, key: str, problem: Problem | None, status: Status, *, is_own: bool) -> None:
         """Count a row of the table.
@@ -107,7 +112,7 @@ class ManifestWriter:
             storage.publish(file, target, replace=True)
         return self.outcome
 
-    def _lines(self, rows: Iterable[tuple[Row | BadRow, Problem | None]]) -> Iterator[dict[str, Any]]:
+    def _lines(self, rows: Iterable[tuple[Row | BadRow, Problem | None]]) -> Iterator[ManifestLine]:
         entries = _Entries(self.ledger.chunks(), self.outcome.add_credits)
         for row, refusal in rows:
             key = row.key or f"row {row.number}"
@@ -121,7 +126,7 @@ class ManifestWriter:
         entries.read_all()
 
 
-def manifest_line(key: str | None, entry: RowEntry | None, problem: Problem | None, status: Status) -> dict[str, Any]:
+def manifest_line(key: str | None, entry: RowEntry | None, problem: Problem | None, status: Status) -> ManifestLine:
     """Return the line of a row.
 
     :return: ``{key, status, generation_id, uris, bytes, sha256, credits, error, tries}``; the three lists have an item

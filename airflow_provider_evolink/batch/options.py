@@ -31,6 +31,7 @@ class BatchOptions:
     policy: Policy
     max_in_flight: int
     max_credits: float | None
+    min_credits_left: float | None
     max_failed: int | float
     on_row_failure: str
     on_invalid: str
@@ -43,6 +44,11 @@ class BatchOptions:
     watch: Callable[[LedgerRecord], Watch]
     try_number: int
     max_tries: int
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the prices of rows matter."""
+        return self.max_credits is not None or self.min_credits_left is not None
 
     def allowed_failures(self, total: int) -> int:
         """Return how many of so many rows may fail before the task does."""

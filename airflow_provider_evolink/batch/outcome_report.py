@@ -55,8 +55,7 @@ def missing_credits(outcome: Outcome, tally: Tally, left: Credits) -> str:
     :param tally: credits of the rows that were submitted.
     :param left: of the account and the API key.
     """
-    limits = (left.account_remaining, left.key_remaining)
-    available = min(limit for limit in limits if limit is not None)
+    available = left.remaining
     priced = tally.counts[Status.LANDED] + tally.counts[Status.UNDER_WAY]
     if not priced:
         return f"{available:.10g} credits are left."
@@ -94,8 +93,11 @@ def failure(outcome: Outcome, manifest: str, stop: Problem | None, *, missing: s
         if is_permanent
         else f"A retry goes on with {outcome.retryable:,} of them, and pays for nothing that has landed."
     )
+    codes = [*([stop.code] if stop else []), *(problem.code for _, problem in outcome.problems)]
     return error_class(
-        "\n".join([*lines, f"{consequence} Every row is in the manifest, {manifest}."]), manifest=manifest
+        "\n".join([*lines, f"{consequence} Every row is in the manifest, {manifest}."]),
+        manifest=manifest,
+        code=next(filter(None, codes), None),
     )
 
 
@@ -123,7 +125,8 @@ def name_paid_rows(error: EvoLinkError, submitted: int) -> None:
         f"{refusal} Nothing more was sent. {counted(submitted, 'row')} {were(submitted)} submitted before, and what "
         "was paid for them stays paid for: fix that and clear this task, which resumes them and submits none again."
     )
-    error.args = ("\n".join([facts, *lines]),)
+    # What the error itself says about the charge is about this try.
+    error.args, error.charged = ("\n".join([facts, *lines]),), None
 
 
 def _facts(outcome: Outcome) -> str:

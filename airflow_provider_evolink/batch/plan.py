@@ -219,7 +219,7 @@ def _is_submitted(entry: RowEntry) -> bool:
 
 def _not_landed(entry: RowEntry) -> RowEntry:
     record = entry.record and replace(entry.record, phase=Phase.SUBMITTED)
-    return replace(entry, record=record)
+    return replace(entry, record=record, was_landed=True)
 
 
 def _uris(entry: RowEntry) -> str:

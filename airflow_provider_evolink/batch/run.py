@@ -7,7 +7,7 @@ A worker then hands over to the triggerer, and the next one goes on from the led
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from airflow_provider_evolink.batch.window import Window
 from airflow_provider_evolink.landing.partial_failure import MAX_CONSECUTIVE_FAILURES
 from airflow_provider_evolink.polling.policy import Watch
 from airflow_provider_evolink.polling.wake_rule import WakeRule
+from airflow_provider_evolink.submission.decision import Replay
 
 # Seconds for which a generation that has ended may wait for others: its links live for hours.
 _LONGEST_WAIT = 600.0
@@ -38,6 +39,7 @@ class BatchRun:
 
     :param cursor: where the batch is; updated.
     :param window: submits rows.
+    :param close_connections: closes those to EvoLink, of which a wave has left many.
     :param planner: goes through the ledger at the start of a try; ``None`` = an earlier worker of this try has done so.
     """
 
@@ -47,6 +49,7 @@ class BatchRun:
     lander: RowLander
     cursor: Cursor
     window: Window
+    close_connections: Callable[[], Awaitable[None]]
     log: Any
     planner: Planner | None = None
     unreachable_timeout: float = 600.0
@@ -68,6 +71,8 @@ class BatchRun:
                 ready, lands_first = [], False
             self.window.ready = len(ready)
             await self.window.fill(self._chunks)
+            # Landing takes its memory: some 200 KiB each.
+            await self.close_connections()
             await self._land(ready)
             self._chunks = {number: chunk for number, chunk in self._chunks.items() if _is_open(chunk)}
             self.cursor.open_chunks = sorted(self._chunks)
@@ -113,11 +118,19 @@ class BatchRun:
             if stored is not None:
                 stored.tally = self.cursor.tally
                 self._chunks[number] = stored
+        self._remember_links()
         if len(self.under_way) != self.cursor.tally.counts[Status.UNDER_WAY]:
             raise LedgerError(
                 f"The task's ledger holds {len(self.under_way)} generations under way, but this try has submitted "
                 f"{self.cursor.tally.counts[Status.UNDER_WAY]}. Nothing more was sent. A retry works out what is left."
             )
+
+    def _remember_links(self) -> None:
+        """Take up the links that earlier workers have uploaded media for, so that none of it is uploaded again."""
+        replayed = [decision.record for decision in self.window.to_send.values() if isinstance(decision, Replay)]
+        for record in [*(entry.record for entry in self.under_way), *replayed]:
+            if record is not None and record.media_links is not None:
+                self.window.waves.submitter.uploader.known.put_all(record.media_links, record.media_expire_at or 0.0)
 
     async def _read(self) -> list[tuple[Chunk, RowEntry, Generation]]:
         """Read what became of the generations, note it, and return the rows that can be landed."""

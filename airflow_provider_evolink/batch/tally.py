@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from airflow_provider_evolink.api.error_facts import ErrorFacts
 from airflow_provider_evolink.batch.entry import RowEntry, Status, used_and_reserved
 
 
@@ -45,6 +46,12 @@ class Tally:
     def done(self) -> int:
         """How many rows need nothing more in this try."""
         return self.processed - self.counts[Status.UNDER_WAY]
+
+    def facts(self) -> ErrorFacts:
+        """Return what the rows have cost, for an error. A row that is unfinished may have been charged."""
+        may_be_charged = self.reserved > 0 or self.counts[Status.UNFINISHED] + self.counts[Status.UNDER_WAY] > 0
+        charged = True if self.used > 0 else None if may_be_charged else False
+        return ErrorFacts(credits_used=self.used, credits_reserved=self.reserved, charged=charged)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that travels with a deferred task."""

@@ -112,7 +112,7 @@ def validate(table: Iterable[Row | BadRow], checker: Checker, *, on_invalid: OnI
     """Check every row; nothing is sent.
 
     :param table: the rows, from the first one.
-    :param checker: one that has not seen any row yet.
+    :param checker: one that has not checked any row yet.
     :param on_invalid: ``fail`` raises if there is a bad row; ``skip`` leaves it to the caller to send the others.
     :raises InvalidRowsError: rows are invalid; it lists the first ten. A retry finds the same.
     :raises InvalidInputError: the table as a whole can't be read. A retry finds the same.

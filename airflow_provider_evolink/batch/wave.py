@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Submit the rows of a wave: write their intents, send them concurrently, write their ids.
+"""Submit the rows of a wave: upload their media, write their intents, send them concurrently, write their ids.
 
-One write holds all intents before the first request leaves, and fences off a try that has been superseded; one holds
-the ids before anything else is done with them. A crash in between leaves the intents, and a retry sends the same rows
-again under the same idempotency keys.
+Uploads come first, since the intents hold the links; a row whose media can't be uploaded is not sent. One write holds
+all intents before the first request leaves, and fences off a try that has been superseded; one holds the ids before
+anything else is done with them. A crash in between leaves the intents, and a retry sends the same rows again under the
+same idempotency keys.
 """
 
 from __future__ import annotations
@@ -21,16 +22,19 @@ from airflow_provider_evolink.api.errors import (
     EvoLinkError,
     InsufficientCreditsError,
     LedgerError,
-    NotSentError,
     RateLimitedError,
 )
 from airflow_provider_evolink.batch.budget import Budget
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status, replaced_entry
 from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
+from airflow_provider_evolink.media.uploader import Uploader
 from airflow_provider_evolink.polling.rate_limiter import RateLimiter
 from airflow_provider_evolink.submission.decision import Policy
+from airflow_provider_evolink.submission.media_links import ready_to_send
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from airflow_provider_evolink.submission.reports import killed_before_sending, unconfirmed_replay
 from airflow_provider_evolink.submission.send_outcome import (
+    ID_WRITES,
     PAUSE_SECONDS,
     AttemptBudget,
     LeaveOpen,
@@ -40,6 +44,7 @@ from airflow_provider_evolink.submission.send_outcome import (
     accepted,
     after_failed_send,
     after_failure,
+    pause_steps,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +55,6 @@ if TYPE_CHECKING:
 _CONCERNS_ALL = (InsufficientCreditsError, AuthenticationError, AccessDeniedError)
 # After this many rows in a row that EvoLink did not accept for temporary reasons, it is down for all.
 _OUTAGE_FAILURES = 3
-_ID_WRITES = 3
-_STEP_SECONDS = 0.2
 # Seconds for which a wave waits for EvoLink to accept anything again after a 429.
 _MAX_RATE_LIMITED_SECONDS = 600.0
 
@@ -75,15 +78,6 @@ class Job:
 
 
 @dataclass
-class Wave:
-    """Rows of one chunk that are submitted together."""
-
-    chunk: Chunk
-    jobs: list[Job] = field(default_factory=list)
-    is_changed: bool = False
-
-
-@dataclass
 class WaveSubmitter:
     """Submit waves of rows.
 
@@ -92,6 +86,7 @@ class WaveSubmitter:
     :param policy: of the DAG's author.
     :param limiter: of everything that is sent to the account.
     :param budget: learns what EvoLink reserves.
+    :param uploader: of the account.
     :param is_killed: whether the task has been killed.
     :param log: receives warnings.
     :param stopped_by: the error after which no other row would be accepted either, once there is one.
@@ -102,6 +97,7 @@ class WaveSubmitter:
     policy: Policy
     limiter: RateLimiter
     budget: Budget
+    uploader: Uploader
     is_killed: Callable[[], bool]
     log: Any
     stopped_by: EvoLinkError | None = None
@@ -112,7 +108,11 @@ class WaveSubmitter:
 
         :raises LedgerError: the intents could not be recorded; nothing of this round was sent.
         """
-        pending, patient_until = list(jobs), time.monotonic() + _MAX_RATE_LIMITED_SECONDS
+        pending = await self._get_links(chunk, jobs)
+        if self.stopped_by is not None or not pending:
+            self.ledger.write(chunk)
+            return
+        patient_until = time.monotonic() + _MAX_RATE_LIMITED_SECONDS
         while pending:
             sent = self._record_sends(chunk, pending)
             outcomes = await self._send_all(chunk, pending, sent)
@@ -125,6 +125,31 @@ class WaveSubmitter:
             again = [step for step in steps if step is not None]
             pending = [job for job, _ in again]
             await self._pause(max((pause for _, pause in again), default=0.0))
+
+    async def _get_links(self, chunk: Chunk, jobs: Sequence[Job]) -> list[Job]:
+        """Upload the media of new submissions; return the rows that can be sent."""
+        outcomes = await asyncio.gather(*map(self._with_links, jobs))
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if isinstance(outcome, EvoLinkError):
+                self.budget.settle(job.entry.price_class, None)
+                chunk.put(replace(job.entry, problem=self._problem(outcome)))
+        ready = [outcome for outcome in outcomes if isinstance(outcome, Job)]
+        is_outage = not any(job.request.pending_media for job in ready)
+        # Rows that share a file share its error.
+        for error in {id(error): error for error in outcomes if isinstance(error, EvoLinkError)}.values():
+            if is_outage or isinstance(error, _CONCERNS_ALL):
+                self._note_failure(error)
+        return ready
+
+    async def _with_links(self, job: Job) -> Job | EvoLinkError:
+        """Return a row with the links of its media in its intent; an intent that was sent before has them already."""
+        if not job.request.pending_media or job.intent.send_count > 0:
+            return job
+        try:
+            found = await self.uploader.links_for(job.request.pending_media)
+        except EvoLinkError as error:
+            return error
+        return replace(job, intent=replace(job.intent, media_links=found.links, media_expire_at=found.expire_at))
 
     def _finish(
         self, chunk: Chunk, job: Job, sent: LedgerRecord, outcome: Submission | EvoLinkError, *, is_patient: bool
@@ -173,7 +198,7 @@ class WaveSubmitter:
     async def _send(self, job: Job, sent: LedgerRecord) -> Submission | EvoLinkError:
         try:
             await self._wait_for_turn()
-            submission = await self.post(job.request, sent.idempotency_key)
+            submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
         except EvoLinkError as error:
             if isinstance(error, RateLimitedError):
                 self.limiter.on_rate_limited(time.monotonic(), error.retry_after)
@@ -185,9 +210,7 @@ class WaveSubmitter:
         while not self.is_killed() and (seconds := self.limiter.reserve(time.monotonic())) > 0:
             await self._pause(seconds)
         if self.is_killed():
-            raise NotSentError(
-                "The task was killed before the submission was sent. Nothing was charged; a retry submits it."
-            )
+            raise killed_before_sending()
 
     def _after_failure(self, job: Job, error: EvoLinkError, *, is_patient: bool) -> SendAgain | Withdraw | LeaveOpen:
         if isinstance(error, RateLimitedError) and is_patient and self.stopped_by is None and not self.is_killed():
@@ -196,19 +219,11 @@ class WaveSubmitter:
         return after_failure(job.intent, error, self.policy, used=job.used, killed=self.is_killed())
 
     def _accept(self, chunk: Chunk, job: Job, sent: LedgerRecord, submission: Submission) -> None:
-        now = time.time() if sent.last_sent_at is None else sent.last_sent_at
-        record = replace(
-            accepted(job.intent, submission, now=now), send_count=sent.send_count, last_sent_at=sent.last_sent_at
-        )
+        record = accepted(job.intent, sent, submission)
         chunk.put(replace(_with_record(job, record), problem=None, is_outdated=False))
         self.budget.settle(job.entry.price_class, record.credits_reserved)
         if record.replay == "unconfirmed":
-            self.log.error(
-                "EvoLink did not confirm that it knew the idempotency key %s: either no earlier send reached it, or it "
-                "made, and charges for, two generations. Compare EvoLink's task list with %s.",
-                record.idempotency_key,
-                record.generation_id,
-            )
+            self.log.error("%s", unconfirmed_replay(record))
 
     def _give_up(
         self, chunk: Chunk, job: Job, sent: LedgerRecord, error: EvoLinkError, step: Withdraw | LeaveOpen
@@ -237,7 +252,7 @@ class WaveSubmitter:
 
         :raises LedgerError: the ledger stays unavailable. The intents are there, so a retry finds the same generations.
         """
-        for remaining in reversed(range(_ID_WRITES)):
+        for remaining in reversed(range(ID_WRITES)):
             try:
                 self.ledger.write(chunk)
                 return
@@ -250,10 +265,10 @@ class WaveSubmitter:
 
     async def _pause(self, seconds: float) -> None:
         """Wait in short steps, so that a kill is noticed at once."""
-        remaining = seconds
-        while remaining > 0 and not self.is_killed():
-            await asyncio.sleep(min(remaining, _STEP_SECONDS))
-            remaining -= _STEP_SECONDS
+        for step in pause_steps(seconds):
+            if self.is_killed():
+                break
+            await asyncio.sleep(step)
 
 
 def _with_record(job: Job, record: LedgerRecord) -> RowEntry:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -13,15 +14,15 @@ from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCredit
 from airflow_provider_evolink.batch.budget import Admission, Budget, price_class
 from airflow_provider_evolink.batch.cursor import Cursor
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
-from airflow_provider_evolink.batch.errors import file_exists, no_room
+from airflow_provider_evolink.batch.errors import file_exists
 from airflow_provider_evolink.batch.existing_files import ExistingFiles
-from airflow_provider_evolink.batch.known_rows import KnownRow
-from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
+from airflow_provider_evolink.batch.ledger import Chunk
 from airflow_provider_evolink.batch.names import row_pattern
 from airflow_provider_evolink.batch.options import BatchOptions
 from airflow_provider_evolink.batch.rows import BadRow, Row, RowTable
 from airflow_provider_evolink.batch.validation import Checker
-from airflow_provider_evolink.batch.wave import Job, Wave, WaveSubmitter
+from airflow_provider_evolink.batch.wave import Job
+from airflow_provider_evolink.batch.wave_builder import WaveBuilder
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.submission.decision import Replay, Submit
 from airflow_provider_evolink.submission.record import Phase
@@ -32,32 +33,33 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.api.request import GenerationRequest
 
 _UNREADABLE = "UnreadableInput"
+# For how long a reading of the credits that are left is believed.
+_CREDITS_SECONDS = 10.0
 
 
 @dataclass
 class Window:
     """Submit rows in the order of the table, as far as the window, the budget and the account allow.
 
-    :param known: the rows that the ledger has, too, by key.
-    :param to_send: what is to be submitted or sent again for them, by key.
+    :param credits_left: returns how many credits are left, read at most a few seconds ago; may block.
+    :param waves: collects the rows that are submitted together.
+    :param to_send: what is to be submitted or sent again for rows that the ledger has, by key.
     :param ready: rows that have ended and are about to be landed: they no longer count as under way.
     """
 
     options: BatchOptions
     table: RowTable
     checker: Checker
-    ledger: BatchLedger
-    submitter: WaveSubmitter
+    waves: WaveBuilder
     budget: Budget
     existing: ExistingFiles
     cursor: Cursor
     is_killed: Callable[[], bool]
+    credits_left: Callable[[], float]
     log: Any
-    known: Mapping[str, KnownRow] = field(default_factory=dict)
     to_send: dict[str, Submit | Replay] = field(default_factory=dict)
     ready: int = 0
-    _chunks: dict[int, Chunk] = field(default_factory=dict)
-    _wave: Wave | None = None
+    _next_credits_read: float = 0.0
 
     @property
     def is_done(self) -> bool:
@@ -74,13 +76,13 @@ class Window:
 
         :param chunks: those with rows under way; new ones are added.
         """
-        self._chunks = chunks
+        self.waves.chunks = chunks
         try:
             if not self.is_done:
                 await self._fill()
         except (ConnectionError, TimeoutError) as error:
             # The table can't be read at the moment; what is paid for lands all the same.
-            await self._flush()
+            await self.waves.submit()
             self.stop(EvoLinkError(str(error)))
 
     async def _fill(self) -> None:
@@ -92,7 +94,7 @@ class Window:
             if not await self._has_room() or not await self._take(row):
                 break
             self.cursor.position += 1
-        await self._flush()
+        await self.waves.submit()
         self._stop_if_blocked()
 
     async def _send_again(self) -> None:
@@ -105,23 +107,23 @@ class Window:
                 continue
             if not await self._has_room() or not await self._take(row):
                 break
-        await self._flush()
+        await self.waves.submit()
 
     async def _has_room(self) -> bool:
         """Return whether a row may be submitted, which may take the end of the current wave."""
         if self._room() <= 0:
-            await self._flush()
+            await self.waves.submit()
         self._stop_if_needed()
         return self.cursor.stop is None and not self.is_killed() and self._room() > 0
 
     def _room(self) -> int:
-        in_wave = len(self._wave.jobs) if self._wave else 0
-        return self.options.max_in_flight - (self.cursor.tally.counts[Status.UNDER_WAY] - self.ready) - in_wave
+        under_way = self.cursor.tally.counts[Status.UNDER_WAY] - self.ready
+        return self.options.max_in_flight - under_way - self.waves.size
 
     def _stop_if_needed(self) -> None:
         tally = self.cursor.tally
-        if self.submitter.stopped_by is not None:
-            self.stop(self.submitter.stopped_by)
+        if self.waves.submitter.stopped_by is not None:
+            self.stop(self.waves.submitter.stopped_by)
         has_failed = tally.counts[Status.FAILED] > self.options.allowed_failures(tally.total)
         if self.cursor.stop is None and has_failed and self.options.on_row_failure == "stop":
             self.cursor.stop = Problem(
@@ -141,8 +143,7 @@ class Window:
         self._stop_if_needed()
         is_waiting = self.cursor.tally.counts[Status.UNDER_WAY] > 0
         if not self.is_done and not is_waiting and not self.is_killed():
-            in_doubt = (+self.budget.pending).total()
-            self.stop(no_room(self.options.max_credits or 0.0, self._committed, in_doubt))
+            self.stop(self.budget.no_room(self._committed))
 
     @property
     def _try_number(self) -> int:
@@ -159,7 +160,7 @@ class Window:
             # It has no entry: without a key of its own, nothing could be found again.
             self.cursor.tally.counts[self._status_of_invalid] += 1
             return True
-        if row.key in self.known and row.key not in self.to_send:
+        if row.key in self.waves.known and row.key not in self.to_send:
             return True
         try:
             request = self.checker.request(row)
@@ -182,21 +183,21 @@ class Window:
 
     async def _refuse(self, row: Row, bad: BadRow) -> None:
         """Note a row that can't be sent."""
-        chunk = await self._chunk_for(row.key)
+        chunk = await self.waves.chunk_for(row.key)
         record = chunk.rows.get(row.key, RowEntry(row.key)).record
         is_open = record is not None and record.phase is Phase.INTENT
         status = Status.UNFINISHED if is_open else self._status_of_invalid
         await self._put_aside(row, Problem(status, bad.problem, "InvalidInput", True, self._try_number))
 
     async def _put_aside(self, row: Row, problem: Problem) -> None:
-        chunk = await self._chunk_for(row.key)
+        chunk = await self.waves.chunk_for(row.key)
         self.to_send.pop(row.key, None)
-        self._put(chunk, chunk.rows.get(row.key) or RowEntry(row.key), problem)
+        self.waves.put(chunk, chunk.rows.get(row.key) or RowEntry(row.key), problem)
 
     async def _submit(self, row: Row, request: GenerationRequest, decision: Submit | Replay) -> bool:
-        chunk = await self._chunk_for(row.key)
+        chunk = await self.waves.chunk_for(row.key)
         pattern = row_pattern(self.options.filename_pattern, row)
-        price = price_class(request.body) if self.options.max_credits is not None else ""
+        price = price_class(request.body) if self.budget.is_limited else ""
         entry = chunk.rows.get(row.key) or RowEntry(row.key)
         entry = replace(entry, pattern=pattern, price_class=price, existing=(), removed=False)
         is_new = isinstance(decision, Submit)
@@ -208,7 +209,7 @@ class Window:
         if existing:
             self._leave_existing(chunk, entry, existing)
             return True
-        if is_new and not await self._is_admitted(price):
+        if is_new and not (await self._reads_credits() and await self._is_admitted(price)):
             return False
         self.to_send.pop(row.key, None)
         await self._add(entry, request, decision)
@@ -223,73 +224,38 @@ class Window:
         # A worker that died may have landed what the row made before it was changed, without recording it.
         is_maybe_own = entry.record is not None and entry.record.phase is Phase.SUBMITTED
         if self.options.skip_existing and not is_maybe_own:
-            self._put(chunk, replace(entry, existing=tuple(existing)), None)
+            self.waves.put(chunk, replace(entry, existing=tuple(existing)), None)
             return
         text = file_exists(existing[0], entry.generation_id if is_maybe_own else None)
-        self._put(chunk, entry, Problem(Status.FAILED, text, "FileConflict", True, self._try_number))
+        self.waves.put(chunk, entry, Problem(Status.FAILED, text, "FileConflict", True, self._try_number))
+
+    async def _reads_credits(self) -> bool:
+        """Read now and then how many credits are left, if some must be; return whether that is known."""
+        now = time.monotonic()
+        if self.budget.minimum is None or now < self._next_credits_read:
+            return True
+        try:
+            self.budget.note_left(await asyncio.to_thread(self.credits_left), self._committed)
+        except EvoLinkError as error:
+            self.stop(error)
+            return False
+        self._next_credits_read = now + _CREDITS_SECONDS
+        return True
 
     async def _is_admitted(self, price: str) -> bool:
         admission = self.budget.admit(price, self._committed)
         if admission is Admission.WAIT:
             # The responses to the current wave may make room, or show a price.
-            await self._flush()
+            await self.waves.submit()
             admission = self.budget.admit(price, self._committed)
         return admission is not Admission.WAIT
 
     async def _add(self, entry: RowEntry, request: GenerationRequest, decision: Submit | Replay) -> None:
-        chunk, options = await self._chunk_for(entry.key), self.options
+        chunk, options = await self.waves.chunk_for(entry.key), self.options
         if isinstance(decision, Replay):
             intent = decision.record
         else:
             fingerprint = options.fingerprint(request)
             intent = new_intent(decision, request.model, fingerprint, options.api_key, now=time.time())
             intent = replace(intent, try_number=options.try_number, max_tries=options.max_tries)
-        self._wave_for(chunk).jobs.append(Job(entry, request, intent))
-
-    def _put(self, chunk: Chunk, entry: RowEntry, problem: Problem | None) -> None:
-        chunk.put(replace(entry, problem=problem))
-        self._wave_for(chunk).is_changed = True
-
-    def _wave_for(self, chunk: Chunk) -> Wave:
-        if self._wave is None or self._wave.chunk is not chunk:
-            self._wave = Wave(chunk)
-        return self._wave
-
-    async def _chunk_for(self, key: str) -> Chunk:
-        """Return the chunk of a row, the one that is being filled for a new one, after ending another's wave."""
-        known = self.known.get(key)
-        chunk = self._load(known.chunk if known else self.cursor.last_chunk)
-        in_wave = len(self._wave.jobs) if self._wave and self._wave.chunk is chunk else 0
-        if known is None and chunk.room - in_wave <= 0:
-            await self._flush()
-            self.cursor.last_chunk, self.cursor.last_chunk_rows = self.cursor.last_chunk + 1, 0
-            chunk = self._load(self.cursor.last_chunk)
-        if self._wave is not None and self._wave.chunk is not chunk:
-            await self._flush()
-            self._drop_settled(chunk)
-        return chunk
-
-    def _drop_settled(self, current: Chunk) -> None:
-        """Forget the chunks without a row under way, as of rows that are skipped: there may be very many."""
-        for number, chunk in list(self._chunks.items()):
-            if chunk is not current and not any(row.status is Status.UNDER_WAY for row in chunk.rows.values()):
-                del self._chunks[number]
-
-    def _load(self, number: int) -> Chunk:
-        if number not in self._chunks:
-            self._chunks[number] = self.ledger.read(number) or Chunk(number)
-            self._chunks[number].tally = self.cursor.tally
-        return self._chunks[number]
-
-    async def _flush(self) -> None:
-        """Submit the current wave."""
-        wave, self._wave = self._wave, None
-        if wave is None:
-            return
-        # What can no longer be accepted, or landed, stays as it was: not sent in this try.
-        if wave.jobs and self.submitter.stopped_by is None and self.cursor.stop is None:
-            await self.submitter.submit(wave.chunk, wave.jobs)
-        elif wave.is_changed:
-            self.ledger.write(wave.chunk)
-        if wave.chunk.number == self.cursor.last_chunk:
-            self.cursor.last_chunk_rows = len(wave.chunk.rows)
+        self.waves.add(chunk, Job(entry, request, intent))

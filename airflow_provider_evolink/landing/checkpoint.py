@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from airflow_provider_evolink.landing.filenames import Result
 from airflow_provider_evolink.landing.media_types import MediaType
+from airflow_provider_evolink.types import LandedFile
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,15 @@ class Landed:
         """Its URI in the form Airflow's assets accept."""
         return asset_uri(self.uri)
 
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> LandedFile:
         """Return its entry in the operator's return value."""
-        entry = asdict(self)
-        del entry["extension"]
-        return entry
+        return {
+            "uri": self.uri,
+            "bytes": self.bytes,
+            "sha256": self.sha256,
+            "content_type": self.content_type,
+            "generation_id": self.generation_id,
+        }
 
 
 def asset_uri(uri: str) -> str:

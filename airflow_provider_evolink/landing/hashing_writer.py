@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import BinaryIO, Self
 
 BUFFER_BYTES = 512 * 1024
@@ -30,15 +29,15 @@ class HashingWriter:
         self._digest = hashlib.sha256()
         self._front, self._back = memoryview(bytearray(BUFFER_BYTES)), memoryview(b"")
         self._filled = 0
-        self._stack = ExitStack()
-        self._thread = self._stack.enter_context(ThreadPoolExecutor(1, "evolink-landing"))
+        self._thread: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        if self._thread is not None:
+            self._thread.shutdown()
 
     @property
     def free(self) -> memoryview:
@@ -76,6 +75,7 @@ class HashingWriter:
 
     def _swap_buffers(self) -> None:
         self._wait()
+        self._thread = self._thread or ThreadPoolExecutor(1, "evolink-landing")
         self._pending = self._thread.submit(self._write, self._front[: self._filled])
         self._front, self._back, self._filled = self._back or memoryview(bytearray(BUFFER_BYTES)), self._front, 0
 

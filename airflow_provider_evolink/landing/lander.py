@@ -49,6 +49,7 @@ class Lander:
     :param renew: asks EvoLink for a new link to a result; ``None`` if EvoLink has none.
     :param limits: the largest file allowed, and how long and how often a download is attempted.
     :param on_existing: what to do with a file of the same name that this task has not written.
+    :param on_written: receives each file that was written.
     :param log: receives a line per file.
     """
 
@@ -59,6 +60,7 @@ class Lander:
     renew: Callable[[Result], str | None]
     limits: Limits = LIMITS
     on_existing: OnExisting = OnExisting.FAIL
+    on_written: Callable[[Result, Landed], None] = lambda *_: None
     log: logging.Logger = log
 
     def land(self, result: Result) -> Landed | None:
@@ -130,6 +132,8 @@ class Lander:
             # The file may have been written and only the response lost.
             if not storage.contains(target, landed.bytes, landed.sha256):
                 raise
+        else:
+            self.on_written(result, landed)
         self.log.info("Landed %s: %s, %d bytes, sha256 %s.", result, target.uri, landed.bytes, landed.sha256)
         return True
 

@@ -11,13 +11,15 @@ import os
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_evolink.api.errors import NOTHING_LANDED, LandingError, LandingInputError, shorten
+from airflow_provider_evolink.api.errors import LandingError, LandingInputError
 from airflow_provider_evolink.api.event_loop import outside_event_loop
+from airflow_provider_evolink.api.input_errors import NOTHING_LANDED
 from airflow_provider_evolink.api.sanitize import sanitize
+from airflow_provider_evolink.api.wording import shorten
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -27,11 +29,11 @@ OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "ad
 _ALLOWED = "an absolute path, a storage URI such as s3://conn_id@bucket/folder, or an ObjectStoragePath"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _AZURE = frozenset({"abfs", "abfss", "adl"})
-# By scheme: the library for the storage, and the package that installs it and Airflow's file system for it.
-_PACKAGES = {
-    **dict.fromkeys(("s3", "s3a", "s3n"), ("s3fs", "apache-airflow-providers-amazon[s3fs]")),
-    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "apache-airflow-providers-google")),
-    **dict.fromkeys(_AZURE, ("adlfs", "apache-airflow-providers-microsoft-azure")),
+# By scheme: the library for the storage, and our extra that installs it with the Airflow provider that uses it.
+_EXTRAS = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), ("s3fs", "s3")),
+    **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcs")),
+    **dict.fromkeys(_AZURE, ("adlfs", "azure")),
 }
 _UNSUPPORTED_AZURE = frozenset({"az", "wasb", "wasbs"})
 # Airflow's AWS hook uses the worker's own credentials if its default connection is not defined.
@@ -145,7 +147,8 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
 def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
     """Return a path whose file system is there; Airflow makes it at its first use in a process, with the path.
 
-    :raises Exception: whatever Airflow, or the storage's client, raises if it can't be made.
+    :raises ImportError: a package is missing; the message says what to install.
+    :raises Exception: whatever else Airflow, or the storage's client, raises if it can't be made.
     """
 
     def open_path() -> ObjectStoragePath:
@@ -155,7 +158,13 @@ def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
         _ = path.fs
         return path
 
-    return outside_event_loop(open_path)
+    try:
+        return outside_event_loop(open_path)
+    except (ValueError, ImportError) as error:
+        scheme, _ = _scheme_and_connection(location)
+        if scheme not in LOCAL and (missing := missing_package(scheme)):
+            raise ImportError(missing) from error
+        raise
 
 
 def _allowed_instead_of_text(text: Any) -> str | None:
@@ -193,6 +202,8 @@ def _allowed_instead_of_uri(scheme: str, user: str, host: str) -> str | None:
 def _allowed_instead_of_object(destination: object) -> str | None:
     from airflow.sdk import ObjectStoragePath
 
+    if isinstance(destination, PurePath):
+        return f"{_ALLOWED}; write a pathlib.Path as text, str(path)"
     if not isinstance(destination, ObjectStoragePath):
         return _ALLOWED
     if destination.protocol not in LOCAL:
@@ -221,16 +232,25 @@ def _scheme_and_connection(destination: Any) -> tuple[str, str | None]:
     return (match[1].lower() if match else ""), user or None
 
 
-def _check_packages(destination: object, scheme: str) -> None:
+def missing_package(scheme: str) -> str | None:
+    """Return what is missing for a storage, as the end of a sentence; None if it can be used here.
+
+    :param scheme: such as ``s3``, in lower case.
+    """
     from airflow.sdk.io.fs import has_fs
 
-    library, package = _PACKAGES.get(scheme, (None, None))
+    library, extra = _EXTRAS.get(scheme, (None, None))
     if has_fs(scheme) and (library is None or find_spec(library)):
-        return
-    missing = f"{scheme}:// needs a package that is not installed here: pip install '{package}'"
-    unknown = f"no installed Airflow provider has a file system for {scheme}://"
-    allowed = f"on storage that Airflow can use here, but {missing if package else unknown}"
-    raise LandingInputError("destination", _without_credentials(destination), allowed)
+        return None
+    if extra is None:
+        return f"no installed Airflow provider has a file system for {scheme}://"
+    return f'{scheme}:// needs a package that is not installed here: pip install "airflow-provider-evolink[{extra}]"'
+
+
+def _check_packages(destination: object, scheme: str) -> None:
+    if missing := missing_package(scheme):
+        allowed = f"on storage that Airflow can use here, but {missing}"
+        raise LandingInputError("destination", _without_credentials(destination), allowed)
 
 
 def _check_connection(destination: object, conn_id: str) -> None:

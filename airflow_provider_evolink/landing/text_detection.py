@@ -49,6 +49,8 @@ def _is_legacy(head: bytes) -> bool:
 
 def _is_wide_page(head: bytes) -> bool:
     """Return whether this is a page in UTF-16 without a byte order mark."""
+    if b"<\0" not in head and b"\0<" not in head:
+        return False
     texts = (head.decode(encoding, "ignore") for encoding in ("utf-16-le", "utf-16-be"))
     return any(_WIDE_TAG.search(text) and not _WIDE_CONTROL.search(text) for text in texts)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -51,16 +51,13 @@ def measure(deployment: Deployment, case: Case, number: int, idle_seconds: float
     blank = Measured(case.contender, case.count, case.window, number)
     if case.contender == IDLE:
         return _measure_idle(deployment, blank, idle_seconds)
-    folder = deployment.folder / "landed"
-    folder.mkdir()
-    try:
-        before = deployment.requests()
-        run = _measure_script if case.contender == BARE else _measure_dag
-        measured, began = run(deployment, case, blank, folder)
-        sent = {kind: total - before[kind] for kind, total in deployment.requests().items()}
-        return replace(measured, requests=sent, **_landed(folder, began))
-    finally:
-        shutil.rmtree(folder)
+    # Kept until the end: ext4 takes long to find a free inode for minutes after thousands of files were deleted.
+    folder = Path(tempfile.mkdtemp(prefix="landed-", dir=deployment.folder))
+    before = deployment.requests()
+    run = _measure_script if case.contender == BARE else _measure_dag
+    measured, began = run(deployment, case, blank, folder)
+    sent = {kind: total - before[kind] for kind, total in deployment.requests().items()}
+    return replace(measured, requests=sent, **_landed(folder, began))
 
 
 def _measure_idle(deployment: Deployment, blank: Measured, seconds: float) -> Measured:

@@ -58,6 +58,12 @@ def clear(harness: TaskHarness, operator: EvoLinkBatchOperator) -> Any:
     return retry(harness, operator)
 
 
+def stored_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows in what was written to the store; none if it was no chunk."""
+    found: list[dict[str, Any]] = json.loads(value.get("rows", "[]"))
+    return found
+
+
 def manifest(summary: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the lines of a local manifest."""
     text = Path(summary["manifest"].removeprefix("file://")).read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any sequence of crashes, retries, clears, lost responses and changes of the table: one charge for one landed row."""
+"""Any sequence of crashes, retries, clears, lost responses, failed uploads and changes: one charge for a landed row."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api.errors import EvoLinkError, LedgerError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from tests.batch.batches import batch, clear, manifest, retry, run
 from tests.batch.outcomes import assert_true, charges, submissions
 from tests.operators.submissions import DyingStore, WorkerDied
 from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
+from tests.uploading import LINKS_ONLY, forget_links, write_picture
 
 FAULTS: dict[str, dict[str, Any]] = {
     "lost_response": {},
@@ -33,11 +34,13 @@ FAULTS: dict[str, dict[str, Any]] = {
     "generation_failed": {"code": "service_error"},
     "rate_limit": {"retry_after": 0},
 }
+UPLOAD_FAULTS = ("server_error", "connection_reset", "lost_response", "html_response")
 # The write at which the worker dies; 0 = it lives.
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["nothing", "add", "remove", "change", "reverse", "a late try wakes up"]),
         st.none() | st.tuples(st.sampled_from(sorted(FAULTS)), st.integers(1, 3), st.integers(0, 3)),
+        st.none() | st.tuples(st.sampled_from(UPLOAD_FAULTS), st.integers(1, 9)),
         st.sampled_from([retry, retry, clear]),
         st.integers(0, 7),
         st.booleans(),
@@ -50,9 +53,13 @@ STEPS = st.lists(
 class SimulatedBatch:
     """A task instance with a table, to which anything can happen."""
 
-    def __init__(self, emulator: EmulatorHandle, folder: Path, empties_on_clear: bool, **arguments: Any) -> None:
+    def __init__(
+        self, emulator: EmulatorHandle, folder: Path, empties_on_clear: bool, has_pictures: bool, **arguments: Any
+    ) -> None:
         self._emulator, self._folder, self._arguments = emulator, folder, arguments
         self._empties_on_clear = empties_on_clear
+        self._has_pictures = has_pictures
+        self._shared = write_picture(folder / "shared.png", 1000)
         # How many generations of a row the author has agreed to pay for.
         self.agreed = 1
         self.copies = Store()
@@ -73,8 +80,15 @@ class SimulatedBatch:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """The rows: a changed one has a prompt that it never had before."""
-        return [{"sku": key, "prompt": f"{key} {self.versions[key]}", "duration": 3} for key in self.order]
+        """The rows: a changed one has a prompt, and a picture, that it never had before."""
+        return [self._row(key) for key in self.order]
+
+    def _row(self, key: str) -> dict[str, Any]:
+        row = {"sku": key, "prompt": f"{key} {self.versions[key]}", "duration": 3}
+        if not self._has_pictures:
+            return row
+        picture = write_picture(self._folder / f"{key}.png", self.versions[key])
+        return {**row, "model": LINKS_ONLY, "image_urls": [picture, self._shared]}
 
     def edit(self, change: str) -> None:
         """Change the table."""
@@ -153,6 +167,7 @@ class SimulatedBatch:
     window=st.integers(1, 3),
     max_credits=st.sampled_from([None, 50_000]),
     on_clear=st.sampled_from(["reuse", "reuse", "resubmit"]),
+    has_pictures=st.booleans(),
 )
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence(
@@ -162,21 +177,31 @@ def test_any_sequence(
     window: int,
     max_credits: float | None,
     on_clear: str,
+    has_pictures: bool,
 ) -> None:
     """Nothing is charged twice, nothing is lost, and in the end every row has landed."""
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("airflow_provider_evolink.batch.ledger.ROWS_PER_CHUNK", 2)
+        forget_links(patch)
         evolink.control.reset()
         evolink.control.set_speed(20_000)
         evolink.control.add_credits(100_000)
         task = SimulatedBatch(
-            evolink, Path(folder), empties_on_clear, max_in_flight=window, max_credits=max_credits, on_clear=on_clear
+            evolink,
+            Path(folder),
+            empties_on_clear,
+            has_pictures,
+            max_in_flight=window,
+            max_credits=max_credits,
+            on_clear=on_clear,
         )
-        for change, fault, kind, write, after in steps:
+        for change, fault, upload_fault, kind, write, after in steps:
             task.edit(change)
             if fault is not None:
                 name, times, skipped = fault
                 evolink.control.inject(name, on="submit", times=times, after=skipped, **FAULTS[name])
+            if upload_fault is not None:
+                evolink.control.inject(upload_fault[0], on="upload", times=upload_fault[1])
             task.attempt(kind, write, after=after)
             task.assert_nothing_is_paid_twice_or_lost()
         task.end_resubmissions()

@@ -199,13 +199,13 @@ def test_an_image_that_can_t_be_read_for_a_moment(
         return prepare(self, row)
 
     monkeypatch.setattr(RowRequests, "prepare", flaky)
-    failure = failure_of(run, harness, batch(ROWS[:3], tmp_path))
+    failure = failure_of(run, harness, batch(ROWS[:3], tmp_path, max_in_flight=1))
 
     lines = lines_of(failure)
     assert not failure.permanent
     assert [line["status"] for line in lines.values()] == ["landed", "unfinished", "landed"]
     assert "the storage is down" in lines["A1"]["error"]["text"]
-    assert_all_landed(retry(harness, batch(ROWS[:3], tmp_path)), ROWS[:3], evolink)
+    assert_all_landed(retry(harness, batch(ROWS[:3], tmp_path, max_in_flight=1)), ROWS[:3], evolink)
 
 
 def test_an_empty_table(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ def test_chunks_are_read_back_in_order() -> None:
         ledger(store).write(chunk(RowEntry(f"A{number}", record=INTENT), number=number))
     ledger(store, try_number=2).write(chunk(RowEntry("A1", record=SUBMITTED), number=1))
 
-    seen = list(ledger(store, try_number=3).chunks())
+    chunks = list(ledger(store, try_number=3).chunks())
 
-    assert [list(chunk.rows) for chunk in seen] == [["A0"], ["A1"], ["A2"]]
-    assert seen[1].rows["A1"].record == SUBMITTED
+    assert [list(each.rows) for each in chunks] == [["A0"], ["A1"], ["A2"]]
+    assert chunks[1].rows["A1"].record == SUBMITTED
     assert list(ledger(store).chunks())[1].rows["A1"].record == INTENT
     assert ledger(store).read(3) is None
     assert ledger(store).ends_with(2, 1)
@@ -59,7 +59,19 @@ def test_chunks_are_read_back_in_order() -> None:
 
 
 @pytest.mark.parametrize(
-    "stored", [5, "text", [], {}, {"rows": 5}, {"rows": [5]}, {"rows": [{"key": 5}]}, {"rows": [{}]}]
+    "stored",
+    [
+        5,
+        "text",
+        [],
+        {},
+        {"rows": 5},
+        {"rows": [5]},
+        {"rows": [{"key": 5}]},
+        {"rows": [{}]},
+        {"rows": "["},
+        {"rows": "{}"},
+    ],
 )
 def test_an_unreadable_chunk_does_not_count_as_missing(stored: Any) -> None:
     """It stops the try; it is not taken for the end of the ledger."""

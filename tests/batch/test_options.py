@@ -15,6 +15,7 @@ GIVEN: dict[str, Any] = {
     "policy": Policy(),
     "max_in_flight": 100,
     "max_credits": None,
+    "min_credits_left": None,
     "max_failed": 0,
     "on_row_failure": "continue",
     "on_invalid": "fail",

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_evolink.batch import run as batch_run
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.batch.batches import batch, rows, run
+from tests.batch.batches import batch, rows, run, stored_rows
 from tests.task_harness import TaskHarness
 
 ROWS = rows(4)
@@ -17,7 +17,7 @@ ROWS = rows(4)
 
 def finished_by_write(harness: TaskHarness) -> list[int]:
     """Return how many rows had landed at each write of the chunk."""
-    chunks = [value["rows"] for value in harness.store.writes if "rows" in value]
+    chunks = map(stored_rows, harness.store.writes)
     return [sum(row["record"]["phase"] == "finished" for row in chunk) for chunk in chunks]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from tests.batch.batches import batch, clear, manifest, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, assert_true, charges, failure_of, lines_of, submissions
 from tests.operators.submissions import DyingStore, WorkerDied

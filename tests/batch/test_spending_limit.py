@@ -14,7 +14,7 @@ import pytest
 
 from airflow_provider_evolink.batch.errors import BatchFailedError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.batch.batches import batch, clear, retry, rows, run
+from tests.batch.batches import batch, clear, retry, rows, run, stored_rows
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_of, submissions
 from tests.task_harness import TaskHarness
 
@@ -68,6 +68,18 @@ def test_the_limit_holds_with_a_hundred_concurrent_submissions(
 
     assert limit / 2 < most[0] <= limit
     assert max(charges(evolink).values()) == 1
+
+
+def test_the_limit_holds_when_generations_are_completed_at_once(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+) -> None:
+    """A response that has results and a charge, and thus no reservation, counts with its charge."""
+    evolink.control.set_variants(created_status="completed")
+
+    failure = failure_of(run, harness, batch(rows(10), tmp_path, max_credits=3.5 * PRICE))
+
+    assert isinstance(failure, BatchFailedError)
+    assert committed(evolink) == pytest.approx(3 * 29.78)
 
 
 def test_the_error_says_how_to_go_on(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
@@ -161,4 +173,4 @@ def test_the_window_is_never_passed(evolink: EmulatorHandle, harness: TaskHarnes
 
 
 def _open_rows(write: dict[str, Any]) -> list[str]:
-    return [row["key"] for row in write.get("rows", []) if row.get("record", {}).get("phase") == "intent"]
+    return [row["key"] for row in stored_rows(write) if row.get("record", {}).get("phase") == "intent"]

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.batch.batches import batch, rows, run
+from tests.batch.batches import batch, rows, run, stored_rows
 from tests.task_harness import Store, TaskHarness
 
 
@@ -31,7 +31,7 @@ class SupersededStore(Store):
         if self.is_superseded:
             raise RuntimeError("Task Instance not found")
         super().set(key, value, retention=retention)
-        phases = {row.get("record", {}).get("phase") for row in value.get("rows", ())}
+        phases = {row.get("record", {}).get("phase") for row in stored_rows(value)}
         self.is_superseded = phases == {"finished"}
 
 

@@ -31,7 +31,7 @@ def prepare(row: Row) -> GenerationRequest:
 
 
 def checker(pattern: str = DEFAULT_PATTERN) -> Checker:
-    """Return a checker that has seen no row."""
+    """Return a checker that has not checked any row yet."""
     return Checker(prepare, partial(row_pattern, pattern))
 
 

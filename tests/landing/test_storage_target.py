@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,8 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import LandingError, LandingInputError
-from airflow_provider_evolink.landing.storage_target import check_destination, check_form, storage_target
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.landing.storage_target import _EXTRAS, check_destination, check_form, storage_target
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from testkit.s3 import S3
+from tests.task_harness import TaskHarness
 
 
 @pytest.mark.parametrize(
@@ -78,8 +83,8 @@ def test_credentials_are_not_printed() -> None:
 @pytest.mark.parametrize(
     ("destination", "fact"),
     [
-        ("gs://bucket/x", "pip install 'apache-airflow-providers-google'"),
-        ("abfs://conn@box/x", "pip install 'apache-airflow-providers-microsoft-azure'"),
+        ("gs://bucket/x", 'pip install "airflow-provider-evolink[gcs]"'),
+        ("abfs://conn@box/x", 'pip install "airflow-provider-evolink[azure]"'),
         ("nowhere://bucket/x", "file system for nowhere://"),
         ("memory://bucket/x", "file system for memory://"),
         ("https://example.com/x", "file system for https://"),
@@ -97,7 +102,30 @@ def test_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(LandingInputError) as caught:
         check_destination("s3://bucket/x")
-    assert "pip install 'apache-airflow-providers-amazon[s3fs]'" in str(caught.value)
+    assert 'pip install "airflow-provider-evolink[s3]"' in str(caught.value)
+
+
+@pytest.mark.parametrize(("picture", "extra"), [("s3://box/a.png", "s3"), ("gs://box/a.png", "gcs")])
+def test_a_picture_in_such_storage_is_refused_likewise(
+    emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch, picture: str, extra: str
+) -> None:
+    """A picture whose storage lacks a package is refused before anything is paid for, with the extra to install."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    task = EvoLinkImageToVideoOperator(task_id="task", prompt="A lighthouse", image=picture)
+    with pytest.raises(EvoLinkFailException) as caught:
+        TaskHarness().run(task)
+    assert f'pip install "airflow-provider-evolink[{extra}]"' in str(caught.value)
+    assert emulator.control.state()["requests"]["submit"] == 0
+
+
+def test_extras_install_what_errors_ask_for() -> None:
+    """Each extra that an error names is one of the package's, and installs the library and its Airflow provider."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = {"s3": "amazon[s3fs]", "gcs": "google", "azure": "microsoft-azure"}
+    for extra, provider in installed.items():
+        [requirement] = project["optional-dependencies"][extra]
+        assert requirement.startswith(f"apache-airflow-providers-{provider}>=")
+    assert {extra for _, extra in _EXTRAS.values()} == installed.keys()
 
 
 def test_missing_connection(monkeypatch: pytest.MonkeyPatch, s3: S3) -> None:

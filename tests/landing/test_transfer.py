@@ -20,7 +20,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_evolink.api.errors import EvoLinkError, LandingError, ResultCorruptError
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from testkit.s3 import S3
 from tests.hook_uses import HookUses
