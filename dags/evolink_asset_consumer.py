@@ -15,7 +15,13 @@ from airflow.sdk import DAG, AssetAlias, task
 
 VIDEOS = AssetAlias("evolink_videos")
 
-with DAG(dag_id="evolink_asset_consumer", schedule=[VIDEOS], doc_md=__doc__, tags=["evolink", "example"]):
+with DAG(
+    dag_id="evolink_asset_consumer",
+    schedule=[VIDEOS],
+    description="Runs whenever videos have landed: costs nothing",
+    doc_md=__doc__,
+    tags=["evolink", "example"],
+):
 
     @task
     def catalog(triggering_asset_events: Any = None) -> list[dict[str, Any]]:

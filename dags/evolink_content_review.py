@@ -25,6 +25,7 @@ from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLink
 with DAG(
     dag_id="evolink_content_review",
     schedule=None,
+    description="A person approves each video before it is published: about 50 credits a run",
     doc_md=__doc__,
     tags=["evolink", "example"],
     default_args={"retries": 2},

@@ -33,6 +33,7 @@ with DAG(
     dag_id="evolink_fan_out",
     schedule=None,
     catchup=False,
+    description="A video for each prompt of a run, many at a time: about 30 credits each",
     doc_md=__doc__,
     tags=["evolink", "example"],
     # Land completed videos before submitting more.

@@ -27,6 +27,7 @@ from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLink
 with DAG(
     dag_id="evolink_image_to_video",
     schedule=None,
+    description="An image and a prompt become a video in your own storage: about 50 credits a run",
     doc_md=__doc__,
     tags=["evolink", "example"],
     default_args={"retries": 2},

@@ -32,6 +32,7 @@ MANIFEST = "manifest.jsonl"
 with DAG(
     dag_id="evolink_product_videos",
     schedule=None,
+    description="A video for each product of a table, in one task: about 30 credits each",
     doc_md=__doc__,
     tags=["evolink", "example"],
     default_args={"retries": 2},

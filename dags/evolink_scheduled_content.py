@@ -33,6 +33,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
+    description="Every morning, a video for each prompt of a list: about 30 credits each",
     doc_md=__doc__,
     tags=["evolink", "example"],
     default_args={"retries": 2},

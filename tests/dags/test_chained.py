@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from tests.loaded_dag import load_dag
 
 FOLDER = Path(__file__).parent / "chained"
 
@@ -16,16 +17,7 @@ FOLDER = Path(__file__).parent / "chained"
 @pytest.fixture(scope="module")
 def dag() -> DAG:
     """A DAG of mapped, templated and chained tasks, on a fresh Airflow database."""
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    from airflow.utils.db import initdb
-
-    initdb()
-    bag = DagBag(str(FOLDER))
-    assert bag.import_errors == {}
-    DagBundlesManager().sync_bundles_to_db()
-    sync_bag_to_db(bag, "dags-folder", None)
-    return bag.dags["chained"]
+    return load_dag(FOLDER, "chained")
 
 
 @pytest.mark.filterwarnings("default")

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from airflow.sdk import DAG
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from testkit.webhook import WebhookReceiver
+from tests.recovery.generations import submit
 
 FOLDER = Path(__file__).parents[2] / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
@@ -48,7 +52,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
 def test_every_example_is_there(dags: dict[str, DAG]) -> None:
     """Each file is a DAG of the same name, without an import error."""
     assert set(dags) == {file.stem for file in FILES}
-    assert len(dags) == 6
+    assert len(dags) == 7
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -58,6 +62,13 @@ def test_every_example_states_its_cost(file: Path) -> None:
 
     assert "Shows" in doc
     assert "**Costs**" in doc
+
+
+def test_every_example_is_described_in_the_ui(dags: dict[str, DAG]) -> None:
+    """Airflow's UI shows what each example does and costs, in a line and in full."""
+    for dag in dags.values():
+        assert re.search(r": (about \d+ credits|costs nothing)", dag.description or ""), dag.dag_id
+        assert dag.doc_md
 
 
 @pytest.mark.filterwarnings("default")
@@ -131,6 +142,52 @@ def test_product_videos_reports_what_is_missing(dags: dict[str, DAG], emulator: 
     assert len(report["videos"]) == 9
     [reason] = report["missing"].values()
     assert "content_policy_violation" in reason
+
+
+@pytest.mark.filterwarnings("default")
+def test_recover(
+    dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another tool has made lands once, by the second run too, and nothing is paid."""
+    made = set(submit(emulator, 2))
+    recovered = tmp_path / "recovered"
+    dag = dags["evolink_recover"]
+    assert recovery(dag, recovered)["too_recent"] == 2
+
+    monkeypatch.setattr("airflow_provider_evolink.operators.recover.time", SimpleNamespace(time=in_an_hour))
+    first, second = recovery(dag, recovered), recovery(dag, recovered)
+    assert {file["generation_id"] for file in first["landed"]} == made == {each.name for each in recovered.iterdir()}
+    assert (second["landed"], second["skipped"]) == ([], 2)
+    assert emulator.control.state()["requests"]["submit"] == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_recover_leaves_alone_what_an_example_has_landed(
+    dags: dict[str, DAG], emulator: EmulatorHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asset events of another DAG's task are enough to recognize what it has landed elsewhere."""
+    run = dags["evolink_scheduled_content"].test(run_conf={"destination": (tmp_path / "landed").as_uri()})
+    assert run.state == "success"
+    [other] = submit(emulator)
+
+    monkeypatch.setattr("airflow_provider_evolink.operators.recover.time", SimpleNamespace(time=in_an_hour))
+    result = recovery(dags["evolink_recover"], tmp_path / "recovered")
+    assert [file["generation_id"] for file in result["landed"]] == [other]
+    assert (result["found"], result["skipped"]) == (4, 3)
+
+
+def in_an_hour() -> float:
+    """Return the time in an hour, when the generations of now are old enough."""
+    return time.time() + 3600
+
+
+def recovery(dag: DAG, folder: Path) -> dict[str, Any]:
+    """Run the recovering DAG, and return what its task has returned."""
+    run = dag.test(run_conf={"destination": folder.as_uri()})
+    assert run is not None
+    assert run.state == "success"
+    result: dict[str, Any] = run.get_task_instance("recover").xcom_pull(task_ids="recover")
+    return result
 
 
 def report_of(run: Any) -> Any:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Land what an account has paid for, whoever submitted it."""
