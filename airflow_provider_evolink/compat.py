@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow.sdk import (
     BaseHook,
@@ -20,6 +20,7 @@ from airflow.sdk import (
     conf,
 )
 from airflow.sdk import exceptions as sdk_exceptions
+from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 from airflow.sdk.exceptions import (
     AirflowFailException,
     AirflowNotFoundException,
@@ -50,23 +51,36 @@ __all__ = [
     "BaseOperator",
     "BaseOperatorLink",
     "BaseSensorOperator",
+    "DecoratedOperator",
     "RetryDecision",
     "RetryPolicy",
     "TaskDeferralError",
     "TaskDeferralTimeout",
     "asset_state_store",
     "conf",
+    "current_context",
     "forward_kills",
     "get_async_connection",
+    "is_parsing_dag_file",
+    "map_index_of",
     "outer_task",
+    "task_decorator_factory",
     "task_state_store",
 ]
 
 
-def outer_task(operator: BaseOperator, context: Context) -> str | None:
-    """Return the id of the task that executes an operator by hand; ``None`` if the operator is the task itself."""
+class Killable(Protocol):
+    """What a kill of the task around it has to reach: an operator, or a call of the hook."""
+
+    def on_kill(self) -> None: ...
+
+
+def outer_task(operator: object, context: Context) -> str | None:
+    """Return the id of the task that executes an operator, or a call, by hand; ``None`` if it is the task itself."""
     task = context.get("task")
-    if task is None or task is operator or (type(task) is type(operator) and task.task_id == operator.task_id):
+    if task is None or task is operator:
+        return None
+    if type(task) is type(operator) and task.task_id == getattr(operator, "task_id", None):
         return None
     return str(task.task_id)
 
@@ -76,11 +90,11 @@ class _OnKill:
     """Replacement for a task's ``on_kill`` that also kills the operators which the task executes by hand.
 
     :param own: the task's own ``on_kill``.
-    :param running: the operators being executed, by call.
+    :param running: the operators and calls being executed, by call.
     """
 
     own: Callable[[], None]
-    running: dict[object, BaseOperator] = field(default_factory=dict)
+    running: dict[object, Killable] = field(default_factory=dict)
     was_killed: bool = False
 
     def __call__(self) -> None:
@@ -91,7 +105,7 @@ class _OnKill:
 
 
 @contextmanager
-def forward_kills(operator: BaseOperator, context: Context) -> Iterator[None]:
+def forward_kills(operator: Killable, context: Context) -> Iterator[None]:
     """Call ``on_kill`` of an operator executed by hand when Airflow kills the task around it, or already did."""
     task: Any = context.get("task")
     # Only a real task gets on_kill from Airflow; a test may use a substitute.
@@ -109,6 +123,24 @@ def forward_kills(operator: BaseOperator, context: Context) -> Iterator[None]:
         yield
     finally:
         del kills.running[call]
+
+
+def current_context() -> Context | None:
+    """Return the context of the task that this code runs in; ``None`` outside of a task."""
+    from airflow.sdk import get_current_context
+
+    try:
+        return get_current_context()
+    except RuntimeError:
+        return None
+
+
+def is_parsing_dag_file() -> bool:
+    """Return whether Airflow is loading a DAG file, or this code is in the ``with`` block of a DAG."""
+    from airflow.sdk.definitions._internal.contextmanager import DagContext
+
+    is_loading = getattr(DagContext, "current_autoregister_module_name", None) is not None
+    return is_loading or DagContext.get_current() is not None
 
 
 async def get_async_connection(conn_id: str, hook: type[BaseHook]) -> Connection:
@@ -141,3 +173,8 @@ def asset_state_store(context: Context, asset: Asset) -> Any | None:
         return stores[asset]
     is_airflows = isinstance(task_state_store(context), TaskStateStoreAccessor)
     return AssetStateStoreAccessor(name=asset.name) if is_airflows else None
+
+
+def map_index_of(model: Any) -> Any:
+    """Return the map index of a row of Airflow's database, or that column of its table; 3.4 has renamed some."""
+    return getattr(model, "map_index" if hasattr(model, "map_index") else "region_index")

@@ -8,30 +8,46 @@ others are raised unchanged and retried as the task is configured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
+from airflow_provider_evolink.api.error_facts import ATTRIBUTES, ErrorAttributes, ErrorFacts
 from airflow_provider_evolink.api.errors import EvoLinkError
 from airflow_provider_evolink.compat import AirflowFailException
 
 
-class EvoLinkFailException(AirflowFailException):
+class EvoLinkFailException(ErrorAttributes, AirflowFailException):
     """A permanent failure: Airflow fails the task at once, without further retries.
+
+    It has the attributes of the error it wraps, see :class:`~airflow_provider_evolink.api.error_facts.ErrorAttributes`.
 
     :param error: the typed error, such as :class:`~airflow_provider_evolink.api.errors.InsufficientCreditsError`.
     """
 
+    retryable = False
+
     def __init__(self, error: EvoLinkError) -> None:
         super().__init__(str(error))
         self.error = error
+        for name in ATTRIBUTES:
+            setattr(self, name, getattr(error, name))
+
+    def __reduce__(self) -> tuple[type[EvoLinkFailException], tuple[Any, ...]]:
+        """Make it survive pickle, which would call the constructor with the message."""
+        return type(self), (self.error,)
 
 
 @contextmanager
-def airflow_errors() -> Iterator[None]:
-    """Raise permanent errors as :class:`EvoLinkFailException`, so that Airflow does not retry them."""
+def airflow_errors(known: Callable[[], ErrorFacts] = ErrorFacts) -> Iterator[None]:
+    """Raise permanent errors as :class:`EvoLinkFailException`, so that Airflow does not retry them.
+
+    :param known: returns what the task knows about its generation, to complete the attributes of an error.
+    """
     try:
         yield
     except EvoLinkError as error:
+        error.complete(known())
         if error.permanent:
             # Without the chain, whose tracebacks would bury the message at the end of the task's log.
             raise EvoLinkFailException(error) from None

@@ -27,9 +27,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": _modules("hooks"),
-        "operators": _modules("operators"),
+        "operators": _modules("operators", names=("evolink", "batch", "upload", "recover")),
         "sensors": _modules("sensors"),
         "triggers": _modules("triggers", names=("evolink", "batch")),
+        "task-decorators": [
+            {"name": "evolink", "class-name": "airflow_provider_evolink.decorators.evolink.evolink_task"}
+        ],
         "transfers": [
             {
                 "source-integration-name": _NAME,
@@ -41,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
             "airflow_provider_evolink.links.evolink.EvoLinkManifestLink",
             "airflow_provider_evolink.links.evolink.EvoLinkResultLink",
         ],
+        "cli": ["airflow_provider_evolink.cli.definition.get_evolink_cli_commands"],
         "connection-types": [_connection_type()],
         "config": {"evolink": _config()},
     }
@@ -90,32 +94,39 @@ def _connection_type() -> dict[str, Any]:
 
 def _config() -> dict[str, Any]:
     return {
-        "description": "How tasks wait for EvoLink generations.",
+        "description": "How tasks wait for EvoLink generations, and how many credits they keep.",
         "options": {
-            "default_timeout": {
-                "description": "Seconds to wait for a generation when the task sets no timeout. Operators count from "
-                "the submission, the sensor from the start of each try.",
-                "version_added": "0.1.0",
-                "type": "float",
-                "example": "3600",
-                "default": "1800",
-            },
-            "poll_interval": {
-                "description": "Seconds between two polls of a generation when the task sets no poll_interval, at "
-                "least 1. By default the interval adapts to EvoLink's estimate and to how long the model's earlier "
-                "generations took.",
-                "version_added": "0.1.0",
-                "type": "float",
-                "example": "10",
-                "default": None,
-            },
-            "unreachable_timeout": {
-                "description": "Seconds for which every poll may fail before a task stops waiting. "
-                "The generation itself continues at EvoLink.",
-                "version_added": "0.1.0",
-                "type": "float",
-                "example": "1800",
-                "default": "600",
-            },
+            "default_timeout": _number(
+                "Seconds to wait for a generation when the task sets no timeout. Operators count from the submission, "
+                "the sensor from the start of each try.",
+                example="3600",
+                default="1800",
+            ),
+            "poll_interval": _number(
+                "Seconds between two polls of a generation when the task sets no poll_interval, at least 1. By default "
+                "the interval adapts to EvoLink's estimate and to how long the model's earlier generations took.",
+                example="10",
+            ),
+            "unreachable_timeout": _number(
+                "Seconds for which every poll may fail before a task stops waiting. The generation itself continues at "
+                "EvoLink.",
+                example="1800",
+                default="600",
+            ),
+            "min_credits_left": _number(
+                "Credits that the account and the API key must have left before a new submission when the task sets no "
+                "min_credits_left. By default any number. Reading them is free.",
+                example="500",
+            ),
         },
+    }
+
+
+def _number(description: str, *, example: str, default: str | None = None) -> dict[str, Any]:
+    return {
+        "description": description,
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": example,
+        "default": default,
     }

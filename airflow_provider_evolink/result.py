@@ -25,6 +25,7 @@ from airflow_provider_evolink.api.results import results_expire_at
 from airflow_provider_evolink.api.sanitize import sanitize, sentence
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
+from airflow_provider_evolink.types import GenerationRecord
 
 _MAX_DEPTH, _MAX_BITS = 32, 63
 
@@ -47,7 +48,7 @@ class Origin:
     try_number: int = 1
 
 
-def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[str, Any]:
+def build_record(generation: Generation, origin: Origin, *, now: float) -> GenerationRecord:
     """Build the record that goes to XCom.
 
     :param generation: EvoLink's report.
@@ -62,7 +63,7 @@ def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[
     """
     model = generation.model or origin.model
     is_terminal = generation.status in TERMINAL_STATUSES
-    record = {
+    record: GenerationRecord = {
         "generation_id": generation.id,
         "model": model,
         "status": generation.status,
@@ -81,7 +82,9 @@ def build_record(generation: Generation, origin: Origin, *, now: float) -> dict[
     }
     if len({*generation.roles, RESULT}) > 1:
         record["roles"] = list(generation.roles)
-    return record if origin.replay is None else {**record, "replay": origin.replay}
+    if origin.replay is not None:
+        record["replay"] = origin.replay
+    return record
 
 
 def failure_error(generation: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
@@ -163,7 +166,9 @@ def unfinished_error(
         + (f" Last error: {stop.detail}" if stop.detail else "")
     )
     error_class = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
-    return error_class(text, generation_id=generation_id, retry_after=retry_after)
+    error = error_class(text, generation_id=generation_id, retry_after=retry_after)
+    error.detail = stop.detail
+    return error
 
 
 def left_running(generation_id: str, conn_id: str, *, cost: float | None) -> str:

@@ -3,29 +3,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-from airflow_provider_evolink.api.addresses import is_this_machine
-from airflow_provider_evolink.api.errors import (
-    ConfigurationError,
-    ConnectionNotFoundError,
-    EvoLinkError,
-    InvalidInputError,
-)
-from airflow_provider_evolink.api.settings import Settings, read_settings
+from airflow_provider_evolink.api.errors import ConnectionNotFoundError, EvoLinkError, InvalidInputError
+from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook, get_async_connection
+from airflow_provider_evolink.execution.airflow_requests import one_airflow_request
+from airflow_provider_evolink.hooks.connection_settings import settings_from
+from airflow_provider_evolink.hooks.file_methods import FileMethods
+from airflow_provider_evolink.hooks.generation_methods import GenerationMethods
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from datetime import datetime
 
     from airflow_provider_evolink.api.client import EvoLinkClient
     from airflow_provider_evolink.api.generation import Credits, Generation, Submission
     from airflow_provider_evolink.api.request import GenerationRequest
+    from airflow_provider_evolink.execution.generation_call import Connected
+    from airflow_provider_evolink.media.resolver import KnownFiles, UploadPolicy
 
 T = TypeVar("T")
 
@@ -33,7 +31,7 @@ DEFAULT_CONN_ID = "evolink_default"
 _ATTEMPTS = 4
 
 
-class EvoLinkHook(BaseHook):
+class EvoLinkHook(GenerationMethods, FileMethods, BaseHook):
     """Call the EvoLink API with the API key and host of an Airflow connection.
 
     A connection of type ``evolink`` has these fields: host = base URL of the API, ``https://api.evolink.ai`` by
@@ -43,8 +41,8 @@ class EvoLinkHook(BaseHook):
     and means the same URL as in Airflow's ``HttpHook``, except that plain http never goes to another machine: it
     becomes https where the connection names no scheme, and is refused where the connection asks for it.
 
-    A read that fails with a transient error is attempted up to four times. A submission is sent exactly once, whatever
-    the outcome.
+    A read or an upload that fails with a transient error is attempted up to four times. A submission is sent exactly
+    once, whatever the outcome.
 
     :param evolink_conn_id: id of the connection, ``evolink_default`` by default.
     """
@@ -57,36 +55,55 @@ class EvoLinkHook(BaseHook):
     def __init__(self, evolink_conn_id: str = DEFAULT_CONN_ID) -> None:
         super().__init__()
         self.evolink_conn_id = evolink_conn_id
+        self._known_files: KnownFiles = {}
 
     @cached_property
     def settings(self) -> Settings:
         """The connection's settings, looked up once per hook."""
-        return settings_from(self.evolink_conn_id, self.get_connection(self.evolink_conn_id))
+        with one_airflow_request():
+            connection = self.get_connection(self.evolink_conn_id)
+        return settings_from(self.evolink_conn_id, connection)
 
     @property
     def is_loopback(self) -> bool:
         """Whether the API is on this machine, as the emulator is."""
         return self.settings.is_loopback
 
-    def prepare(self, model: str, parameters: Mapping[str, Any], *, media_type: str | None = None) -> GenerationRequest:
+    def prepare(
+        self,
+        model: str,
+        parameters: Mapping[str, Any],
+        *,
+        media_type: str | None = None,
+        upload: UploadPolicy = "auto",
+    ) -> GenerationRequest:
         """Validate a submission and build the request; nothing is sent.
 
         :param model: model id.
-        :param parameters: the model's parameters as EvoLink documents them. Their URLs may point to this machine only
-            if the connection's host does.
+        :param parameters: the model's parameters as EvoLink documents them. Images, videos and audio files may be
+            links, data URLs, base64, local paths, storage URIs or records of earlier generations. Links may point to
+            this machine only if the connection's host does.
         :param media_type: ``video``, ``image`` or ``audio``, for a model that this package does not know.
+        :param upload: which media get a link, before the request is sent: those that the model does not take
+            themselves (``auto``), all that are not links (``always``), or none (``never``: they are refused).
         :raises InvalidInputError: EvoLink would reject it; the message names the parameter.
+        :raises UnreadableInputError: a file can't be read, or the link of a result has died.
+        :raises ConnectionError, TimeoutError: a storage can't be reached at the moment.
         :raises ConfigurationError: the connection can't be used.
         """
         # Imported here, since parsing a DAG file needs no validation.
         from airflow_provider_evolink.api import request
+        from airflow_provider_evolink.hooks.storage_file import StorageFile
+        from airflow_provider_evolink.media.resolver import MediaResolver
 
-        return request.prepare(model, parameters, media_type=media_type, allow_loopback=self.is_loopback)
+        loopback = self.is_loopback
+        resolve = MediaResolver(StorageFile, upload=upload, allow_loopback=loopback, known_files=self._known_files)
+        return request.prepare(model, parameters, media_type=media_type, allow_loopback=loopback, resolve_media=resolve)
 
     def submit(self, request: GenerationRequest, idempotency_key: str) -> Submission:
         """Send a paid submission, exactly once.
 
-        :param request: made by :meth:`prepare`.
+        :param request: made by :meth:`prepare`. Its pending media are uploaded first, see :meth:`media_links`.
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``; use the same one to send the same request
             again.
         :return: the accepted generation, and whether EvoLink recognized the idempotency key.
@@ -94,7 +111,8 @@ class EvoLinkHook(BaseHook):
         :raises NotSentError: the request never left this machine; nothing was charged.
         :raises ConnectionLostError, InvalidResponseError: it may have been accepted and charged.
         """
-        return self._run(lambda client: client.submit(request.endpoint, request.body, idempotency_key))
+        body = request.with_links(self.media_links(request))
+        return self._run(lambda client: client.submit(request.endpoint, body, idempotency_key))
 
     def get_generation(self, generation_id: str) -> Generation:
         """Read one generation; free.
@@ -112,29 +130,47 @@ class EvoLinkHook(BaseHook):
         """
         return self._run(lambda client: client.generations(generation_ids))
 
+    def list_generations(
+        self,
+        *,
+        since: datetime | None = None,
+        status: str = "completed",
+        model: str | None = None,
+        limit: int = 1000,
+    ) -> list[Generation]:
+        """List the account's generations, newest first, whoever submitted them; free, a request for every 50.
+
+        The list is undocumented; it is known from EvoLink's own clients. It has no links: :meth:`get_generations` does.
+
+        :param since: earliest time of submission, with a time zone; ``None`` = all that EvoLink still has.
+        :param status: ``completed``, ``processing`` (which includes queued ones), ``failed`` or ``cancelled``.
+        :param model: only this model's.
+        :param limit: the most to return, 1 to 10,000.
+        :raises InvalidInputError: a value is not allowed; nothing was sent.
+        :raises EvoLinkError: the list could not be read.
+        """
+        from airflow_provider_evolink.api.task_list import read_list
+
+        if since is not None and since.tzinfo is None:
+            raise InvalidInputError("since", since.isoformat(), "a time with a time zone")
+        earliest = None if since is None else since.timestamp()
+        return self._run(
+            lambda client: read_list(
+                lambda number: client.task_page(number, status=status, model=model), since=earliest, limit=limit
+            )
+        )
+
+    def count_generations(self, *, status: str, model: str | None = None) -> int:
+        """Count the account's generations of a status; free, one request. See :meth:`list_generations`.
+
+        :return: at least so many, if EvoLink does not report the total.
+        """
+        page = self._run(lambda client: client.task_page(1, status=status, model=model))
+        return len(page.generations) if page.total is None else page.total
+
     def get_credits(self) -> Credits:
         """Read the remaining credits of the API key and of the account; free."""
         return self._run(lambda client: client.credits())
-
-    def upload(self, path: str | Path) -> str:
-        """Upload a local file and return its public URL, valid for 72 hours (documented); free.
-
-        :param path: a png, jpeg, webp or gif image (documented), or a video or audio file (EvoLink's own clients upload
-            them). The type is taken from the content, not from the name.
-        :raises InvalidInputError: the file can't be read, or has another type; nothing was sent.
-        """
-        from airflow_provider_evolink.landing.media_types import HEAD_BYTES
-        from airflow_provider_evolink.landing.uploads import UPLOADABLE, upload_type
-
-        file = Path(path)
-        try:
-            with file.open("rb") as stream:
-                content_type = upload_type(stream.read(HEAD_BYTES))
-        except OSError as error:
-            raise InvalidInputError("path", str(path), f"a readable file ({error.strerror})") from error
-        if content_type is None:
-            raise InvalidInputError("path", str(path), UPLOADABLE)
-        return self._run(lambda client: client.upload(file, content_type))
 
     def test_connection(self) -> tuple[bool, str]:
         """Read the remaining credits; free."""
@@ -147,6 +183,12 @@ class EvoLinkHook(BaseHook):
         of_account = f"{remaining.account_remaining:g}"
         return True, f"Connected to EvoLink. Credits left: API key {of_key}, account {of_account}."
 
+    def _connected(self) -> Connected:
+        from airflow_provider_evolink.execution.generation_call import Connected
+
+        conn_id = self.evolink_conn_id
+        return Connected(self, reopen=lambda: EvoLinkHook(conn_id), look_up=lambda: _look_up(conn_id))
+
     def _run(self, operation: Callable[[EvoLinkClient], Coroutine[Any, Any, T]]) -> T:
         from airflow_provider_evolink.api.client import EvoLinkClient, run
 
@@ -156,7 +198,11 @@ class EvoLinkHook(BaseHook):
             async with EvoLinkClient(settings, attempts=_ATTEMPTS) as client:
                 return await operation(client)
 
-        return run(connect_and_run)
+        try:
+            return run(connect_and_run)
+        except EvoLinkError as error:
+            error.conn_id = self.evolink_conn_id
+            raise
 
 
 async def async_settings(evolink_conn_id: str) -> Settings:
@@ -165,48 +211,21 @@ async def async_settings(evolink_conn_id: str) -> Settings:
     :raises ConnectionNotFoundError: there is no such connection, or this process may not use it.
     :raises ConfigurationError: it can't be used; the message names the field and the reason.
     """
-    try:
+    with _reporting_missing(evolink_conn_id):
         connection = await get_async_connection(evolink_conn_id, hook=EvoLinkHook)
+    return settings_from(evolink_conn_id, connection)
+
+
+def _look_up(evolink_conn_id: str) -> Settings:
+    with _reporting_missing(evolink_conn_id):
+        return EvoLinkHook(evolink_conn_id).settings
+
+
+@contextmanager
+def _reporting_missing(evolink_conn_id: str) -> Iterator[None]:
+    try:
+        yield
     except CONNECTION_NOT_FOUND as error:
         raise ConnectionNotFoundError(
             f"Connection {evolink_conn_id!r} was not found by this process: {error}. Nothing was sent."
         ) from error
-    return settings_from(evolink_conn_id, connection)
-
-
-def settings_from(conn_id: str, connection: Connection) -> Settings:
-    """Read the settings from a connection.
-
-    :raises ConfigurationError: it can't be used; the message names the field and the reason.
-    """
-    if connection.conn_type not in {"evolink", "http"}:
-        raise ConfigurationError(
-            f"Connection {conn_id!r} has type {connection.conn_type!r}: must be evolink or http. Nothing was sent."
-        )
-    return read_settings(
-        conn_id,
-        host=connection.host,
-        schema=_schema_of(connection),
-        port=connection.port,
-        login=connection.login,
-        password=connection.password,
-        extra=_extra(conn_id, connection.extra),
-    )
-
-
-def _schema_of(connection: Connection) -> str | None:
-    """Return the scheme: HttpHook defaults to plain http, over which the API key may go to this machine only."""
-    if connection.schema or connection.conn_type != "http":
-        return connection.schema
-    return "http" if is_this_machine(urlsplit(f"//{connection.host}").hostname or "") else "https"
-
-
-def _extra(conn_id: str, text: str | None) -> Mapping[str, Any]:
-    # Parsed here: extra_dejson would send the supervisor one more message per look-up.
-    try:
-        extra = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        extra = None
-    if not isinstance(extra, dict):
-        raise ConfigurationError(f"Connection {conn_id!r} has an extra that is not a JSON object. Nothing was sent.")
-    return extra

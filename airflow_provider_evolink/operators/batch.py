@@ -3,28 +3,24 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
+from airflow_provider_evolink.api.error_facts import ErrorFacts
 from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, InvalidRowsError
 from airflow_provider_evolink.batch.names import DEFAULT_PATTERN
-from airflow_provider_evolink.compat import (
-    BaseOperator,
-    TaskDeferralError,
-    TaskDeferralTimeout,
-    forward_kills,
-    outer_task,
-)
+from airflow_provider_evolink.compat import TaskDeferralError, forward_kills
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.task_state import store_key_suffix, with_ledger_asset
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
 from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, EvoLinkManifestLink
 from airflow_provider_evolink.operators.batch_arguments import check_literals, parse_arguments
-from airflow_provider_evolink.operators.task_state import store_key_suffix, with_ledger_asset
+from airflow_provider_evolink.operators.deferring import DeferringOperator
+from airflow_provider_evolink.operators.mapping import given_once
 from airflow_provider_evolink.polling.events import parse_batch_event
 from airflow_provider_evolink.polling.policy import Outcome, deferral_seconds
 from airflow_provider_evolink.submission.record import STORE_KEY
@@ -32,10 +28,12 @@ from airflow_provider_evolink.submission.record import STORE_KEY
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
+    from airflow_provider_evolink.media.resolver import UploadPolicy
     from airflow_provider_evolink.operators.batch_session import BatchSession
+    from airflow_provider_evolink.types import BatchSummary
 
 
-class EvoLinkBatchOperator(BaseOperator):
+class EvoLinkBatchOperator(DeferringOperator):
     """Make a generation for each row of a table, land its files, and return a summary. Each row is paid for once.
 
     All rows are checked before the first is sent. Then rows are submitted in waves of up to fifty until
@@ -48,8 +46,8 @@ class EvoLinkBatchOperator(BaseOperator):
     added to the table since are generated; rows that were removed are left alone.
 
     A field of a row is sent if EvoLink documents a parameter of that name for the row's model. ``model`` overrides the
-    operator's, ``image`` is an image in any form (see ``EvoLinkImageToVideoOperator``), and ``parameters``, a mapping,
-    is sent as it is. All other fields serve to name files.
+    operator's, ``image`` and ``last_image`` are images in any form (see ``EvoLinkImageToVideoOperator``), and
+    ``parameters``, a mapping, is sent as it is. All other fields serve to name files.
 
     :param model: EvoLink's model id, for rows that name none (templated).
     :param requests: a list of mappings (``rows.output``), or the path or URI of a JSON Lines or CSV file, which is read
@@ -63,8 +61,11 @@ class EvoLinkBatchOperator(BaseOperator):
         with the map index of a mapped task. An earlier manifest of that name is replaced.
     :param max_in_flight: generations under way at EvoLink at a time, 1 to 10,000, 100 by default (templated).
     :param max_credits: stops submitting before what this task has reserved and used passes it; ``None`` = unlimited
-        (templated). EvoLink tells a price only in its response: the first row of each kind is sent alone to learn it,
+        (templated). EvoLink states a price only in its response: the first row of each kind is sent alone to learn it,
         and the very first could pass the limit by itself.
+    :param min_credits_left: stops submitting before the account or the API key would be left with fewer credits;
+        ``None`` = ``[evolink] min_credits_left`` if that is set, otherwise any number (templated). They are read, free,
+        before the first wave and then at most every ten seconds, whoever else spends them.
     :param max_failed: rows (``int``) or share of all rows (``float``) that may fail before the task does.
     :param on_row_failure: ``continue``, or ``stop``: once more rows than ``max_failed`` have failed, submit no more and
         land what is paid for.
@@ -73,6 +74,7 @@ class EvoLinkBatchOperator(BaseOperator):
     :param on_existing: with ``skip_existing=False``, ``fail`` a row whose file is there, before it is paid for, or
         ``replace`` the file.
     :param media_type: ``video``, ``image`` or ``audio``: the endpoint of models that this package does not know.
+    :param upload: which images, videos and audio files get a link; see ``EvoLinkGenerateOperator``.
     :param evolink_conn_id: connection of type ``evolink`` or ``http`` (templated).
     :param deferrable: wait in the triggerer; otherwise on the worker, in the same bounded memory.
     :param timeout: seconds (or a ``timedelta``) from a row's submission after which it is no longer waited for;
@@ -97,6 +99,7 @@ class EvoLinkBatchOperator(BaseOperator):
         "manifest",
         "max_in_flight",
         "max_credits",
+        "min_credits_left",
         "evolink_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
@@ -115,12 +118,14 @@ class EvoLinkBatchOperator(BaseOperator):
         manifest: str | None = None,
         max_in_flight: int | str = 100,
         max_credits: float | str | None = None,
+        min_credits_left: float | str | None = None,
         max_failed: float = 0,
         on_row_failure: Literal["continue", "stop"] = "continue",
         on_invalid: Literal["fail", "skip"] = "fail",
         skip_existing: bool = True,
         on_existing: Literal["fail", "replace"] = "fail",
         media_type: Literal["video", "image", "audio"] | None = None,
+        upload: UploadPolicy = "auto",
         evolink_conn_id: str = DEFAULT_CONN_ID,
         deferrable: bool = True,
         timeout: float | timedelta | None = None,
@@ -140,12 +145,14 @@ class EvoLinkBatchOperator(BaseOperator):
         self.manifest = manifest
         self.max_in_flight: Any = max_in_flight
         self.max_credits: Any = max_credits
+        self.min_credits_left: Any = min_credits_left
         self.max_failed = max_failed
         self.on_row_failure = on_row_failure
         self.on_invalid = on_invalid
         self.skip_existing = skip_existing
         self.on_existing = on_existing
         self.media_type = media_type
+        self.upload = upload
         self.evolink_conn_id = evolink_conn_id
         self.deferrable = deferrable
         self.timeout: Any = timeout
@@ -162,12 +169,11 @@ class EvoLinkBatchOperator(BaseOperator):
     @classmethod
     def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
         """Prepare a mapped task: it gets the asset that keeps the ledger's copies, and its literals are checked."""
-        parameters = inspect.signature(cls.__init__).parameters.values()
         with airflow_errors():
-            check_literals(SimpleNamespace(**{**{each.name: each.default for each in parameters}, **kwargs}))
+            check_literals(given_once(cls, kwargs))
         return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def execute(self, context: Context) -> BatchSummary:
         """Check all rows, submit or resume them, paying for each at most once, and land what they make."""
         self._ledger_name = f"{STORE_KEY}{store_key_suffix(self, context)}"
         # The link on the task's page would otherwise lead to an earlier try's, or find nothing.
@@ -176,7 +182,7 @@ class EvoLinkBatchOperator(BaseOperator):
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, cursor: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
+    ) -> BatchSummary:
         """Land what has ended, and submit the next rows.
 
         :param context: of this try.
@@ -187,24 +193,25 @@ class EvoLinkBatchOperator(BaseOperator):
         has_connection = parse_batch_event(event).outcome is not Outcome.NO_CONNECTION
         return self._work(context, cursor, may_defer=has_connection)
 
-    def resume_execution(
-        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
-    ) -> dict[str, Any]:
-        """Resume even without an event: a dead triggerer or a failed trigger must not lose the results."""
-        try:
-            resumed: dict[str, Any] = super().resume_execution(next_method, next_kwargs, context)
-            return resumed
-        except TaskDeferralTimeout as error:
-            self.log.warning("The deferral ended without an event (%s). Reading the generations once more.", error)
-            return self._work(context, (next_kwargs or {}).get("cursor"))
-        except TaskDeferralError as error:
-            self.log.warning("The trigger failed (%s). This worker waits for the generations itself.", error)
-            return self._work(context, (next_kwargs or {}).get("cursor"), may_defer=False)
-
     def on_kill(self) -> None:
         """Prevent submissions that have not been sent; those that were sent keep running, and stay paid for."""
         self._was_killed = True
         self.log.warning("Killed: nothing more will be submitted. %s", self._left_running())
+
+    def _resume_without_event(self, context: Context, kwargs: Mapping[str, Any]) -> BatchSummary:
+        return self._work(context, kwargs.get("cursor"))
+
+    def _resume_without_trigger(
+        self, context: Context, kwargs: Mapping[str, Any], error: TaskDeferralError
+    ) -> BatchSummary:
+        self.log.warning("The trigger failed (%s). This worker waits for the generations itself.", error)
+        return self._work(context, kwargs.get("cursor"), may_defer=False)
+
+    def _known(self) -> ErrorFacts:
+        """Return what is known about the rows, for the errors of this task."""
+        of_rows = ErrorFacts() if self._session is None else self._session.known()
+        model = self.model if isinstance(self.model, str) else None
+        return replace(of_rows, model=model, conn_id=str(self.evolink_conn_id))
 
     def _left_running(self) -> str:
         counts = "" if self._session is None else f" {self._session.describe()}."
@@ -213,14 +220,14 @@ class EvoLinkBatchOperator(BaseOperator):
             f"retry or a clear of this task resumes them and submits none of them again.{counts}"
         )
 
-    def _work(self, context: Context, cursor: object, *, may_defer: bool = True) -> dict[str, Any]:
+    def _work(self, context: Context, cursor: object, *, may_defer: bool = True) -> BatchSummary:
         """Carry the batch on, until it is finished or has to wait."""
         from airflow_provider_evolink.operators.batch_parts import BatchParts
         from airflow_provider_evolink.operators.batch_session import BatchSession
 
-        with airflow_errors(), forward_kills(self, context), self._naming_paid_rows(context):
+        with airflow_errors(self._known), forward_kills(self, context), self._naming_paid_rows(context):
             arguments = parse_arguments(self)
-            is_deferrable = self.deferrable and may_defer and outer_task(self, context) is None
+            is_deferrable = may_defer and self._can_defer(context)
             parts = BatchParts(arguments, context, self._ledger_name, self.log)
             session = BatchSession(parts, context, self.log, outlets=self.outlets, is_killed=lambda: self._was_killed)
             self._session = session
@@ -235,7 +242,7 @@ class EvoLinkBatchOperator(BaseOperator):
         except (InvalidInputError, InvalidRowsError, ConfigurationError) as error:
             from airflow_provider_evolink.batch.known_rows import rows_of_ledger
             from airflow_provider_evolink.batch.outcome_report import name_paid_rows
-            from airflow_provider_evolink.operators.task_state import open_batch_ledger
+            from airflow_provider_evolink.execution.task_state import open_batch_ledger
 
             _, submitted = rows_of_ledger(open_batch_ledger(context, self._ledger_name, self.log))
             if submitted:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Report a batch's files to Airflow: as asset events and as lineage, and its manifest as a link."""
+"""Report many files to Airflow: as asset events and as lineage; and a batch's manifest as a link."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS
 from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
 
 class Announcement:
-    """What Airflow learns of a batch.
+    """What Airflow learns of a task that lands many files.
 
-    An ``AssetAlias`` in ``outlets`` gets one event per file, an ``Asset`` one event with the summary, which names the
-    manifest.
+    An ``AssetAlias`` in ``outlets`` gets one event per file, an ``Asset`` one event with the summary.
     """
 
     def __init__(self, outlets: Sequence[Any], context: Context, hook: EvoLinkHook) -> None:
@@ -36,8 +35,12 @@ class Announcement:
         self._files: list[Landed] = []
 
     def add(self, entry: RowEntry) -> None:
-        """Take note of a row's files; those whose URI is too long for an asset are left out."""
-        for file in entry.landed:
+        """Take note of a row's files."""
+        self.add_files(entry.landed)
+
+    def add_files(self, files: Iterable[Landed]) -> None:
+        """Take note of files; those whose URI is too long for an asset are left out."""
+        for file in files:
             if len(file.asset_uri) > MAX_ASSET_CHARACTERS:
                 continue
             self._lineage.add_output_asset(context=self._hook, uri=file.asset_uri)
@@ -48,13 +51,15 @@ class Announcement:
         """Let the task's page link to the manifest."""
         self._context["ti"].xcom_push(key=MANIFEST_LINK_KEY, value=manifest)
 
-    def publish(self, summary: dict[str, Any]) -> None:
+    def publish(self, summary: Mapping[str, Any]) -> None:
         """Add the asset events, which Airflow creates if the task succeeds."""
         from airflow.sdk import Asset
 
         for alias in self._aliases:
             for file in self._files:
-                self._context["outlet_events"][alias].add(Asset(file.asset_uri), extra=file.entry())
+                self._context["outlet_events"][alias].add(
+                    Asset(file.asset_uri), extra=cast("dict[str, Any]", file.entry())
+                )
         for outlet in self._outlets:
             if isinstance(outlet, Asset):
-                self._context["outlet_events"][outlet].extra = dict(summary)
+                self._context["outlet_events"][outlet].extra = cast("dict[str, Any]", dict(summary))

@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.batch.names import check_row_pattern
+from airflow_provider_evolink.execution import limits
+from airflow_provider_evolink.execution.policies import check_choice, check_policies, check_upload
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import unmet_requirement
 from airflow_provider_evolink.landing.storage_target import check_destination, check_form
-from airflow_provider_evolink.operators import limits
-from airflow_provider_evolink.operators.policies import check_choice, check_policies
 from airflow_provider_evolink.submission.decision import Policy
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.media.resolver import UploadPolicy
 
 MAX_IN_FLIGHT = 10_000
 
@@ -36,12 +39,14 @@ class BatchArguments:
     manifest: str | None
     max_in_flight: int
     max_credits: float | None
+    min_credits_left: float | None
     max_failed: float
     on_row_failure: str
     on_invalid: Literal["fail", "skip"]
     skip_existing: bool
     on_existing: OnExisting
     media_type: str | None
+    upload: UploadPolicy
     evolink_conn_id: str
     policy: Policy
     wait_seconds: float
@@ -65,7 +70,8 @@ def check_literals(operator: Any) -> None:
     if isinstance(operator.max_in_flight, int):
         _max_in_flight(operator.max_in_flight)
     if isinstance(operator.max_credits, int | float):
-        _max_credits(operator.max_credits)
+        limits.parse_credits("max_credits", operator.max_credits)
+    limits.check_literal_credits(operator.min_credits_left)
 
 
 def parse_arguments(operator: Any) -> BatchArguments:
@@ -80,13 +86,14 @@ def parse_arguments(operator: Any) -> BatchArguments:
     check_destination(operator.destination)
     same = (
         "model", "requests", "key", "destination", "filename_pattern", "parameters", "max_failed",
-        "on_row_failure", "on_invalid", "skip_existing", "media_type", "evolink_conn_id",
+        "on_row_failure", "on_invalid", "skip_existing", "media_type", "upload", "evolink_conn_id",
     )  # fmt: skip
     return BatchArguments(
         **{name: getattr(operator, name) for name in same},
         manifest=_manifest(operator.manifest),
         max_in_flight=_max_in_flight(operator.max_in_flight),
-        max_credits=_max_credits(operator.max_credits),
+        max_credits=limits.parse_credits("max_credits", operator.max_credits),
+        min_credits_left=limits.min_credits_left(operator.min_credits_left),
         on_existing=OnExisting(operator.on_existing),
         policy=Policy(operator.on_unknown_submission, operator.on_clear, operator.on_changed_input),
         wait_seconds=limits.wait_seconds(operator.timeout, operator.execution_timeout),
@@ -97,6 +104,7 @@ def parse_arguments(operator: Any) -> BatchArguments:
 
 def _check_choices(operator: Any) -> None:
     check_policies(operator)
+    check_upload(operator.upload)
     check_choice("on_row_failure", operator.on_row_failure, ("continue", "stop"))
     check_choice("on_invalid", operator.on_invalid, ("fail", "skip"))
     check_choice("on_existing", operator.on_existing, ("fail", "replace"))
@@ -116,31 +124,10 @@ def _manifest(value: Any) -> str | None:
 
 
 def _max_in_flight(value: Any) -> int:
-    number = _number(value)
+    number = limits.parse_number(value)
     if number is None or number != int(number) or not 1 <= number <= MAX_IN_FLIGHT:
         raise InvalidInputError("max_in_flight", value, f"a whole number from 1 to {MAX_IN_FLIGHT:,}")
     return int(number)
-
-
-def _max_credits(value: Any) -> float | None:
-    # A template renders a missing value as text.
-    if value is None or value == "None":
-        return None
-    number = _number(value)
-    if number is None or number <= 0:
-        raise InvalidInputError("max_credits", value, "a number of credits above 0, or not set")
-    return number
-
-
-def _number(value: Any) -> float | None:
-    """Return a finite number, or one that a template rendered as text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if abs(number) < 1e15 else None
 
 
 def _is_literal(value: Any) -> bool:

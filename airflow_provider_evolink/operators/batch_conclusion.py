@@ -21,6 +21,8 @@ from airflow_provider_evolink.operators.batch_parts import BatchParts
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_provider_evolink.types import BatchSummary
+
 _NOT_SENT = "It was not submitted, and cost nothing."
 
 
@@ -40,7 +42,7 @@ class BatchConclusion:
         self._announcement = Announcement(outlets, context, parts.hook)
         self._log = log
 
-    def conclude(self) -> dict[str, Any]:
+    def conclude(self) -> BatchSummary:
         """Write the manifest, report what came of the rows, and return the summary.
 
         :raises EvoLinkError: rows have failed or are unfinished, or the manifest could not be written.

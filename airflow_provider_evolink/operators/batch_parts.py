@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_evolink.batch.checked_requests import CheckedRequests
 from airflow_provider_evolink.batch.existing_files import ExistingFiles
-from airflow_provider_evolink.batch.landing import RowLander
 from airflow_provider_evolink.batch.names import row_fields, row_pattern
 from airflow_provider_evolink.batch.options import BatchOptions
 from airflow_provider_evolink.batch.rows import Row, RowTable
@@ -16,15 +16,16 @@ from airflow_provider_evolink.batch.run import BatchRun
 from airflow_provider_evolink.batch.statuses import StatusReader
 from airflow_provider_evolink.batch.validation import Checker
 from airflow_provider_evolink.batch.wave import WaveSubmitter
+from airflow_provider_evolink.batch.wave_builder import WaveBuilder
 from airflow_provider_evolink.batch.window import Window
+from airflow_provider_evolink.execution.credits_check import credits_left
+from airflow_provider_evolink.execution.task_state import open_batch_ledger
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.landing.kept_connections import KeptConnections
 from airflow_provider_evolink.landing.storage_target import StorageTarget, storage_target
 from airflow_provider_evolink.operators.batch_arguments import BatchArguments
-from airflow_provider_evolink.operators.landing_step import media_network
+from airflow_provider_evolink.operators.row_landing import row_lander
 from airflow_provider_evolink.operators.row_requests import RowRequests
 from airflow_provider_evolink.operators.row_source import row_table
-from airflow_provider_evolink.operators.task_state import open_batch_ledger
 from airflow_provider_evolink.polling.policy import Watch
 from airflow_provider_evolink.polling.rate_limiter import RateLimiter
 from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, fingerprint
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Submission
     from airflow_provider_evolink.api.request import GenerationRequest
     from airflow_provider_evolink.batch.cursor import Cursor
-    from airflow_provider_evolink.landing.filenames import Result
+    from airflow_provider_evolink.media.uploader import Uploader
 
 # 128 bits distinguish a row's requests; a chunk holds fifty of them.
 _FINGERPRINT_LENGTH = 32
@@ -69,6 +70,7 @@ class BatchParts:
             policy=arguments.policy,
             max_in_flight=arguments.max_in_flight,
             max_credits=arguments.max_credits,
+            min_credits_left=arguments.min_credits_left,
             max_failed=arguments.max_failed,
             on_row_failure=arguments.on_row_failure,
             on_invalid=arguments.on_invalid,
@@ -100,7 +102,13 @@ class BatchParts:
             arguments.parameters,
             name_fields={arguments.key, *row_fields(arguments.filename_pattern)},
             media_type=arguments.media_type,
+            upload=arguments.upload,
         )
+
+    @cached_property
+    def checked_requests(self) -> CheckedRequests:
+        """Those of the first window, between the check of all rows and their submission."""
+        return CheckedRequests(self.requests.prepare, self.arguments.max_in_flight)
 
     @cached_property
     def target(self) -> StorageTarget:
@@ -120,13 +128,16 @@ class BatchParts:
         return row_pattern(self.arguments.filename_pattern, row)
 
     def checker(self) -> Checker:
-        """Return a checker that has not seen any row."""
-        return Checker(self.requests.prepare, self.name)
+        """Return a checker that has not checked any row yet."""
+        return Checker(self.checked_requests.take, self.name)
 
-    def batch_run(self, client: EvoLinkClient, cursor: Cursor, is_killed: Callable[[], bool]) -> BatchRun:
+    def batch_run(
+        self, client: EvoLinkClient, uploader: Uploader, cursor: Cursor, is_killed: Callable[[], bool]
+    ) -> BatchRun:
         """Return one worker's share of the batch.
 
         :param client: for many requests at a time.
+        :param uploader: of the rows' media.
         :param cursor: where the batch is; updated.
         :param is_killed: whether the task has been killed.
         """
@@ -135,46 +146,46 @@ class BatchParts:
             options=self.options,
             ledger=self.ledger,
             statuses=StatusReader(client, limiter),
-            lander=self._lander(cursor.landing_failures),
+            lander=row_lander(
+                self.hook,
+                self.target,
+                on_existing=self.options.on_existing,
+                try_number=self.options.try_number,
+                failures_in_a_row=cursor.landing_failures,
+            ),
             cursor=cursor,
-            window=self._window(client, cursor, limiter, is_killed),
+            window=self._window(client, uploader, cursor, limiter, is_killed),
+            close_connections=client.close,
             log=self._log,
             unreachable_timeout=self.arguments.unreachable_timeout,
         )
 
     def _window(
-        self, client: EvoLinkClient, cursor: Cursor, limiter: RateLimiter, is_killed: Callable[[], bool]
+        self,
+        client: EvoLinkClient,
+        uploader: Uploader,
+        cursor: Cursor,
+        limiter: RateLimiter,
+        is_killed: Callable[[], bool],
     ) -> Window:
         async def post(request: GenerationRequest, idempotency_key: str) -> Submission:
             return await client.submit(request.endpoint, request.body, idempotency_key)
 
-        options, budget = self.options, cursor.budget(self.options.max_credits)
+        options = self.options
+        budget = cursor.budget(options.max_credits, options.min_credits_left)
+        submitter = WaveSubmitter(self.ledger, post, options.policy, limiter, budget, uploader, is_killed, self._log)
         return Window(
             options=options,
             table=self.table,
             checker=self.checker(),
-            ledger=self.ledger,
-            submitter=WaveSubmitter(self.ledger, post, options.policy, limiter, budget, is_killed, self._log),
+            waves=WaveBuilder(self.ledger, submitter, cursor),
             budget=budget,
             existing=ExistingFiles(self.target),
             cursor=cursor,
             is_killed=is_killed,
+            credits_left=lambda: credits_left(self.hook, max_age=0.0),
             log=self._log,
         )
-
-    def _lander(self, failures_in_a_row: int) -> RowLander:
-        return RowLander(
-            self.target,
-            media_network(self.hook.settings, KeptConnections()),
-            self._renew,
-            self.options.on_existing,
-            self.options.try_number,
-            failures_in_a_row,
-        )
-
-    def _renew(self, result: Result) -> str | None:
-        links = self.hook.get_generation(result.generation_id).links
-        return links[result.index] if result.index < len(links) else None
 
     def _watch(self, record: LedgerRecord) -> Watch:
         submitted_at = record.submitted_at or record.intent_at

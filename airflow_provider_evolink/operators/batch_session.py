@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.client import EvoLinkClient, make_concurrent_client, run
+from airflow_provider_evolink.api.error_facts import ErrorFacts
 from airflow_provider_evolink.api.errors import LandingError
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.batch.cursor import Cursor
@@ -19,6 +20,7 @@ from airflow_provider_evolink.batch.run import BatchRun
 from airflow_provider_evolink.batch.validation import Validation, keys_digest, validate
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.landing.storage import check_writable
+from airflow_provider_evolink.media.uploader import Uploader
 from airflow_provider_evolink.operators.batch_conclusion import BatchConclusion
 from airflow_provider_evolink.operators.batch_parts import BatchParts
 from airflow_provider_evolink.polling.crowd import REPORT_INTERVAL_SECONDS, wait_for_enough
@@ -28,6 +30,8 @@ from airflow_provider_evolink.polling.wake_rule import WakeRule
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_provider_evolink.types import BatchSummary
 
 # How often a read that fails temporarily is sent, in total.
 _ATTEMPTS = 4
@@ -55,8 +59,9 @@ class BatchSession:
         self.watches: list[Watch] = []
         self.wake_rule = WakeRule(1)
         self._next_report = 0.0
+        self._batch: BatchRun | None = None
 
-    def run(self, stored_cursor: object, *, may_defer: bool) -> dict[str, Any] | None:
+    def run(self, stored_cursor: object, *, may_defer: bool) -> BatchSummary | None:
         """Carry the batch on.
 
         :param stored_cursor: where an earlier worker of this try left it; ``None`` = this is the first.
@@ -67,8 +72,13 @@ class BatchSession:
         planner = self._start(stored_cursor)
 
         async def carry_on() -> bool:
-            async with make_concurrent_client(self._parts.hook.settings, attempts=_ATTEMPTS) as client:
-                return await self._carry_on(client, planner, may_defer=may_defer)
+            settings = self._parts.hook.settings
+            async with (
+                make_concurrent_client(settings, attempts=_ATTEMPTS) as client,
+                # Only httpx sends files.
+                EvoLinkClient(settings, attempts=_ATTEMPTS) as files_client,
+            ):
+                return await self._carry_on(client, Uploader.of(files_client), planner, may_defer=may_defer)
 
         if not run(carry_on):
             return None
@@ -77,6 +87,11 @@ class BatchSession:
     def describe(self) -> str:
         """Return a line on how far the batch is."""
         return progress_line(self.cursor, now=time.time())
+
+    def known(self) -> ErrorFacts:
+        """Return what the rows have cost; all unknown until the ledger was read."""
+        is_counted = self._batch is not None and self._batch.planner is None
+        return self.cursor.tally.facts() if is_counted else ErrorFacts()
 
     def _start(self, stored_cursor: object) -> Callable[[BatchRun], Planner] | None:
         """Take up the cursor, or check all rows and plan anew; return what makes the plan, if there has to be one."""
@@ -89,15 +104,15 @@ class BatchSession:
                 return None
             self._log.warning("The table or the ledger has changed since this try deferred. Checking all rows again.")
         known, paid = rows_of_ledger(parts.ledger)
-        checker = PlanningChecker(parts.requests.prepare, parts.name, parts.options, known, paid)
+        checker = PlanningChecker(parts.checked_requests.check, parts.name, parts.options, known, paid)
         found = validate(parts.table, checker, on_invalid=parts.arguments.on_invalid)
-        if paid and found.total and not checker.seen and parts.options.policy.on_changed_input == "fail":
+        if paid and found.total and not checker.in_table and parts.options.policy.on_changed_input == "fail":
             raise all_keys_changed(len(paid), found.total)
         self._check_destination(len(paid))
         self._log_findings(found)
         self.cursor = Cursor(found.keys_digest, time.time(), known_until=checker.known_until)
         self.cursor.tally.total = found.total
-        return functools.partial(self._planner, {key: known[key] for key in checker.seen})
+        return functools.partial(self._planner, {key: known[key] for key in checker.in_table})
 
     def _check_destination(self, paid: int) -> None:
         """Refuse a destination that nothing could land in, before anything more is paid for."""
@@ -107,7 +122,7 @@ class BatchSession:
             raise nothing_can_land(error, paid) from error
 
     def _planner(self, known: dict[str, KnownRow], batch: BatchRun) -> Planner:
-        batch.window.known = known
+        batch.window.waves.known = known
         parts = self._parts
         return Planner(parts.options, parts.ledger, batch.statuses, batch.lander, self.cursor, self._log, known)
 
@@ -126,11 +141,17 @@ class BatchSession:
             self._log.warning("Invalid, and skipped: %s.\n%s", counted(found.bad_count, "row"), "\n".join(lines))
 
     async def _carry_on(
-        self, client: EvoLinkClient, planner: Callable[[BatchRun], Planner] | None, *, may_defer: bool
+        self,
+        client: EvoLinkClient,
+        uploader: Uploader,
+        planner: Callable[[BatchRun], Planner] | None,
+        *,
+        may_defer: bool,
     ) -> bool:
         """Work until the batch is finished or has to wait in the triggerer; return whether it is finished."""
-        batch = self._parts.batch_run(client, self.cursor, self._is_killed)
+        batch = self._parts.batch_run(client, uploader, self.cursor, self._is_killed)
         batch.planner = None if planner is None else planner(batch)
+        self._batch = batch
         poller = Poller(lambda: async_settings(self._parts.options.conn_id))
         while True:
             await batch.work()

@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.landing_step import LANDED_FIELD, LandingStep, check_literals
+from airflow_provider_evolink.execution.reports import name_unlanded_generation
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing.checkpoint import STORE_KEY
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
 from airflow_provider_evolink.operators.base import EvoLinkBaseOperator
-from airflow_provider_evolink.operators.landing_step import LANDED_FIELD, LandingStep, check_literals
-from airflow_provider_evolink.operators.reports import name_unlanded_generation
 from airflow_provider_evolink.result import links_expired
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_evolink.api.generation import Generation
-    from airflow_provider_evolink.operators.pending import PendingGeneration
+    from airflow_provider_evolink.execution.pending import PendingGeneration
     from airflow_provider_evolink.submission.record import LedgerRecord
+    from airflow_provider_evolink.types import GenerationRecord
 
 
 class EvoLinkLandingOperator(EvoLinkBaseOperator):
@@ -61,6 +62,7 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
         self.filename_pattern = filename_pattern
         self.on_existing = on_existing
         self._landing_store_key = STORE_KEY
+        self._has_destination = destination is not None
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
@@ -80,6 +82,12 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
             )
             raise InvalidInputError("wait_for_completion", wait_for_completion, allowed)
 
+    def _check_destination(self) -> None:
+        """Refuse a destination that another task has left empty: what is paid for would not land."""
+        if self._has_destination and self.destination is None:
+            allowed = "a folder, but the task or template that should have named it found none"
+            raise InvalidInputError("destination", None, allowed)
+
     def _landing_step(self, hook: EvoLinkHook) -> LandingStep:
         return LandingStep(
             destination=self.destination,
@@ -91,10 +99,10 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
             store_key=self._landing_store_key,
         )
 
-    def _complete(self, context: Context, pending: PendingGeneration, generation: Generation) -> dict[str, Any]:
+    def _complete(self, context: Context, pending: PendingGeneration, generation: Generation) -> GenerationRecord:
         return self._land(context, super()._complete(context, pending, generation))
 
-    def _land(self, context: Context, record: dict[str, Any]) -> dict[str, Any]:
+    def _land(self, context: Context, record: GenerationRecord) -> GenerationRecord:
         """Land the results of a generation whose end is recorded, and return its record with what has landed.
 
         :raises EvoLinkError: something has not landed. A retry lands what is missing and pays for nothing.
@@ -111,7 +119,7 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
         self._record_landing(context, record)
         return record
 
-    def _record_landing(self, context: Context, record: dict[str, Any]) -> None:
+    def _record_landing(self, context: Context, record: GenerationRecord) -> None:
         """Record that the results have landed, if that makes a difference to a later try."""
 
     def _awaits_landing(self, known: LedgerRecord | None) -> bool:

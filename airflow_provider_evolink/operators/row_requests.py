@@ -14,15 +14,17 @@ from airflow_provider_evolink.api import catalog, coercion
 from airflow_provider_evolink.api.addresses import without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.schema import Schema
-from airflow_provider_evolink.operators.parameters import as_parameters, image_parameters
+from airflow_provider_evolink.operators.parameters import as_parameters, image_parameters, naming_images
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.request import GenerationRequest
     from airflow_provider_evolink.batch.rows import Row
     from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+    from airflow_provider_evolink.media.resolver import UploadPolicy
 
-_MODEL, _IMAGE, _PARAMETERS, _CALLBACK_URL = "model", "image", "parameters", "callback_url"
-_OWN_FIELDS = frozenset({_MODEL, _IMAGE, _PARAMETERS})
+_MODEL, _PARAMETERS, _CALLBACK_URL = "model", "parameters", "callback_url"
+_IMAGE, _LAST_IMAGE = "image", "last_image"
+_OWN_FIELDS = frozenset({_MODEL, _IMAGE, _LAST_IMAGE, _PARAMETERS})
 # Below, different words begin to look alike: "quantity" and "quality" are 0.8.
 _SURELY_MEANT = 0.82
 _MAX_UNSENT = 50
@@ -32,9 +34,9 @@ class RowRequests:
     """Makes the requests of a batch's rows.
 
     A field of a row is sent if EvoLink documents a parameter of that name for the row's model; if the catalog does not
-    know the model, for any model of the same endpoint. Four fields have a meaning of their own: ``model`` is used
-    instead of the default; ``image`` is an image in any form; ``parameters``, a mapping, is sent as it is, with
-    undocumented parameters too; and ``callback_url``. All other fields are not sent.
+    know the model, for any model of the same endpoint. Five fields have a meaning of their own: ``model`` is used
+    instead of the default; ``image`` and ``last_image`` are the first and the last frame, in any form; ``parameters``,
+    a mapping, is sent as it is, with undocumented parameters too; and ``callback_url``. All other fields are not sent.
 
     Of several values of a parameter, a row's own field wins, then the row's ``parameters``, then those of all rows.
     Text from CSV becomes what its parameter takes: a number, true or false, a list (JSON, or of that one text) or an
@@ -46,6 +48,7 @@ class RowRequests:
     :param name_fields: fields that name rows and files: they may look like a misspelled parameter.
     :param callback_url: for rows that name none.
     :param media_type: ``video``, ``image`` or ``audio``: the endpoint of models that the catalog does not know.
+    :param upload: which media get a link; see :meth:`EvoLinkHook.prepare`.
     :raises InvalidInputError: ``parameters`` is not a mapping.
     """
 
@@ -58,6 +61,7 @@ class RowRequests:
         name_fields: Collection[str] = (),
         callback_url: object = None,
         media_type: str | None = None,
+        upload: UploadPolicy = "auto",
     ) -> None:
         self._hook = hook
         self._model = model
@@ -66,6 +70,7 @@ class RowRequests:
             self._common[_CALLBACK_URL] = callback_url
         self._name_fields = frozenset(name_fields)
         self._media_type = media_type
+        self._upload = upload
         self._unsent: dict[str, None] = {}
 
     @property
@@ -91,9 +96,15 @@ class RowRequests:
             elif name not in _OWN_FIELDS and name not in self._name_fields:
                 self._leave_out(name, value, model)
         given = {**self._common, **_row_parameters(row), **own}
-        if _IMAGE in row.fields and _IMAGE not in known:
-            given.update(self._image(model, row.fields[_IMAGE], own))
-        return self._hook.prepare(model, given, media_type=self._media_type)
+        images = {name: row.fields[name] for name in (_IMAGE, _LAST_IMAGE) if name in row.fields and name not in known}
+        if not images:
+            return self._prepare(model, given)
+        given.update(_frames(model, images, own))
+        with naming_images():
+            return self._prepare(model, given)
+
+    def _prepare(self, model: str, parameters: Mapping[str, Any]) -> GenerationRequest:
+        return self._hook.prepare(model, parameters, media_type=self._media_type, upload=self._upload)
 
     def _leave_out(self, name: str, value: object, model: str) -> None:
         meant = _meant(name, model, self._media_type)
@@ -103,13 +114,16 @@ class RowRequests:
         if len(self._unsent) < _MAX_UNSENT:
             self._unsent[name] = None
 
-    def _image(self, model: object, image: object, own: Collection[str]) -> Mapping[str, Any]:
-        loopback = self._hook.is_loopback
-        parameters = image_parameters(model, image, allow_loopback=loopback, videos_only=False)
-        for name in parameters:
-            if name in own:
-                raise InvalidInputError(_IMAGE, without_secrets(image), f"left out, since the row has `{name}`")
-        return parameters
+
+def _frames(model: object, images: Mapping[str, object], own: Collection[str]) -> Mapping[str, Any]:
+    if _IMAGE not in images:
+        allowed = f"accompanied by an `{_IMAGE}`, the first frame"
+        raise InvalidInputError(_LAST_IMAGE, without_secrets(images[_LAST_IMAGE]), allowed)
+    parameters = image_parameters(model, images[_IMAGE], images.get(_LAST_IMAGE), videos_only=False)
+    for name in parameters:
+        if name in own:
+            raise InvalidInputError(_IMAGE, without_secrets(images[_IMAGE]), f"left out, since the row has `{name}`")
+    return parameters
 
 
 def _row_parameters(row: Row) -> Mapping[str, Any]:
@@ -163,6 +177,6 @@ def _parameters_at(endpoint: str) -> Mapping[str, Schema]:
 @lru_cache(maxsize=1024)
 def _meant(name: str, model: str, media_type: str | None) -> str | None:
     """Return the parameter that a field is most likely a misspelling of, if any."""
-    candidates = [*_parameters_of(model, media_type), _IMAGE, _MODEL, _PARAMETERS]
+    candidates = [*_parameters_of(model, media_type), _IMAGE, _LAST_IMAGE, _MODEL, _PARAMETERS]
     spelled = name.strip().lower().replace("-", "_").replace(" ", "_")
     return next(iter(difflib.get_close_matches(spelled, candidates, n=1, cutoff=_SURELY_MEANT)), None)

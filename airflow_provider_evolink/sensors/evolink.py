@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import PokeReturnValue
 
-from airflow_provider_evolink.api.errors import EvoLinkError, GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.generation import (
-    EXAMPLE_ID,
-    NOT_FOUND_GRACE,
-    Generation,
-    is_generation_id,
-    submission_time,
-)
+from airflow_provider_evolink.api.errors import EvoLinkError
+from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.compat import (
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -27,15 +21,16 @@ from airflow_provider_evolink.compat import (
     outer_task,
 )
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
+from airflow_provider_evolink.execution.limits import default_timeout, parse_seconds
+from airflow_provider_evolink.execution.pending import PendingGeneration, after_read, collectable, may_be_unknown_yet
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
-from airflow_provider_evolink.operators.limits import default_timeout, parse_seconds
-from airflow_provider_evolink.operators.pending import PendingGeneration
 from airflow_provider_evolink.polling.confirmed_read import Refused, describe_error
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
-from airflow_provider_evolink.result import Origin
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
+
+    from airflow_provider_evolink.types import GenerationRecord
 
 
 class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
@@ -77,7 +72,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Read the generation once, and wait if it has not ended."""
-        with self._skip_on_soft_fail(), airflow_errors():
+        with self._skip_on_soft_fail(), airflow_errors(self._known):
             if self._reschedules(context):
                 return self._execute_rescheduling(context)
             pending = self._pending(context, None)
@@ -86,13 +81,13 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
                     pending = self._updated(context, pending, generation)
                     if generation.is_terminal:
                         return self._complete(context, pending, generation)
-                case Refused() as refused if not self._may_be_unknown_yet(refused):
+                case Refused() as refused if not may_be_unknown_yet(pending.generation_id, refused):
                     raise self._refusal_error(refused, pending)
             return self._wait(context, pending)
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Read the generation once; a read that fails with a transient error counts as not finished."""
-        with self._skip_on_soft_fail(), airflow_errors():
+        with self._skip_on_soft_fail(), airflow_errors(self._known):
             return self._poke(context)
 
     def _reschedules(self, context: Context) -> bool:
@@ -108,7 +103,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
     def _poke(self, context: Context) -> PokeReturnValue | bool:
         pending = self._pending(context, None)
         latest = self._read(pending, 0.0)
-        if isinstance(latest, Refused) and not self._may_be_unknown_yet(latest):
+        if isinstance(latest, Refused) and not may_be_unknown_yet(pending.generation_id, latest):
             raise self._refusal_error(latest, pending)
         with self._naming_paid_generation(pending):
             is_late = time.time() >= self._watch(pending).deadline
@@ -131,20 +126,19 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
-    ) -> dict[str, Any]:
+    ) -> GenerationRecord:
         """Finish on a worker after the trigger's event."""
         with self._skip_on_soft_fail():
             return super().execute_complete(context, event, failing_since)
 
-    def _resume_without_trigger(self, context: Context, error: TaskDeferralError) -> dict[str, Any]:
+    def _resume_without_trigger(
+        self, context: Context, kwargs: Mapping[str, Any], error: TaskDeferralError
+    ) -> GenerationRecord:
         with self._skip_on_soft_fail():
-            return super()._resume_without_trigger(context, error)
+            return super()._resume_without_trigger(context, kwargs, error)
 
     def _pending(self, context: Context, event: Mapping[str, Any] | None) -> PendingGeneration:  # noqa: ARG002
-        generation_id = self._id()
-        submitted_at = submission_time(generation_id) or time.time()
-        origin = Origin(submitted_at=submitted_at, try_number=context["ti"].try_number)
-        return PendingGeneration(generation_id, origin, since=self._started_at(context))
+        return collectable(self.generation_id, context["ti"].try_number, since=self._started_at(context))
 
     def _started_at(self, context: Context) -> float:
         """Return when this try began: Airflow keeps that across a deferral, and across the reschedules of a try."""
@@ -157,26 +151,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     def _updated(self, context: Context, pending: PendingGeneration, generation: Generation) -> PendingGeneration:
         context["ti"].xcom_push(key=GENERATION_ID_KEY, value=generation.id)
-        origin = Origin(
-            submitted_at=min(generation.created or pending.origin.submitted_at, time.time()),
-            model=generation.model,
-            credits_reserved=generation.usage.credits_reserved,
-            billing_rule=generation.usage.billing_rule,
-            try_number=context["ti"].try_number,
-        )
-        return PendingGeneration(generation.id, origin, generation.estimated_time, pending.since)
-
-    def _may_be_unknown_yet(self, refused: Refused) -> bool:
-        """Return whether the generation is so new that EvoLink may not know it yet."""
-        age = time.time() - (submission_time(self._id()) or 0.0)
-        return isinstance(refused.error, GenerationNotFoundError) and age < NOT_FOUND_GRACE
-
-    def _id(self) -> str:
-        given = self.generation_id
-        value = given.get("generation_id") if isinstance(given, Mapping) else given
-        if not isinstance(value, str) or not is_generation_id(value):
-            raise InvalidInputError("generation_id", given, f"an id such as {EXAMPLE_ID}")
-        return value
+        return after_read(pending, generation)
 
     @contextmanager
     def _skip_on_soft_fail(self) -> Iterator[None]:

@@ -4,16 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow_provider_evolink.api.error_facts import ErrorFacts
+from airflow_provider_evolink.api.generation import is_generation_id
+from airflow_provider_evolink.api.generation_facts import facts_of_record
 from airflow_provider_evolink.compat import BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.landing_step import LandingStep, check_literals
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
-from airflow_provider_evolink.operators.landing_step import LandingStep, check_literals
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
+
+    from airflow_provider_evolink.types import LandedFile
 
 
 class EvoLinkToObjectStorageOperator(BaseOperator):
@@ -83,7 +89,7 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         self.on_existing = on_existing
         self.evolink_conn_id = evolink_conn_id
 
-    def execute(self, context: Context) -> list[dict[str, Any]]:
+    def execute(self, context: Context) -> list[LandedFile]:
         """Land every result in turn; if one fails, land the others before raising its error."""
         step = LandingStep(
             destination=self.destination,
@@ -93,5 +99,11 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
             hook=EvoLinkHook(self.evolink_conn_id),
             log=self.log,
         )
-        with airflow_errors():
+        with airflow_errors(self._known):
             return step.land(context, self.generation)
+
+    def _known(self) -> ErrorFacts:
+        """Return what is known about the generation if a single one was given, for the errors of this task."""
+        given = {"generation_id": self.generation} if is_generation_id(self.generation) else self.generation
+        facts = facts_of_record(given) if isinstance(given, Mapping) else ErrorFacts()
+        return replace(facts, conn_id=str(self.evolink_conn_id))

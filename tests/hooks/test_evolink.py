@@ -7,16 +7,14 @@ import asyncio
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import (
-    AuthenticationError,
     ConfigurationError,
     ConnectionNotFoundError,
     EvoLinkError,
@@ -26,12 +24,12 @@ from airflow_provider_evolink.api.errors import (
     ServerError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.hooks.evolink import EvoLinkHook, _extra, async_settings
+from airflow_provider_evolink.hooks.connection_settings import _extra
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
 from tests import hostile
 
 pytestmark = pytest.mark.usefixtures("no_pauses")
 
-DATA = Path(__file__).parent.parent / "data"
 KEY = "airflow-0123456789abcdef"
 Connect = Callable[..., EvoLinkHook]
 
@@ -157,6 +155,33 @@ def test_from_submission_to_reading(connect: Connect, evolink_emulator: Emulator
         hook.get_generation("task-unified-1-unknown")
 
 
+def test_the_accounts_generations(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """The list has what the account has made, newest first, filtered, without links; several pages of it."""
+    hook = connect()
+    request = hook.prepare("z-image-turbo", {"prompt": "A lighthouse"})
+    started = datetime.now(UTC)
+    made = [hook.submit(request, f"{KEY}-{number}").generation.id for number in range(55)]
+    evolink_emulator.control.advance(600)
+    evolink_emulator.control.inject("generation_failed", on="submit")
+    failed = hook.submit(request, f"{KEY}-failed").generation.id
+    evolink_emulator.control.advance(600)
+
+    listed = hook.list_generations(since=started - timedelta(hours=1), model="z-image-turbo")
+    assert [each.id for each in listed] == made[::-1]
+    assert {(each.status, each.links, each.usage.credits_used) for each in listed} == {("completed", (), 2.5)}
+    assert [each.id for each in hook.list_generations(limit=3)] == made[:-4:-1]
+    assert [each.id for each in hook.list_generations(status="failed")] == [failed]
+    assert hook.list_generations(since=started + timedelta(days=1)) == hook.list_generations(model="gpt-image-2") == []
+    assert hook.count_generations(status="completed") == 55
+
+
+def test_a_time_without_a_zone(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
+    """Nobody can know which time that is."""
+    with pytest.raises(InvalidInputError, match="time zone"):
+        connect().list_generations(since=datetime(2026, 1, 1))  # noqa: DTZ001
+    assert requests(evolink_emulator) == {}
+
+
 def test_reads_are_retried_and_submissions_are_not(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
     """A read survives three transient failures; a submission is never repeated."""
     hook = connect()
@@ -187,60 +212,6 @@ def test_invalid_input_sends_nothing(connect: Connect, evolink_emulator: Emulato
     assert requests(evolink_emulator) == {}
 
 
-@pytest.mark.parametrize(("name", "kind"), [("frame.png", "png"), ("frame.jpg", "jpeg"), ("frame.webp", "webp")])
-def test_upload(connect: Connect, evolink_emulator: EmulatorHandle, name: str, kind: str) -> None:
-    """An image is uploaded with the type of its content, and can be downloaded from the returned URL."""
-    link = connect().upload(DATA / name)
-
-    [upload] = evolink_emulator.control.state()["uploads"]
-    assert (upload["mime_type"], upload["file_size"]) == (f"image/{kind}", (DATA / name).stat().st_size)
-    assert link.startswith(evolink_emulator.url)
-
-
-@pytest.mark.parametrize(
-    ("head", "content_type"),
-    [
-        (b"GIF89a\x01\0\x01\0", "image/gif"),
-        (b"\xff\xd8\xff\xff\xff\xe0" + b"\0" * 40, "image/jpeg"),
-        (b"\0\0\0\x20ftypisom\0\0\2\0", "video/mp4"),
-        (b"\0\0\0\x14ftypqt  \0\0\0\0", "video/quicktime"),
-        (b"\x1aE\xdf\xa3\x9fB\x86\x81\1B\xf7\x81\1B\xf2\x81\4B\xf3\x81\x08B\x82\x84webm", "video/webm"),
-        (b"ID3\4\0\0\0\0\0\0", "audio/mpeg"),
-        (b"\xff\xfb\x90\x64\0\0", "audio/mpeg"),
-        (b"RIFF\x24\0\0\0WAVEfmt ", "audio/wav"),
-        (b"\0\0\0\x20ftypM4A \0\0\0\0", "audio/mp4"),
-        (b"OggS\0\2\0\0", "audio/ogg"),
-    ],
-)
-def test_every_supported_media_type_is_uploaded(
-    connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, head: bytes, content_type: str
-) -> None:
-    """Images, video and audio are uploaded with the type of their content, whatever the file name."""
-    file = tmp_path / "holiday.bin"
-    file.write_bytes(head + b"\0" * 100)
-    link = connect().upload(file)
-
-    [upload] = evolink_emulator.control.state()["uploads"]
-    assert upload["mime_type"] == content_type
-    assert upload["upload_path"] == f"{content_type.partition('/')[0]}s"
-    assert httpx.get(link, trust_env=False).content == file.read_bytes()
-
-
-@pytest.mark.parametrize("name", ["openapi/get-credits.yaml", "openapi", "nothing.png", "cut.png", "scan.tiff"])
-def test_only_media_are_uploaded(connect: Connect, evolink_emulator: EmulatorHandle, tmp_path: Path, name: str) -> None:
-    """Anything that is not a readable image, video or audio file is refused by name before it is sent."""
-    written = {"cut.png": (DATA / "frame.png").read_bytes()[:12], "scan.tiff": b"II*\0\x08\0\0\0"}
-    for file, content in written.items():
-        (tmp_path / file).write_bytes(content)
-    path = str((tmp_path if name in written else DATA) / name)
-    with pytest.raises(
-        InvalidInputError, match=r"^`path`=.* is invalid: must be a (readable file|png, jpeg)"
-    ) as caught:
-        connect().upload(path)
-    assert caught.value.parameter == "path"
-    assert requests(evolink_emulator) == {}
-
-
 def test_an_api_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     """An API key in the login field is reported as missing from the password field, and never shown."""
     fields = {"conn_type": "evolink", "host": evolink_emulator.url, "login": evolink_emulator.api_key}
@@ -249,14 +220,6 @@ def test_an_api_key_in_the_wrong_field(evolink_emulator: EmulatorHandle, monkeyp
         EvoLinkHook().get_credits()
     assert evolink_emulator.api_key not in str(refused.value)
     assert requests(evolink_emulator) == {}
-
-
-def test_a_rejected_upload(connect: Connect, evolink_emulator: EmulatorHandle) -> None:
-    """A failure of the files API, which has its own format, raises the same typed errors."""
-    evolink_emulator.control.inject("http_error", on="upload", times=None, status=401)
-
-    with pytest.raises(AuthenticationError, match="Invalid or expired token"):
-        connect().upload(DATA / "frame.png")
 
 
 async def test_inside_a_running_loop(connect: Connect, evolink_emulator: EmulatorHandle) -> None:

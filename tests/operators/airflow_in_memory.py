@@ -12,6 +12,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,14 +25,15 @@ from airflow_provider_evolink.emulator.app import Emulator
 from airflow_provider_evolink.emulator.faults.registry import FaultRegistry
 from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY, Settings
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.operators import base, task_ledger
-from airflow_provider_evolink.operators import evolink as operators
+from airflow_provider_evolink.execution import generation_wait, task_ledger
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
+from airflow_provider_evolink.operators import base, generate
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.polling import confirmed_read
 from airflow_provider_evolink.submission import remote_state, submitter
-from tests.operators.submissions import WorkerDied
+from tests.operators.submissions import TEXT, WorkerDied
 from tests.task_harness import Store, TaskHarness, TaskInstance
+from tests.uploading import LINKS_ONLY, forget_links
 
 URL = "http://127.0.0.1:9"
 FINAL_EVENT = {"outcome": "terminal", "status": "completed"}
@@ -94,11 +96,15 @@ class SimulatedTime:
 
 
 class FaultyNetwork(httpx.AsyncBaseTransport):
-    """The network to an emulator, whose next submissions have planned outcomes; if it ``is_down``, all reads fail."""
+    """The network to an emulator, whose next submissions have planned outcomes.
+
+    If it ``is_down``, all reads fail; so do the next ``failing_uploads``.
+    """
 
     def __init__(self, emulator: Emulator) -> None:
         self._inner = httpx.ASGITransport(emulator.application())
         self.plan: list[str] = []
+        self.failing_uploads = 0
         self.sent: Counter[str] = Counter()
         self.sent_after_kill = 0
         self.kill: Callable[[], None] | None = None
@@ -109,15 +115,19 @@ class FaultyNetwork(httpx.AsyncBaseTransport):
         """Send a request with the planned outcome."""
         if request.method == "GET" and self.is_down:
             raise httpx.ReadError("down", request=request)
-        outcome = self.plan.pop(0) if request.method == "POST" and self.plan else "ok"
-        if request.method == "POST":
+        is_submission = "idempotency-key" in request.headers
+        if request.method == "POST" and not is_submission and self.failing_uploads > 0:
+            self.failing_uploads -= 1
+            return _respond(_refusal(503))
+        outcome = self.plan.pop(0) if is_submission and self.plan else "ok"
+        if is_submission:
             self.sent_after_kill += self.is_killed
         if outcome.startswith("killed at ") and self.kill is not None:
             self.is_killed = True
             self.kill()
         outcome = outcome.removeprefix("killed at ")
         # A 429 is not accepted, and a request without a connection is never sent.
-        if request.method == "POST" and outcome not in {"429", "unreachable"}:
+        if is_submission and outcome not in {"429", "unreachable"}:
             self.sent[request.headers["idempotency-key"]] += 1
         if outcome in FAULTY_RESPONSES:
             return _respond(FAULTY_RESPONSES[outcome])
@@ -136,12 +146,19 @@ class SimulatedTask:
     """One task instance, and everything around it."""
 
     def __init__(
-        self, patch: pytest.MonkeyPatch, *, calls: int = 1, empties_on_clear: bool = False, **policies: Any
+        self,
+        patch: pytest.MonkeyPatch,
+        *,
+        calls: int = 1,
+        empties_on_clear: bool = False,
+        picture: Path | None = None,
+        **policies: Any,
     ) -> None:
         """Start with an empty ledger.
 
         :param calls: number of operators to execute; more than one are executed by hand inside another task.
         :param empties_on_clear: whether a clear empties the task's state store, as in Airflow 3.4.
+        :param picture: a file that the generations are made from; without it they are made from text.
         :param policies: arguments of the operators.
         """
         self.emulator = Emulator(Settings())
@@ -152,6 +169,7 @@ class SimulatedTask:
         self.outer = BaseOperator(task_id="outer")
         self.calls, self.empties_on_clear = calls, empties_on_clear
         self.policies = policies
+        self.picture = picture
         self.prompt = "A lighthouse"
         self.is_deferred = False
         self.delivered: list[dict[str, Any]] | None = None
@@ -160,7 +178,8 @@ class SimulatedTask:
         patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", connection)
         patch.setattr(client, "HttpxTransport", functools.partial(client.HttpxTransport, network=self.network))
         patch.setattr(client, "_BACK_OFF", lambda _: 0.0)
-        for module in (submitter, remote_state, base, confirmed_read, operators, task_ledger):
+        forget_links(patch)
+        for module in (submitter, remote_state, base, generation_wait, confirmed_read, generate, task_ledger):
             patch.setattr(module, "time", self.time)
         patch.setattr("airflow_provider_evolink.submission.send_outcome.PAUSE_SECONDS", 0.0)
         patch.setattr("airflow_provider_evolink.submission.submitter.PAUSE_SECONDS", 0.0)
@@ -209,6 +228,7 @@ class SimulatedTask:
     def end_all_faults(self) -> None:
         """End all faults, and let EvoLink finish its generations."""
         self.network.is_down = False
+        self.network.failing_uploads = 0
         self.emulator.backend.faults = FaultRegistry()
         self.emulator.backend.clock.advance(10_000)
 
@@ -234,10 +254,11 @@ class SimulatedTask:
         return self.time.time() - min(since, default=self.time.time())
 
     def _operator(self, call: int) -> EvoLinkGenerateOperator:
-        parameters = {"prompt": f"{self.prompt}, scene {call}", "duration": 3}
-        operator = EvoLinkGenerateOperator(
-            task_id="task", model="gemini-omni-flash-text-to-video", parameters=parameters, **self.policies
-        )
+        parameters: dict[str, Any] = {"prompt": f"{self.prompt}, scene {call}", "duration": 3}
+        if self.picture is not None:
+            parameters["image_urls"] = [str(self.picture)]
+        model = TEXT if self.picture is None else LINKS_ONLY
+        operator = EvoLinkGenerateOperator(task_id="task", model=model, parameters=parameters, **self.policies)
         # Airflow kills its own task, which is the one around operators that are executed by hand.
         self.network.kill = operator.on_kill if self.calls == 1 else self._kill_outer
         return operator

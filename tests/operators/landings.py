@@ -11,8 +11,8 @@ from typing import Any
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from tests.operators.submissions import operator
 from tests.task_harness import Store, TaskHarness
 

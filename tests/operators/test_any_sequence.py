@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Any sequence of crashes, retries, clears, lost responses and changed prompts: one charge for one result."""
+"""Any sequence of crashes, retries, clears, lost responses, changed prompts and pictures: one charge for one result."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import settings
@@ -11,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from airflow_provider_evolink.api.errors import StaleRequestError, SubmissionUnknownError
 from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
 from tests.operators.airflow_in_memory import SimulatedTask
+from tests.uploading import write_picture
 
 # Little goes wrong most of the time, so that sequences get far; a lost response is the worst that can happen.
 WRITES = st.just([]) | st.lists(st.sampled_from(["ok", "ok", "fails", "dies before", "dies after"]), max_size=4)
@@ -42,16 +46,24 @@ class AnySequence(RuleBasedStateMachine):
         waits=st.sampled_from([True, True, False]),
         calls=st.sampled_from([1, 1, 2]),
         empties=st.booleans(),
+        has_picture=st.booleans(),
     )
-    def begin(self, unknown: str, clear: str, change: str, waits: bool, calls: int, empties: bool) -> None:
+    def begin(
+        self, unknown: str, clear: str, change: str, waits: bool, calls: int, empties: bool, has_picture: bool
+    ) -> None:
         """Start with some policies, on an Airflow that empties its store on a clear, or does not."""
         self.patch = pytest.MonkeyPatch()
+        self.folder = TemporaryDirectory()
+        picture = Path(self.folder.name, "a.png") if has_picture else None
+        if picture is not None:
+            write_picture(picture)
         policies = {"on_unknown_submission": unknown, "on_clear": clear, "on_changed_input": change}
         # Operators that are executed by hand can't be resumed, and would wait in this process.
         self.task = SimulatedTask(
             self.patch,
             calls=calls,
             empties_on_clear=empties,
+            picture=picture,
             wait_for_completion=waits and calls == 1,
             **policies,
         )
@@ -65,6 +77,7 @@ class AnySequence(RuleBasedStateMachine):
         if hasattr(self, "task"):
             self._check_the_end()
             self.patch.undo()
+            self.folder.cleanup()
 
     @precondition(lambda self: not self.task.is_deferred and self.task.delivered is None)
     @rule(writes=WRITES, sends=SENDS)
@@ -115,10 +128,26 @@ class AnySequence(RuleBasedStateMachine):
     @rule()
     def change_the_prompt(self) -> None:
         """The author edits the DAG."""
-        self.changes += 1
-        if self.task.policies["on_changed_input"] == "resubmit":
-            self.agreed += self.task.calls
+        self._count_change()
         self.task.prompt = f"A lighthouse, take {self.changes}"
+
+    @precondition(lambda self: self.task.picture is not None)
+    @rule()
+    def change_the_picture(self) -> None:
+        """The picture is replaced by another one of the same name."""
+        self._count_change()
+        write_picture(self.task.picture, version=self.changes)
+
+    @precondition(lambda self: self.task.picture is not None)
+    @rule()
+    def move_the_picture(self) -> None:
+        """The picture gets another name, which changes nothing."""
+        self.task.picture = self.task.picture.rename(self.task.picture.with_name(f"{self.changes}-moved.png"))
+
+    @rule(count=st.integers(1, 6))
+    def uploads_fail(self, count: int) -> None:
+        """EvoLink will fail to store the next files."""
+        self.task.network.failing_uploads = count
 
     @invariant()
     def nothing_unwanted_is_charged(self) -> None:
@@ -143,6 +172,11 @@ class AnySequence(RuleBasedStateMachine):
         """A killed task submits nothing more."""
         if hasattr(self, "task"):
             assert self.task.network.sent_after_kill == 0
+
+    def _count_change(self) -> None:
+        self.changes += 1
+        if self.task.policies["on_changed_input"] == "resubmit":
+            self.agreed += self.task.calls
 
     def _check_the_end(self) -> None:
         task = self.task

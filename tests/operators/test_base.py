@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.operators.limits import parse_seconds
+from airflow_provider_evolink.execution.limits import parse_seconds
 from airflow_provider_evolink.polling.events import parse_event
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
 from testkit.examples import GENERATION_ID

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+from tests.api.documented_models import model_of
+from tests.media.files import png
 from tests.task_harness import TaskHarness
 
 PNG = Path(__file__).parent.parent / "data" / "frame.png"
@@ -26,7 +29,7 @@ LINK = "https://example.com/portrait.jpg"
 LINKS_ONLY = sorted(
     name
     for name in catalog.names()
-    if "image-to-video" in name and '"format": "http-url"' in json.dumps(getattr(catalog.find(name), "schema", None))
+    if name.endswith("image-to-video") and '"format": "image-link"' in json.dumps(model_of(name).schema)
 )
 
 
@@ -70,7 +73,7 @@ def test_a_chain_from_prompt_to_video(
 
 def test_an_uploaded_image_becomes_a_video(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A model that takes links only accepts the link of an upload, and a callback URL on this machine."""
-    link = EvoLinkHook().upload(PNG)
+    link = EvoLinkHook().upload(PNG).link
     record = harness.run(
         image_task(model="wan3.0-image-to-video", image=link, callback_url="http://127.0.0.1:9/called")
     )
@@ -147,20 +150,39 @@ def test_arguments_from_mapped_tasks(emulator: EmulatorHandle, harness: TaskHarn
 
 
 @pytest.mark.parametrize("model", LINKS_ONLY)
-@pytest.mark.parametrize("form", ["path", "base64", "data URL"])
+@pytest.mark.parametrize("form", ["path", "object", "base64", "data URL"])
 def test_a_local_image_for_models_that_take_links(
-    emulator: EmulatorHandle, harness: TaskHarness, model: str, form: str
+    emulator: EmulatorHandle, tmp_path: Path, model: str, form: str
 ) -> None:
-    """The error names the user's argument and says to upload the image; nothing was read or sent."""
-    encoded = base64.b64encode(PNG.read_bytes()).decode()
-    image = {"path": "/no/such/image.png", "base64": encoded, "data URL": f"data:image/png;base64,{encoded}"}[form]
+    """An image that a model takes as a link only gets one, and the request names it by its content."""
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(png(1024, 1024))
+    encoded = base64.b64encode(picture.read_bytes()).decode()
+    forms = {"path": str(picture), "object": picture, "base64": encoded, "data URL": f"data:image/png;base64,{encoded}"}
+    request = image_task(model=model, image=forms[form], duration=None)._request(EvoLinkHook())
+    [pending] = request.pending_media
+    assert pending.identity == f"sha256:{hashlib.sha256(picture.read_bytes()).hexdigest()}"
+    assert pending.placeholder in request.body.decode()
+    assert (pending.content_type, pending.size, pending.link) == ("image/png", picture.stat().st_size, None)
+    assert pending.open is not None
+    with pending.open() as content:
+        assert content.read() == picture.read_bytes()
+    assert json.loads(request.with_links({pending.identity: LINK}))[pending.parameter.partition("[")[0]] in (
+        LINK,
+        [LINK],
+    )
+
+
+@pytest.mark.parametrize("model", LINKS_ONLY)
+def test_no_upload_where_it_is_not_wanted(emulator: EmulatorHandle, harness: TaskHarness, model: str) -> None:
+    """The error names the user's argument, what the model takes and what to do; nothing was read or sent."""
     with pytest.raises(EvoLinkFailException) as caught:
-        harness.run(image_task(model=model, image=image))
+        harness.run(image_task(model=model, image="/no/such/image.png", duration=None, upload="never"))
 
     text = str(caught.value)
-    assert text.startswith("`image`=")
+    assert text.startswith("`image`='/no/such/image.png'")
     assert "EvoLinkHook.upload" in text
-    assert "data:" not in text or form == "data URL"
+    assert "data:" not in text
     assert emulator.control.state()["requests"]["total"] == 0
     assert harness.store.held == {}
 
@@ -168,25 +190,61 @@ def test_a_local_image_for_models_that_take_links(
 def test_models_that_take_links_are_many() -> None:
     """The list above is not empty, and contains no model that takes images themselves."""
     assert len(LINKS_ONLY) >= 18
+    assert "kling-v3-image-to-video" in LINKS_ONLY
     assert "gemini-omni-flash-image-to-video" not in LINKS_ONLY
 
 
-@pytest.mark.parametrize("model", ["gemini-omni-flash-text-to-video", "minimax-h3-text-to-video", "suno-v5-beta"])
-def test_an_image_for_models_that_take_none(emulator: EmulatorHandle, harness: TaskHarness, model: str) -> None:
-    """A model that is documented to take no image is rejected by the name of the user's argument."""
-    with pytest.raises(EvoLinkFailException, match=r"^`model`=.* from an image") as caught:
+@pytest.mark.parametrize(
+    ("model", "needed"),
+    [
+        ("gemini-omni-flash-text-to-video", "starts from an image"),
+        ("minimax-h3-text-to-video", "starts from an image"),
+        ("suno-v5-beta", "makes videos"),
+    ],
+)
+def test_an_image_for_models_that_take_none(
+    emulator: EmulatorHandle, harness: TaskHarness, model: str, needed: str
+) -> None:
+    """A model that is documented to make no video from an image is refused, with the names of some that do."""
+    with pytest.raises(EvoLinkFailException, match=rf"^`model`=.* {needed}.*image-to-video'") as caught:
         harness.run(image_task(model=model, image=str(PNG)))
     assert "data:" not in str(caught.value)
     assert emulator.control.state()["requests"]["total"] == 0
 
 
-def test_a_file_among_the_parameters_of_a_model_that_takes_links(
-    emulator: EmulatorHandle, harness: TaskHarness
-) -> None:
-    """A path among the parameters of any model is rejected, with the way to upload it."""
-    with pytest.raises(EvoLinkFailException, match=r"^`image_urls\[0\]`='/data/a.png'.*EvoLinkHook\.upload"):
+def test_a_missing_file_among_the_parameters(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """A path among the parameters of any model that can't be read is refused by the name of its parameter."""
+    with pytest.raises(EvoLinkFailException, match=r"^`image_urls\[0\]`='/data/a.png'.*can't be read"):
         harness.run(task("seedance-2.0-image-to-video", prompt="x", image_urls=["/data/a.png"]))
     assert emulator.control.state()["requests"]["total"] == 0
+
+
+FIRST_AND_LAST = {
+    "gemini-omni-1.1-flash-image-to-video": {"image_urls": ["{image}", "{last_image}"]},
+    "kling-v3-image-to-video": {"image_start": "{image}", "image_end": "{last_image}"},
+    "kling-o3-image-to-video": {"image_start": "{image}", "image_end": "{last_image}"},
+    "seedance-2.5-image-to-video": {"image_urls": ["{image}", "{last_image}"]},
+    "veo3.1-fast-beta": {"image_urls": ["{image}", "{last_image}"], "generation_type": "FIRST&LAST"},
+    "brand-new-image-to-video": {"image_urls": ["{image}", "{last_image}"]},
+}
+
+
+@pytest.mark.parametrize("model", FIRST_AND_LAST)
+def test_the_first_and_the_last_image(emulator: EmulatorHandle, model: str) -> None:
+    """Both images go where their model has them, and nothing is sent that the user did not write."""
+    images = {"image": f"{LINK}?first", "last_image": f"{LINK}?last"}
+    request = image_task(model=model, duration=None, **images)._request(EvoLinkHook())
+    expected = json.dumps(FIRST_AND_LAST[model])
+    for name, link in images.items():
+        expected = expected.replace(f"{{{name}}}", link)
+    assert json.loads(request.body) == {"model": model, "prompt": "Waves roll in", **json.loads(expected)}
+
+
+@pytest.mark.parametrize("model", ["kling-v3-turbo-image-to-video", "seedance-2.0-reference-to-video"])
+def test_a_last_image_for_models_that_take_none(emulator: EmulatorHandle, harness: TaskHarness, model: str) -> None:
+    """A last image that would be a reference, or be ignored, is refused with the names of models that take one."""
+    with pytest.raises(EvoLinkFailException, match=r"^`last_image`=.*takes no last image.*image-to-video'"):
+        harness.run(image_task(model=model, last_image=LINK, duration=None))
 
 
 def test_a_pathlib_path_is_an_image(emulator: EmulatorHandle, harness: TaskHarness) -> None:

@@ -220,7 +220,7 @@ def test_unreachable_storage_does_not_end_the_retries_after_a_lost_response(
         harness.run(from_image(image))
     with monkeypatch.context() as outage:
         outage.setattr(
-            "airflow_provider_evolink.operators.image_input._head",
+            "airflow_provider_evolink.hooks.storage_file.opened_path",
             Mock(side_effect=RuntimeError("the storage is down")),
         )
         with pytest.raises(SubmissionUnknownError) as caught:

@@ -15,8 +15,8 @@ from airflow.sdk import Asset, BaseOperator, ObjectStoragePath
 from airflow_provider_evolink.api.errors import LedgerError, SubmissionUnknownError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from tests.operators.submissions import accepted, operator

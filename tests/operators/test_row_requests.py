@@ -14,6 +14,7 @@ from airflow_provider_evolink.api.errors import InvalidInputError, UnreadableInp
 from airflow_provider_evolink.batch.rows import Row
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators.row_requests import RowRequests
+from tests.media import files
 
 OMNI = "gemini-omni-flash-image-to-video"
 TEXT_TO_VIDEO = "gemini-omni-flash-text-to-video"
@@ -84,6 +85,8 @@ def test_text_of_csv_becomes_values(hook: EvoLinkHook) -> None:
         ({"callback_url": "http://localhost/"}, "callback_url"),
         ({"image": 5}, "image"),
         ({"image": LINK, "image_urls": [LINK]}, "image"),
+        ({"last_image": LINK}, "last_image"),
+        ({"image": LINK, "last_image": LINK, "model": OMNI}, "last_image"),
     ],
 )
 def test_invalid_fields(hook: EvoLinkHook, fields: dict[str, Any], parameter: str) -> None:
@@ -144,6 +147,31 @@ def test_images(hook: EvoLinkHook, tmp_path: Path) -> None:
         body(requests, prompt="x", image=str(tmp_path / "none.png"))
     with pytest.raises(InvalidInputError, match="`model`="):
         body(requests, prompt="x", image=LINK, model=TEXT_TO_VIDEO)
+
+
+def test_last_images(hook: EvoLinkHook) -> None:
+    """``last_image`` goes where the row's model takes a last frame."""
+    requests, last = RowRequests(hook, "minimax-h3-image-to-video"), "https://example.com/last.jpg"
+    sent = body(requests, prompt="x", image=LINK, last_image=last)
+    assert (sent["image_start"], sent["image_end"]) == (LINK, last)
+    seedance = json.loads(
+        requests.prepare(row(model="seedance-2.0-image-to-video", prompt="x", image=LINK, last_image=last)).body
+    )
+    assert seedance["image_urls"] == [LINK, last]
+
+
+def test_media_in_rows(hook: EvoLinkHook, tmp_path: Path) -> None:
+    """Local media in a row's own fields, in its ``image`` and in nested ones get links, each named by its content."""
+    requests = RowRequests(hook, "kling-v3-image-to-video")
+    (tmp_path / "a.png").write_bytes(files.png(1024, 1024))
+    path = str(tmp_path / "a.png")
+    for fields in ({"image": path}, {"image_start": path}, {"parameters": {"image_start": path}}):
+        [pending] = requests.prepare(row(prompt="x", **fields)).pending_media
+        assert pending.parameter == "image_start"
+    [listed] = requests.prepare(row(model="gpt-image-2", prompt="x", image_urls=path)).pending_media
+    assert (listed.parameter, listed.identity) == ("image_urls[0]", pending.identity)
+    with pytest.raises(InvalidInputError, match=r"^`image`=.*upload='never'"):
+        RowRequests(hook, "kling-v3-image-to-video", upload="never").prepare(row(prompt="x", image=path))
 
 
 def test_parameters_of_rows(hook: EvoLinkHook) -> None:

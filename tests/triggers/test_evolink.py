@@ -189,7 +189,8 @@ async def test_a_restarted_trigger_resumes(emulator: EmulatorHandle, generation_
     emulator.control.set_speed(1)
     restarted = trigger(generation_id)
     first = asyncio.create_task(first_event(restarted))
-    await asyncio.sleep(0.2)
+    while not emulator.control.state()["requests"]["read"]:  # noqa: ASYNC110 - it happens in another thread
+        await asyncio.sleep(0.02)
     first.cancel()
     assert isinstance((await asyncio.gather(first, return_exceptions=True))[0], asyncio.CancelledError)
 

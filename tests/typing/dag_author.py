@@ -3,25 +3,43 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, assert_type
 
 from airflow.sdk import DAG, Asset, AssetAlias, ObjectStoragePath, XComArg, task
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCreditsError
+from airflow_provider_evolink.api.files import FileQuota, StoredFile, UploadedFile
 from airflow_provider_evolink.api.generation import Credits, Generation, Submission, Usage
 from airflow_provider_evolink.api.request import GenerationRequest
 from airflow_provider_evolink.batch.errors import BatchFailedError
+from airflow_provider_evolink.decorators.evolink import evolink_task
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from airflow_provider_evolink.operators.recover import EvoLinkRecoverOperator
+from airflow_provider_evolink.operators.upload import EvoLinkUploadOperator
+from airflow_provider_evolink.recovery.errors import RecoveryFailedError
 from airflow_provider_evolink.retry import EvoLinkRetryPolicy, evolink_retry_policy
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.batch import EvoLinkBatchTrigger
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
+from airflow_provider_evolink.types import (
+    BatchSummary,
+    GenerationRecord,
+    LandedFile,
+    ManifestLine,
+    RecoveryFailure,
+    RecoverySummary,
+    RowError,
+    UploadRecord,
+)
+from airflow_provider_evolink.types import Usage as RecordUsage
 
 PICTURES = ObjectStoragePath("file:///pictures")
 RETRY_POLICY = evolink_retry_policy(first_delay=timedelta(minutes=1), longest_delay=600.0)
@@ -60,6 +78,9 @@ def use_the_hook() -> str:
     assert_type(works, bool)
     assert_type(message, str)
     credits_left = hook.get_credits()
+    listed = hook.list_generations(since=datetime(2026, 1, 1, tzinfo=UTC), status="failed", model="my-model", limit=10)
+    assert_type(listed, list[Generation])
+    assert_type(hook.count_generations(status="processing"), int)
     assert_type(credits_left, Credits)
     assert_type(credits_left.account_remaining, float | None)
     prepared = hook.prepare("gpt-image-2", {"prompt": "A lighthouse"}, media_type="image")
@@ -74,8 +95,91 @@ def use_the_hook() -> str:
     assert_type(submission.generation.usage, Usage)
     assert_type(hook.get_generation(submission.generation.id), Generation)
     assert_type(hook.get_generations([submission.generation.id]), dict[str, Generation])
-    assert_type(hook.upload("/pictures/a.png"), str)
+    uploaded = hook.upload("/pictures/a.png")
+    assert_type(uploaded, UploadedFile)
+    assert_type((uploaded.link, uploaded.expires_at), tuple[str, datetime])
+    assert_type(hook.upload(b"...", content_type="image/png").sha256, str | None)
+    assert_type(hook.list_files(), list[StoredFile])
+    assert_type(hook.delete_file("file_abc123"), bool)
+    assert_type(hook.quota(), FileQuota)
+    assert_type(hook.media_links(prepared), dict[str, str])
     return submission.generation.id
+
+
+@task
+def one_after_the_other() -> list[LandedFile]:
+    """Generate in Python: a picture, then a video of it."""
+    hook = EvoLinkHook()
+    picture = hook.generate("gpt-image-2", {"prompt": "A lighthouse"}, key="picture")
+    assert_type(picture, GenerationRecord)
+    video = hook.generate(
+        "gemini-omni-flash-image-to-video",
+        {"prompt": "The lamp turns", "image_urls": picture["results"]},
+        key="video",
+        timeout=timedelta(minutes=20),
+        poll_interval=5,
+        on_clear="resubmit",
+        on_changed_input="resubmit",
+    )
+    assert_type(hook.wait(video["generation_id"], timeout=60.0), GenerationRecord)
+    landed = hook.land(video, "s3://my_conn@bucket/{{ ds }}", "{index}.{ext}", on_existing="replace")
+    assert_type(landed, list[LandedFile])
+    assert_type(landed[0]["bytes"], int)
+    return landed
+
+
+@task
+async def at_the_same_time() -> list[str]:
+    """Generate in Python, several at a time."""
+    hook = EvoLinkHook()
+    videos = await asyncio.gather(
+        *(
+            hook.generate_async("gemini-omni-flash-text-to-video", {"prompt": prompt}, key=prompt)
+            for prompt in ("lighthouse", "harbor")
+        )
+    )
+    assert_type(videos, list[GenerationRecord])
+    assert_type(await hook.wait_async(videos[0]), GenerationRecord)
+    assert_type(await hook.land_async(videos[0], PICTURES / "out"), list[LandedFile])
+    return [video["generation_id"] for video in videos]
+
+
+@task.evolink(model="gemini-omni-flash-text-to-video", destination="/videos", retries=2)
+def decorated(subject: str) -> dict[str, Any]:
+    """Return the parameters; the task returns the record."""
+    return {"prompt": f"{subject} at dawn", "duration": 5}
+
+
+@evolink_task(
+    model="gemini-omni-flash-text-to-video",
+    destination=PICTURES / "out",
+    filename_pattern="{index}.{ext}",
+    on_existing="replace",
+    evolink_conn_id="evolink_default",
+    deferrable=False,
+    timeout=timedelta(minutes=20),
+    on_changed_input="resubmit",
+    retries=2,
+)
+async def decorated_and_typed(subject: str) -> dict[str, Any]:
+    """Do the same with arguments that mypy checks."""
+    return {"prompt": subject}
+
+
+@task
+def link_of(upload: UploadRecord) -> str:
+    """Read what an upload task returned."""
+    assert_type(upload["sha256"], str | None)
+    return upload["link"]
+
+
+def report(record: GenerationRecord, line: ManifestLine) -> float:
+    """Read what tasks return and write."""
+    usage: RecordUsage = record["usage"]
+    error: RowError | None = line["error"]
+    assert_type(error["code"] if error else None, str | None)
+    files: list[LandedFile] = record.get("landed", [])
+    return (usage["credits_used"] or 0.0) + (line["credits"] or 0.0) + len(files)
 
 
 with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=False) as dag:  # noqa: DTZ001 - as in a DAG
@@ -115,6 +219,14 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         parameters={"prompt": "A lighthouse"},
         destination=PICTURES / "out",
     )
+    of_two_pictures = EvoLinkImageToVideoOperator(
+        task_id="of_two_pictures",
+        model="kling-v3-image-to-video",
+        prompt="The leaves sway",
+        image=landing_of_any_model.output,
+        last_image=Path("/pictures/leaf.png"),
+        upload="always",
+    )
     from_storage = EvoLinkImageToVideoOperator(
         task_id="from_storage", prompt="The leaves sway", image=PICTURES / "leaf.png", duration=5, timeout=900.0
     )
@@ -147,6 +259,13 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         filename_pattern="{model}/{generation_id}-{index:02d}.{ext}",
     )
     EvoLinkToObjectStorageOperator.partial(task_id="land_each", destination="/videos").expand(generation=mapped.output)
+
+    upload = EvoLinkUploadOperator(
+        task_id="upload", source=PICTURES / "leaf.png", evolink_conn_id="evolink_default", retries=3
+    )
+    assert_type(upload.output, XComArg)
+    EvoLinkUploadOperator(task_id="upload_all", source=["/pictures/a.png", PICTURES / "leaf.png"])
+    EvoLinkUploadOperator.partial(task_id="upload_each").expand(source=prompts)
 
     of_a_file = EvoLinkBatchOperator(
         task_id="of_a_file",
@@ -196,7 +315,18 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         task_id="of_each_table", model="gemini-omni-flash-text-to-video", key="sku", destination="/videos"
     ).expand(requests=tables())
 
+    decorated("A lighthouse")
+    decorated.override(task_id="decorated_otherwise", pool="evolink").expand(subject=prompts)
+    assert_type(decorated_and_typed("{{ ds }}"), XComArg)
+    one_after_the_other() >> at_the_same_time()
+
     templated >> from_storage >> use_the_hook()
+
+
+class MyRecord(GenerationRecord):
+    """A record with another field."""
+
+    mine: bool
 
 
 class MyOperator(EvoLinkGenerateOperator):
@@ -204,17 +334,17 @@ class MyOperator(EvoLinkGenerateOperator):
 
     operator_extra_links = (EvoLinkResultLink(),)
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Any) -> MyRecord:
         """Change the record."""
         return {**super().execute(context), "mine": True}
 
 
 class MyBatch(EvoLinkBatchOperator):
-    """A custom operator that tells somebody where the manifest of a failed batch is."""
+    """A custom operator that reports where the manifest of a failed batch is."""
 
     operator_extra_links = (EvoLinkManifestLink(),)
 
-    def execute(self, context: Any) -> dict[str, Any]:
+    def execute(self, context: Any) -> BatchSummary:
         """Report a failure, whether a retry can help or not."""
         try:
             return super().execute(context)
@@ -224,6 +354,20 @@ class MyBatch(EvoLinkBatchOperator):
         except EvoLinkFailException as failure:
             if isinstance(failure.error, BatchFailedError):
                 self.log.error("%s", failure.error.manifest)
+            raise
+
+
+class MyRecovery(EvoLinkRecoverOperator):
+    """A custom operator that reports what could not be recovered."""
+
+    def execute(self, context: Any) -> RecoverySummary:
+        """Log the ids and codes."""
+        try:
+            return super().execute(context)
+        except RecoveryFailedError as error:
+            assert_type(error.failed, list[RecoveryFailure])
+            for failed in error.failed:
+                self.log.error("%s %s", failed["generation_id"], failed["code"])
             raise
 
 

@@ -16,9 +16,12 @@ def test_it_is_a_dag() -> None:
     spec.loader.exec_module(module)
 
     tasks = module.dag.task_dict
-    assert {"mapped", "land_each", "of_each_table"} == {name for name, task in tasks.items() if task.is_mapped}
+    assert {"mapped", "land_each", "of_each_table", "upload_each", "decorated_otherwise"} == {
+        name for name, task in tasks.items() if task.is_mapped
+    }
     assert tasks["land_one"].upstream_task_ids == {"collect"}
     assert tasks["of_upstream"].upstream_task_ids == {"choose"}
     assert tasks["mapped"].upstream_task_ids == {"write_prompts"}
     assert tasks["of_rows"].upstream_task_ids == {"rows"}
     assert tasks["of_each_table"].upstream_task_ids == {"tables"}
+    assert tasks["decorated_otherwise"].upstream_task_ids == {"write_prompts"}

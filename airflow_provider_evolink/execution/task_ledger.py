@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow_provider_evolink.api.errors import ConfigurationError, LedgerError
 from airflow_provider_evolink.api.generation import is_generation_id
-from airflow_provider_evolink.operators.pending import PendingGeneration
-from airflow_provider_evolink.result import Origin
+from airflow_provider_evolink.execution.pending import PendingGeneration
+from airflow_provider_evolink.execution.reports import expired_links
+from airflow_provider_evolink.result import Origin, links_expired
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from airflow_provider_evolink.submission.remote_state import as_failed
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.generation import Generation
     from airflow_provider_evolink.submission.ledger import Ledger
+    from airflow_provider_evolink.types import GenerationRecord
 
 
 def read_submitted(ledger: Ledger, generation_id: object, *, model: str) -> LedgerRecord:
@@ -63,7 +66,7 @@ def pending_generation(record: LedgerRecord, try_number: int) -> PendingGenerati
 
 
 def record_end(
-    ledger: Ledger, record: LedgerRecord, generation: Generation, result: dict[str, Any] | None, *, max_tries: int
+    ledger: Ledger, record: LedgerRecord, generation: Generation, result: GenerationRecord | None, *, max_tries: int
 ) -> LedgerRecord:
     """Record that the generation has ended; the returned record is durable.
 
@@ -73,7 +76,7 @@ def record_end(
     :raises LedgerError: it can't be written.
     """
     record = replace(record, max_tries=max_tries)
-    ended = as_failed(record, generation) if result is None else replace(record, phase=Phase.FINISHED, result=result)
+    ended = as_failed(record, generation) if result is None else _finished(record, dict(result))
     try:
         return ledger.write(ended)
     except LedgerError as error:
@@ -83,21 +86,38 @@ def record_end(
         ) from error
 
 
+def _finished(record: LedgerRecord, result: dict[str, Any]) -> LedgerRecord:
+    return replace(record, phase=Phase.FINISHED, result=result, media_links=None, media_expire_at=None)
+
+
 def record_early_finish(ledger: Ledger, record: LedgerRecord, log: Any) -> None:
     """Record that the task succeeds without waiting, so that a later clear counts as that of a finished task."""
     consequence = 'A clear with on_clear="resubmit" will resume this generation instead of paying for a new one.'
     _try_to_write(ledger, replace(record, finished_without_waiting=True), log, consequence)
 
 
-def record_landing(ledger: Ledger, record: LedgerRecord, result: dict[str, Any], log: Any) -> None:
+def record_landing(ledger: Ledger, record: LedgerRecord, result: GenerationRecord, log: Any) -> None:
     """Record that the results have landed, so that a later clear counts as that of a finished task."""
     consequence = 'The next clear with on_clear="resubmit" will return this generation instead of paying for a new one.'
-    _try_to_write(ledger, replace(record, result=result), log, consequence)
+    _try_to_write(ledger, replace(record, result=dict(result)), log, consequence)
 
 
 def record_missing(ledger: Ledger, record: LedgerRecord, *, since: float, log: Any) -> None:
     """Record since when EvoLink has not known the generation, so that the next try need not confirm it again."""
     _try_to_write(ledger, replace(record, missing_since=since), log, "The next try looks for the generation again.")
+
+
+def reused_result(result: Mapping[str, Any], try_number: int, log: Any, *, lands: bool) -> GenerationRecord:
+    """Return the recorded result of an earlier submission.
+
+    :param try_number: of this try.
+    :param log: receives a warning if its links have expired.
+    :param lands: whether the task lands the results now.
+    """
+    log.info("Reusing the result of an earlier, already paid submission.")
+    if links_expired(result, now=time.time()):
+        log.warning("%s", expired_links(result["expires_at"], lands=lands))
+    return cast("GenerationRecord", {**result, "reattached": True, "try_number": try_number})
 
 
 def _try_to_write(ledger: Ledger, record: LedgerRecord, log: Any, consequence: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,21 @@ from airflow.sdk import Asset
 
 from airflow_provider_evolink.api.errors import ConfigurationError
 from airflow_provider_evolink.batch.ledger import BatchLedger
-from airflow_provider_evolink.compat import NEVER_EXPIRE, asset_state_store, outer_task, task_state_store
+from airflow_provider_evolink.compat import (
+    NEVER_EXPIRE,
+    asset_state_store,
+    outer_task,
+    task_state_store,
+)
+from airflow_provider_evolink.execution.airflow_requests import OneAtATime
+from airflow_provider_evolink.execution.metrics import report_change
 from airflow_provider_evolink.submission.entries import Store
 from airflow_provider_evolink.submission.ledger import Ledger
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
+
+    from airflow_provider_evolink.submission.record import LedgerRecord
 
 # Its state store keeps the copies. Airflow stores nothing for an asset that no task refers to, so every task that pays
 # does. A URI with a scheme would make Airflow load the URI handlers of all providers at each parse.
@@ -56,11 +65,14 @@ def store_key_suffix(operator: BaseOperator, context: Context) -> str:
     return f"-{operator.task_id}-{calls[ti.try_number, operator.task_id]}"
 
 
-def open_ledger(context: Context, name: str, log: Any) -> Ledger:
+def open_ledger(
+    context: Context, name: str, log: Any, on_known: Callable[[LedgerRecord | None], None] | None = None
+) -> Ledger:
     """Open a ledger of this task instance.
 
     :param name: store key of its record; see :func:`store_key_suffix`.
     :param log: receives warnings about the copy.
+    :param on_known: receives the record whenever it was read, or is durable.
     :raises ConfigurationError: Airflow has no store for it. Nothing was sent.
     """
     return Ledger(
@@ -71,6 +83,7 @@ def open_ledger(context: Context, name: str, log: Any) -> Ledger:
         copy=_copy_of(context),
         not_before=_run_started_at(context),
         log=log,
+        on_known=on_known,
     )
 
 
@@ -87,6 +100,7 @@ def open_batch_ledger(context: Context, name: str, log: Any) -> BatchLedger:
         _copy_of(context),
         _run_started_at(context),
         log,
+        report_change,
     )
 
 
@@ -97,7 +111,7 @@ def _store(context: Context) -> Any:
             "Airflow provides no state store for this task, so a payment would be forgotten after a crash. Nothing was "
             "sent, and a retry fails too: Airflow 3.3 or later is required."
         )
-    return store
+    return OneAtATime(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +146,10 @@ class MirroredStore:
 def mirrored_store(context: Context, log: Any) -> Store | None:
     """Return a store for what should survive clears of a task instance; ``None`` if Airflow has none."""
     store, copy = task_state_store(context), _copy_of(context)
-    if store is None or copy is None:
-        return store
-    return MirroredStore(store, copy, context["ti"].try_number <= 1, log)
+    if store is None:
+        return None
+    own = OneAtATime(store)
+    return own if copy is None else MirroredStore(own, copy, context["ti"].try_number <= 1, log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +166,23 @@ class _AssetCopy:
         self.store.set(f"{self.owner}.{key}", value)
 
 
+def store_across_runs(context: Context) -> Store | None:
+    """Return a store for what should outlive the runs of a task; ``None`` if Airflow has none."""
+    ti, store = context["ti"], asset_state_store(context, LEDGER_ASSET)
+    return None if store is None else _AssetCopy(OneAtATime(store), copy_owner(ti.dag_id, ti.task_id, ti.map_index))
+
+
+def copy_owner(*identity: str | int | None) -> str:
+    """Return what the store keys of a task instance's copies begin with.
+
+    :param identity: ids of DAG, run and task, and the map index, in this order.
+    """
+    return hashlib.sha256(repr(identity).encode()).hexdigest()
+
+
 def _copy_of(context: Context) -> _AssetCopy | None:
     store = asset_state_store(context, LEDGER_ASSET)
-    return None if store is None else _AssetCopy(store, hashlib.sha256(repr(_identity(context)).encode()).hexdigest())
+    return None if store is None else _AssetCopy(OneAtATime(store), copy_owner(*_identity(context)))
 
 
 def _run_started_at(context: Context) -> float:

@@ -12,12 +12,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.request import getproxies
 
-from airflow_provider_evolink.api.errors import InvalidInputError, LandingInputError
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, LandingInputError
 from airflow_provider_evolink.api.generation import EXAMPLE_ID
+from airflow_provider_evolink.api.generation_facts import facts_of_record
 from airflow_provider_evolink.compat import NEVER_EXPIRE
+from airflow_provider_evolink.execution.metrics import report_landed
+from airflow_provider_evolink.execution.task_state import mirrored_store
 from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, STORE_KEY, asset_uri
 from airflow_provider_evolink.landing.existing import OnExisting, parse_on_existing
 from airflow_provider_evolink.landing.filenames import Result, check_pattern
@@ -30,21 +33,21 @@ from airflow_provider_evolink.landing.sources import (
     results_of,
 )
 from airflow_provider_evolink.landing.storage_target import check_form
-from airflow_provider_evolink.operators.task_state import mirrored_store
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import BaseHook, Context
 
     from airflow_provider_evolink.api.settings import Settings
-    from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+    from airflow_provider_evolink.execution.account import Account
     from airflow_provider_evolink.landing.checkpoint import Landed
     from airflow_provider_evolink.landing.kept_connections import KeptConnections
     from airflow_provider_evolink.landing.lander import Lander
     from airflow_provider_evolink.landing.safe_http import Network
     from airflow_provider_evolink.landing.storage_target import StorageTarget
+    from airflow_provider_evolink.types import LandedFile
 
 # Field of a record, and of an asset event's extra, with the files that have landed.
-LANDED_FIELD = "landed"
+LANDED_FIELD: Final = "landed"
 
 
 def check_literals(destination: object, filename_pattern: object, on_existing: object) -> None:
@@ -78,6 +81,15 @@ def media_network(settings: Settings, connections: KeptConnections[Any] | None =
     )
 
 
+def fresh_link(account: Account, result: Result) -> str | None:
+    """Read a generation again for a link that has expired; ``None`` = it has no such result any more.
+
+    :param account: that has made it.
+    """
+    links = account.get_generation(result.generation_id).links
+    return links[result.index] if result.index < len(links) else None
+
+
 @dataclass(frozen=True, slots=True)
 class LandingStep:
     """Everything needed to land generations, except the generations and the task's context.
@@ -95,7 +107,7 @@ class LandingStep:
     filename_pattern: str
     on_existing: Any
     outlets: Sequence[Any]
-    hook: EvoLinkHook
+    hook: Account
     log: Any
     store_key: str = STORE_KEY
 
@@ -118,7 +130,7 @@ class LandingStep:
             # The same, but it says that nothing was sent rather than that nothing was downloaded.
             raise InvalidInputError(error.parameter, error.value, error.allowed) from error
 
-    def land(self, context: Context, generation: object) -> list[dict[str, Any]]:
+    def land(self, context: Context, generation: object) -> list[LandedFile]:
         """Land every result in turn; if one fails, land the others before raising its error.
 
         :param generation: a record, a generation id, or a sequence of them.
@@ -126,12 +138,23 @@ class LandingStep:
         :raises LandingInputError: the landing can't work; nothing was downloaded.
         :raises EvoLinkError: a result could not be landed. A retry lands only what is missing.
         """
+        generations = generations_in(generation)
+        try:
+            return self._land(context, generations)
+        except EvoLinkError as error:
+            error.complete(facts_of_record(generations.get(error.generation_id or "") or {}))
+            raise
+
+    def _land(self, context: Context, generations: dict[str, Mapping[str, Any] | None]) -> list[LandedFile]:
+        """Land every result.
+
+        :param generations: the record by id; those that are read are put in.
+        """
         on_existing = parse_on_existing(self.on_existing)
-        target = self._target()
-        failures, generations = Failures(), generations_in(generation)
+        target, failures = self._target(), Failures()
         if not generations:
             self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
-        by_generation = failures.each(generations.items(), lambda each: self._results(*each))
+        by_generation = failures.each(list(generations), lambda each: self._results(each, generations))
         results = list(chain.from_iterable(by_generation))
         self._check_names(target, check_pattern(self.filename_pattern, results))
         landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
@@ -162,11 +185,12 @@ class LandingStep:
             )
             raise LandingInputError("destination", str(self.destination), allowed)
 
-    def _results(self, generation_id: str, record: Mapping[str, Any] | None) -> list[Result]:
+    def _results(self, generation_id: str, generations: dict[str, Mapping[str, Any] | None]) -> list[Result]:
+        record = generations[generation_id]
         results = results_of(record) if record is not None else None
         if record is None or results is None or (not results and expects_files(record)):
             # EvoLink may know more than the record: that the generation has ended, or files that were not listed yet.
-            record = self._read_record(generation_id, record or {})
+            record = generations[generation_id] = self._read_record(generation_id, record or {})
             results = results_of(record) or []
         if not results:
             check_empty(record)
@@ -183,10 +207,6 @@ class LandingStep:
         origin = Origin(min(generation.created or now, now), model if isinstance(model, str) else None)
         return build_record(generation, origin, now=now)
 
-    def _renew(self, result: Result) -> str | None:
-        links = self.hook.get_generation(result.generation_id).links
-        return links[result.index] if result.index < len(links) else None
-
     def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Lander:
         from airflow_provider_evolink.landing.checkpoint import Checkpoint
         from airflow_provider_evolink.landing.lander import Lander
@@ -196,8 +216,9 @@ class LandingStep:
             pattern=self.filename_pattern,
             network=media_network(self.hook.settings),
             checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE, name=self.store_key),
-            renew=self._renew,
+            renew=functools.partial(fresh_link, self.hook),
             on_existing=on_existing,
+            on_written=report_landed,
         )
 
     def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
@@ -207,18 +228,22 @@ class LandingStep:
 
         for file in landed:
             if len(file.asset_uri) <= MAX_ASSET_CHARACTERS:
-                get_hook_lineage_collector().add_output_asset(context=self.hook, uri=file.asset_uri)
+                get_hook_lineage_collector().add_output_asset(context=cast("BaseHook", self.hook), uri=file.asset_uri)
         for outlet in self.outlets:
             if isinstance(outlet, AssetAlias):
                 for file in landed:
-                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=file.entry())
+                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=_as_json(file.entry()))
             elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = {LANDED_FIELD: [file.entry() for file in landed]}
+                context["outlet_events"][outlet].extra = {LANDED_FIELD: [_as_json(file.entry()) for file in landed]}
 
 
 def _expected_results(model: str | None, count: int) -> list[Result]:
     """Return results such as a generation may have, to try a pattern with."""
     return [Result(EXAMPLE_ID, index, "", model) for index in range(count)]
+
+
+def _as_json(file: LandedFile) -> dict[str, Any]:
+    return {**file}
 
 
 def _is_template(text: str) -> bool:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and validate how long to wait and how often to poll, as tasks and Airflow's configuration set it."""
+"""Read and validate how long to wait, how often to poll, and how many credits to keep.
+
+Tasks set it, or else Airflow's configuration.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from airflow_provider_evolink.polling.policy import EXPLICIT_FLOOR, Outcome, Sto
 _LONGEST = timedelta(days=30).total_seconds()
 # How long a worker keeps reading before it hands a deferrable task back to the triggerer, which frees its slot.
 _WORKER_SECONDS = 60.0
+_LARGEST = 1e15
 
 
 def default_timeout() -> float:
@@ -69,6 +73,54 @@ def parse_seconds(name: str, value: object, *, form: str = "a number or a timede
     return float(seconds)
 
 
+def min_credits_left(given: object) -> float | None:
+    """Return how many credits must be left before a submission, or ``None`` if any number may.
+
+    :param given: the task's own number; if it is ``None``, ``[evolink] min_credits_left`` applies.
+    :raises InvalidInputError: it is no number of credits.
+    """
+    number = parse_credits("min_credits_left", given)
+    if number is not None:
+        return number
+    return parse_credits("[evolink] min_credits_left", _configured("min_credits_left"))
+
+
+def parse_credits(name: str, value: object) -> float | None:
+    """Parse a number of credits, also one that a template has rendered as text; ``None`` stays ``None``.
+
+    :param name: of the parameter or option, for the error.
+    :raises InvalidInputError: it is no number above 0.
+    """
+    if value is None:
+        return None
+    number = parse_number(value)
+    if number is None or number <= 0:
+        # Without a limit, a template that found no value would let everything pass.
+        found = ", but a template found no value" if value == "None" else ""
+        raise InvalidInputError(name, value, f"a number of credits above 0, or not set{found}")
+    return number
+
+
+def check_literal_credits(min_credits_left: object) -> None:
+    """Refuse, when a DAG file is parsed, a number that no template renders.
+
+    :raises InvalidInputError: it is no number of credits.
+    """
+    if isinstance(min_credits_left, int | float):
+        parse_credits("min_credits_left", min_credits_left)
+
+
+def parse_number(value: object) -> float | None:
+    """Return a finite number, or one that a template has rendered as text; ``None`` if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < _LARGEST else None
+
+
 def read_timeout(watch: Watch, stop: StopPolling, failing_since: float | None, *, may_defer: bool, now: float) -> float:
     """Return the seconds for which a worker's reads may fail with transient errors once a wait has ended.
 
@@ -84,9 +136,14 @@ def read_timeout(watch: Watch, stop: StopPolling, failing_since: float | None, *
     return min(_WORKER_SECONDS, remaining) if may_defer else remaining
 
 
-def _option(name: str) -> float | None:
+def _configured(name: str) -> str | None:
     text = conf.get("evolink", name, fallback=None)
-    if text is None or not str(text).strip():
+    return None if text is None or not str(text).strip() else str(text)
+
+
+def _option(name: str) -> float | None:
+    text = _configured(name)
+    if text is None:
         return None
     try:
         value: object = float(text)

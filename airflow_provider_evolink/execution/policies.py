@@ -23,6 +23,14 @@ def check_policies(operator: object) -> None:
         check_choice(name, getattr(operator, name), allowed)
 
 
+def check_upload(value: object) -> None:
+    """Refuse an ``upload`` that does not exist.
+
+    :raises InvalidInputError: it does not.
+    """
+    check_choice("upload", value, ("auto", "always", "never"))
+
+
 def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Refuse a value that is none of the allowed ones.
 

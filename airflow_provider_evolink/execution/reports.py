@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.errors import (
     EvoLinkError,
+    GenerationFailedError,
     GenerationNotFoundError,
     InvalidInputError,
     LandingError,
     PollingFailedError,
     StaleRequestError,
+    SubmissionUnknownError,
 )
 from airflow_provider_evolink.api.results import results_expire_at
 from airflow_provider_evolink.result import how_to_collect, left_running, reserved_note, resubmit_from, sensor_code
@@ -22,7 +24,7 @@ from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from airflow_provider_evolink.submission.reports import refusal_text
 
 if TYPE_CHECKING:
-    from airflow_provider_evolink.operators.pending import PendingGeneration
+    from airflow_provider_evolink.execution.pending import PendingGeneration
     from airflow_provider_evolink.polling.confirmed_read import Refused
 
 
@@ -101,7 +103,8 @@ def name_unlanded_generation(error: EvoLinkError, generation_id: str) -> None:
         f"Generation {generation_id} is completed and paid for, but its results can't be landed. "
         f"{refusal_text(error)} {retry} them and generates nothing."
     )
-    error.args, error.generation_id = (text,), generation_id
+    # What the error itself says about the charge is about this attempt.
+    error.args, error.generation_id, error.charged = (text,), generation_id, True
 
 
 def killed(record: LedgerRecord | None, conn_id: str) -> str:
@@ -121,6 +124,35 @@ def killed(record: LedgerRecord | None, conn_id: str) -> str:
             "returns it, lands what has not landed, and submits nothing."
         )
     return f"Killed. {left_running(record.generation_id, conn_id, cost=record.credits_reserved)}"
+
+
+def interrupted_outside_task(record: LedgerRecord | None, conn_id: str) -> str:
+    """Return what to log when a call outside of a task is interrupted, which nothing but this log remembers."""
+    if record is None or record.generation_id is None:
+        return (
+            "Interrupted before a submission was confirmed: nothing more will be submitted. A request that is already "
+            "on its way may be accepted and paid for: look in EvoLink's task list; calling it again pays again."
+        )
+    return (
+        f"Interrupted. Generation {record.generation_id} keeps running at EvoLink and stays paid for; calling it again "
+        f'pays again. EvoLinkHook("{conn_id}").wait("{record.generation_id}") collects it.'
+    )
+
+
+def name_call_outside_task(error: EvoLinkError, conn_id: str) -> None:
+    """Extend an error about what stays paid for: outside of a task, no retry that the error offers remembers it.
+
+    :param error: of a call of ``EvoLinkHook.generate`` or ``wait``.
+    :param conn_id: connection of the hook.
+    """
+    if isinstance(error, SubmissionUnknownError):
+        collect = "Look for the generation in EvoLink's task list; calling it again pays again."
+    elif error.generation_id is None or error.permanent or isinstance(error, GenerationFailedError):
+        return
+    else:
+        collect = f'EvoLinkHook("{conn_id}").wait("{error.generation_id}") collects the generation.'
+    error.advice = f"This was called outside of a task, which no retry or clear resumes. {collect}"
+    error.args = (f"{error.facts} {error.advice}",)
 
 
 def expired_links(expires_at: object, *, lands: bool) -> str:

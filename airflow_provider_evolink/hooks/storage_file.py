@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open media files wherever Airflow can reach: local paths, and any storage that it has a file system for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, TypeVar, cast
+
+from airflow_provider_evolink.api.addresses import without_secrets
+from airflow_provider_evolink.landing.storage_target import opened_path
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+T = TypeVar("T")
+
+
+class StorageFile:
+    """A file at a local path or in a storage.
+
+    :param location: a path, or a URI such as ``s3://conn_id@bucket/key``.
+    :raises OSError, ValueError, ImportError: its scheme needs a provider that is not installed, or it is malformed.
+    :raises ConnectionError: the storage is unreachable. A retry may succeed.
+    """
+
+    def __init__(self, location: str) -> None:
+        local = os.path.expanduser(location) if location.startswith("~") else location  # noqa: PTH111
+        self.source = str(without_secrets(location)) if "://" in location else location
+        self._path: ObjectStoragePath = self._reached(lambda: opened_path(local))
+
+    def version(self) -> str:
+        """Return a hash of what its storage knows about it: size, time, version."""
+        path = self._path
+
+        def properties() -> str:
+            return f"{path.protocol}:{path.path}:{sorted(path.fs.info(path.path).items(), key=str)}"
+
+        return hashlib.sha256(self._reached(properties).encode()).hexdigest()
+
+    def open(self) -> BinaryIO:
+        """Open it for reading."""
+        return cast("BinaryIO", self._reached(lambda: self._path.open("rb")))  # type: ignore[no-untyped-call]
+
+    def _reached(self, operation: Callable[[], T]) -> T:
+        try:
+            return operation()
+        except (OSError, ValueError, ImportError):
+            raise
+        except Exception as error:
+            # Storage clients have exceptions of their own, most of them transient.
+            raise ConnectionError(
+                f"{self.source} can't be read at the moment ({error}). Nothing was sent by this try."
+            ) from error
