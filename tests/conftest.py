@@ -78,7 +78,7 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
     from tests.leaping import LeapingTime
 
     clock = LeapingTime()
-    for module in ("polling.confirmed_read", "operators.base", "sensors.evolink"):
+    for module in ("polling.confirmed_read", "execution.generation_wait", "operators.base", "sensors.evolink"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
     return clock
@@ -97,6 +97,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.REFUSED_SECONDS", 0.3)
     monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED_RATE", None)
     monkeypatch.setattr("airflow_provider_evolink.polling.shared_client._NOT_FOUND_SECONDS", 0.1)
-    for module in ("polling.policy", "operators.limits"):
+    for module in ("polling.policy", "execution.limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.polling.poll_loop.random", SimpleNamespace(random=lambda: 0.0))

@@ -22,7 +22,8 @@ from airflow.sdk import Connection
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
 from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY
-from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, settings_from
+from airflow_provider_evolink.hooks.connection_settings import settings_from
+from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
 
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "deploy"

@@ -97,9 +97,9 @@ def test_named_tests_exist(page: Path) -> None:
     assert [name for name, target in named if f"def {name}(" not in target.read_text()] == []
 
 
-def test_the_readme_names_tests() -> None:
-    """The README's table of promises has proofs."""
-    assert sum(text.startswith("`test_") for text, _, _ in links(ROOT / "README.md")) >= 10
+def test_promises_name_tests() -> None:
+    """The table of promises has proofs."""
+    assert sum(text.startswith("`test_") for text, _, _ in links(ROOT / "docs" / "promises.md")) >= 10
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=name_of)

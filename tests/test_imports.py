@@ -27,7 +27,7 @@ HEAVY = {
 # What DAG files import, and what only a running task needs.
 DAG_AUTHORS = [
     f"airflow_provider_evolink.{name}"
-    for name in ("operators.evolink", "sensors.evolink", "transfers.evolink_to_object_storage")
+    for name in ("operators.evolink", "operators.recover", "sensors.evolink", "transfers.evolink_to_object_storage")
 ]
 LEFT_TO_TASKS = {
     "client", "coercion", "constraints", "json_values", "media", "poller", "request", "schema", "transports",
@@ -75,6 +75,7 @@ def imported() -> dict[str, list[Any]]:
         "all": start(["airflow.sdk"], modules()),
         "api": start([], modules("api")),
         "dag": start(["airflow.sdk"], DAG_AUTHORS),
+        "commands": start(["airflow.cli.cli_config"], ["airflow_provider_evolink.cli.definition"]),
         "info": start([], ["airflow_provider_evolink.get_provider_info"]),
     }
     return {name: json.loads(process.communicate(timeout=120)[0].splitlines()[-1]) for name, process in running.items()}
@@ -118,6 +119,14 @@ def test_the_api_imports_no_airflow(imported: dict[str, list[Any]]) -> None:
     assert "airflow_provider_evolink.api.client" in loaded
     assert not [name for name in loaded if name.partition(".")[0] == "airflow"]
     assert calls == []
+
+
+def test_the_commands_are_light(imported: dict[str, list[Any]]) -> None:
+    """Every `airflow` command imports their definition, and with it nothing else of the package."""
+    new = {name for name in imported["commands"][0] if name.startswith("airflow_provider_evolink")}
+
+    assert "airflow_provider_evolink.cli.definition" in new
+    assert new <= {f"airflow_provider_evolink{name}" for name in ("", ".cli", ".cli.definition", ".get_provider_info")}
 
 
 def test_the_metadata_is_light(imported: dict[str, list[Any]]) -> None:

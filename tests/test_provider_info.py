@@ -15,10 +15,11 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf
+from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf, task
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_evolink import __version__
+from airflow_provider_evolink.decorators.evolink import evolink_task
 from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
 
@@ -53,7 +54,7 @@ def test_the_metadata_is_the_distributions() -> None:
     ("kind", "base", "names"),
     [
         ("hooks", BaseHook, {"EvoLinkHook"}),
-        ("operators", BaseOperator, {"EvoLinkGenerateOperator", "EvoLinkImageToVideoOperator"}),
+        ("operators", BaseOperator, {"EvoLinkGenerateOperator", "EvoLinkBatchOperator", "EvoLinkRecoverOperator"}),
         ("sensors", BaseSensorOperator, {"EvoLinkGenerationSensor"}),
         ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger", "EvoLinkBatchTrigger"}),
     ],
@@ -65,7 +66,7 @@ def test_modules(kind: str, base: type, names: set[str]) -> None:
         name: value
         for path in entry["python-modules"]
         for name, value in vars(import_module(path)).items()
-        if getattr(value, "__module__", "") == path
+        if isinstance(value, type)
     }
 
     assert names <= set(own)
@@ -78,6 +79,30 @@ def test_the_transfer() -> None:
     [entry] = INFO["transfers"]
 
     assert issubclass(attribute(f"{entry['python-module']}.EvoLinkToObjectStorageOperator"), BaseOperator)
+
+
+def test_the_task_decorator() -> None:
+    """``@task.evolink`` is the decorator that the metadata names."""
+    [entry] = INFO["task-decorators"]
+
+    assert task.evolink is getattr(task, entry["name"]) is attribute(entry["class-name"]) is evolink_task
+
+
+def test_the_commands() -> None:
+    """Airflow's parser has the commands of the function that the metadata names, each with a function that exists."""
+    from airflow.cli.cli_parser import get_parser
+    from airflow.providers_manager import ProvidersManager
+
+    [function] = map(attribute, INFO["cli"])
+    [group] = function()
+
+    assert function in ProvidersManager().cli_command_functions
+    for command, arguments in (
+        ("models", []), ("credits", []), ("collect", ["x", "--to", "/x"]), ("forget", ["dag", "task"]),
+    ):  # fmt: skip
+        args = get_parser().parse_args([group.name, command, *arguments])
+        module = import_module(f"airflow_provider_evolink.cli.{command}")
+        assert callable(getattr(module, args.func.__name__))
 
 
 def test_the_links() -> None:
@@ -132,7 +157,7 @@ def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Operators use the options, and a task's own arguments take precedence."""
     import time
 
-    from airflow_provider_evolink.operators.base import PendingGeneration
+    from airflow_provider_evolink.execution.pending import PendingGeneration
     from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
     from airflow_provider_evolink.result import Origin
 

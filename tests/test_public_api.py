@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from airflow_provider_evolink.api import errors
+from airflow_provider_evolink.api import base_error, errors, input_errors
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.batch import errors as batch_errors
 from airflow_provider_evolink.batch import manifest
@@ -20,17 +20,19 @@ from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
 from airflow_provider_evolink.emulator import EmulatorHandle, pytest_plugin
 from airflow_provider_evolink.emulator import __all__ as emulator_names
 from airflow_provider_evolink.emulator.client import ControlClient
+from airflow_provider_evolink.execution.landing_step import LANDED_FIELD
+from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
 from airflow_provider_evolink.landing.checkpoint import Landed
 from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, RESULT_LINK_KEY
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY
-from airflow_provider_evolink.operators.landing_step import LANDED_FIELD
-from airflow_provider_evolink.operators.task_state import LEDGER_ASSET
 from airflow_provider_evolink.polling.crowd import CrowdEnd
 from airflow_provider_evolink.polling.events import batch_event_payload, event_payload
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
+from airflow_provider_evolink.recovery import errors as recovery_errors
+from airflow_provider_evolink.recovery import memory
 from airflow_provider_evolink.result import Origin, build_record
 from airflow_provider_evolink.submission import record as ledger
 
@@ -56,16 +58,26 @@ def _is_method(name: str) -> bool:
 
 
 def public_methods(cls: type) -> set[str]:
-    """Return the methods that a class defines for its users."""
-    return {name for name, value in vars(cls).items() if callable(value) and not name.startswith("_")}
+    """Return the methods that a class of this package, or its base in this package, defines for its users."""
+    own = [base for base in cls.__mro__ if base.__module__.startswith(PACKAGE)]
+    return {name for base in own for name, value in vars(base).items() if callable(value) and not name.startswith("_")}
 
 
 def error_classes(
     module: ModuleType = errors, base: type[errors.EvoLinkError] = errors.EvoLinkError
 ) -> set[type[errors.EvoLinkError]]:
-    """Return every error class of a module."""
+    """Return every error class of a module, or that it re-exports."""
     found = {base}.union(*(error_classes(module, cls) for cls in base.__subclasses__()))
-    return {cls for cls in found if cls.__module__ == module.__name__}
+    parts = {module.__name__, base_error.__name__, input_errors.__name__} if module is errors else {module.__name__}
+    return {cls for cls in found if cls.__module__ in parts}
+
+
+def classes_of(module: str) -> set[str]:
+    """Return the classes that users import from a module: those that it defines or re-exports."""
+    values = vars(import_module(module))
+    names = {name for name, value in values.items() if getattr(value, "__module__", "") == module}
+    names |= set(values.get("__all__", ()))
+    return {f"{module}.{name}" for name in names if isinstance(values[name], type) and not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,6 +94,7 @@ def test_what_a_dag_author_imports() -> None:
     imported = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
     listed = {f"{PACKAGE}.{name}" for name in NAMES} | {f"{errors.__name__}.{name}" for name in rows("Errors")}
     listed |= {f"{batch_errors.__name__}.{name}" for name in rows("Errors of a batch")}
+    listed |= {f"{recovery_errors.__name__}.{name}" for name in rows("Errors of a recovery")}
 
     classes_and_functions = {
         f"{PACKAGE}.{name}" for name in NAMES if not name.startswith("emulator.") and not _is_method(name)
@@ -95,12 +108,7 @@ def test_the_providers_classes() -> None:
     lists = [INFO[kind] for kind in ("hooks", "operators", "sensors", "triggers")]
     modules = {module for entries in lists for entry in entries for module in entry["python-modules"]}
     modules |= {entry["python-module"] for entry in INFO["transfers"]}
-    classes = {
-        f"{module}.{name}"
-        for module in modules
-        for name, value in vars(import_module(module)).items()
-        if isinstance(value, type) and value.__module__ == module and not name.startswith("_")
-    }
+    classes = set().union(*map(classes_of, modules))
     classes |= {*INFO["extra-links"], *(entry["hook-class-name"] for entry in INFO["connection-types"])}
 
     assert {name.removeprefix(f"{PACKAGE}.") for name in classes} <= set(NAMES)
@@ -123,10 +131,14 @@ def test_the_emulators_names() -> None:
     assert set(re.findall(r"`(\w+)`", NAMES["emulator.EmulatorHandle"])) - {"running"} == attributes
 
 
-@pytest.mark.parametrize(("heading", "module"), [("Errors", errors), ("Errors of a batch", batch_errors)])
+@pytest.mark.parametrize(
+    ("heading", "module"),
+    [("Errors", errors), ("Errors of a batch", batch_errors), ("Errors of a recovery", recovery_errors)],
+)
 def test_every_error(heading: str, module: ModuleType) -> None:
     """The page lists every error class, and says of each whether it is permanent."""
-    listed, classes = rows(heading), error_classes(module)
+    base = errors.EvoLinkError if module is not recovery_errors else recovery_errors.RecoveryFailedError
+    listed, classes = rows(heading), error_classes(module, base)
 
     assert set(listed) == {cls.__name__ for cls in classes}
     permanent = {name for name, description in listed.items() if description.endswith("Permanent")}
@@ -187,7 +199,14 @@ def test_the_batch_triggers_event() -> None:
 
 def test_the_state_stores() -> None:
     """The page lists the store keys and the asset that the provider uses."""
-    assert set(rows("State stores")) == {ledger.STORE_KEY, checkpoint.STORE_KEY, LEDGER_ASSET.name}
+    assert set(rows("State stores")) == {ledger.STORE_KEY, checkpoint.STORE_KEY, LEDGER_ASSET.name, memory.STORE_KEY}
+
+
+def test_the_commands() -> None:
+    """The page lists every command."""
+    [group] = resolve_name(INFO["cli"][0])()
+
+    assert set(rows("Commands")) == {command.name for command in group.subcommands}
 
 
 def test_the_pytest_plugin() -> None:

@@ -75,7 +75,8 @@ def check(emulator: EmulatorHandle, harness: TaskHarness, error: str, log: str) 
     """Check that no secret is anywhere but where it belongs."""
     state = emulator.control.state()
     links = [link for generation in state["generations"] for link in generation["results"]]
-    for secret in (emulator.api_key, PROMPT, "/media/", *links):
+    # The beginnings of the emulator's links; the package has a folder of the name, which tracebacks show.
+    for secret in (emulator.api_key, PROMPT, "/media/videos/", "/media/images/", *links):
         assert secret not in stored(harness)
         assert secret not in error
         assert secret not in log

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Context, Param
 
-from airflow_provider_evolink.operators.base import PendingGeneration
+from airflow_provider_evolink.execution.pending import PendingGeneration
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
