@@ -31,7 +31,7 @@ def batch_rows_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[st
     """
     entries = _entries(api, task_instance, **params)
     names = {entry["key"].partition(".")[0] for entry in entries if entry["key"].startswith(f"{_NAME}-batch-")}
-    return {row["key"]: row for name in names for row in newest(entries, name).get("rows", ())}
+    return {row["key"]: row for name in names for row in json.loads(newest(entries, name).get("rows", "[]"))}
 
 
 def newest(entries: Iterable[Mapping[str, Any]], name: str = _NAME) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ class LastWave:
 
     def around(self, key: str, value: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """Return the failpoints before and after a write."""
-        phases = [row.get("record", {}).get("phase") for row in value.get("rows", ())]
+        phases = [row.get("record", {}).get("phase") for row in json.loads(value.get("rows", "[]"))]
         if len(phases) < ROWS:
             return None, None
         was_open, self._is_open = self._is_open, "intent" in phases
