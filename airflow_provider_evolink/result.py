@@ -161,12 +161,14 @@ def unfinished_error(
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
     text = (
         f"Generation {generation_id} {describe(stop)}, {now - origin.submitted_at:.0f} s after its submission. It may "
-        f"still complete at EvoLink, which offers no way to cancel it.{price} {how_to_collect(generation_id, conn_id)}"
-        + (resubmit_from(results_expire_at(origin.submitted_at, origin.model)) if may_submit else "")
+        f"still complete at EvoLink, which offers no way to cancel it.{price}"
         + (f" Last error: {stop.detail}" if stop.detail else "")
     )
+    advice = how_to_collect(generation_id, conn_id) + (
+        resubmit_from(results_expire_at(origin.submitted_at, origin.model)) if may_submit else ""
+    )
     error_class = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
-    error = error_class(text, generation_id=generation_id, retry_after=retry_after)
+    error = error_class(text, advice=advice, generation_id=generation_id, retry_after=retry_after)
     error.detail = stop.detail
     return error
 

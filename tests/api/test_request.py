@@ -117,6 +117,13 @@ def test_a_model_is_required(model: Any) -> None:
     assert refusal(model, GOOD).parameter == "model"
 
 
+@pytest.mark.parametrize("model", ["no-such-model-to-video", I2V])
+def test_what_a_template_left_empty_is_rejected(model: str) -> None:
+    """A template that finds no value renders as a text, which EvoLink would take for a prompt and charge for."""
+    with pytest.raises(InvalidInputError, match=r"^`prompt`='None' is invalid: must be a value: a template"):
+        request.prepare(model, {**GOOD, "prompt": "None"})
+
+
 def test_the_parameters_cannot_name_another_model() -> None:
     """The parameters may repeat the model, but not name another."""
     assert request.check(I2V, {**GOOD, "model": I2V}) == []

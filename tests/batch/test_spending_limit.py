@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_evolink.batch.errors import BatchFailedError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
 from tests.batch.batches import batch, clear, retry, rows, run, stored_rows
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_of, submissions
 from tests.task_harness import TaskHarness
@@ -80,6 +81,18 @@ def test_the_limit_holds_when_generations_are_completed_at_once(
 
     assert isinstance(failure, BatchFailedError)
     assert committed(evolink) == pytest.approx(3 * 29.78)
+
+
+def test_a_limit_that_a_template_left_empty_is_refused(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+) -> None:
+    """It is not taken for no limit."""
+    operator = batch(rows(1), tmp_path)
+    operator.max_credits = "None"
+
+    with pytest.raises(EvoLinkFailException, match=r"^`max_credits`='None' is invalid: .* a template found no value"):
+        run(harness, operator)
+    assert submissions(evolink) == 0
 
 
 def test_the_error_says_how_to_go_on(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:

@@ -335,8 +335,37 @@ def test_outside_of_a_task_an_error_promises_no_retry(emulator: EmulatorHandle) 
         cover(timeout=1)
 
     assert f'wait("{caught.value.generation_id}")' in str(caught.value)
+    assert "A retry" not in str(caught.value)
     emulator.control.advance(1000)
     assert EvoLinkHook().wait(str(caught.value.generation_id))["status"] == "completed"
+
+
+def test_outside_of_a_task_an_interrupted_call_promises_no_retry(
+    emulator: EmulatorHandle, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The log says that a repeated call would pay again, and how to collect the generation; so it does."""
+    emulator.control.set_speed(0.1)
+
+    async def impatient() -> None:
+        async with asyncio.timeout(1.5):
+            await EvoLinkHook().generate_async(MODEL, LIGHTHOUSE, key="cover")
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(impatient())
+
+    [generation] = accepted(emulator)
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "Interrupted" in line]
+    assert "pays again" in line
+    assert f'wait("{generation["id"]}")' in line
+    assert "clear of this task" not in line
+
+
+@pytest.mark.parametrize("parameters", [["A lighthouse"], None, "A lighthouse"])
+def test_parameters_are_a_mapping(emulator: EmulatorHandle, parameters: Any) -> None:
+    """Anything else is refused before anything is sent."""
+    with pytest.raises(InvalidInputError, match=r"^`parameters`=.* is invalid: must be a mapping"):
+        cover(parameters)
+    assert accepted(emulator) == []
 
 
 def test_outside_of_a_task_a_lost_response_is_left_to_the_caller(emulator: EmulatorHandle) -> None:

@@ -97,6 +97,18 @@ def test_what_templates_render_is_refused_before_the_payment(
     assert harness.store.held == {}
 
 
+def test_a_destination_that_another_task_left_empty(
+    emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path
+) -> None:
+    """It is not taken for a task without a destination, whose results nothing would land."""
+    task = operator(destination=str(tmp_path))
+    task.destination = None
+
+    with pytest.raises(EvoLinkFailException, match=r"^`destination`=None is invalid: must be a folder"):
+        harness.run(task)
+    assert sent(emulator, "total") == (0,)
+
+
 @pytest.mark.parametrize("count", [2, "2"])
 def test_several_results_under_one_name_are_refused_before_the_payment(
     emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path, count: Any

@@ -128,7 +128,7 @@ def test_a_refused_read_is_permanent(
     assert caught.value.charged is False
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "many", float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0, -1, True, "many", "None", float("nan"), float("inf")])
 def test_invalid_numbers(emulator: EmulatorHandle, harness: TaskHarness, value: Any) -> None:
     """A value that is no number of credits is refused before anything is sent."""
     with pytest.raises(EvoLinkFailException, match=r"`min_credits_left`=.* is invalid: must be a number of credits"):

@@ -123,7 +123,9 @@ def test_a_record_may_be_given(emulator: EmulatorHandle, harness: TaskHarness, r
     assert play(harness, sensor(record))["generation_id"] == record["generation_id"]
 
 
-@pytest.mark.parametrize("given", [None, "", "x", "../credits", 5, {}, {"generation_id": None}, ["task-unified-1"]])
+@pytest.mark.parametrize(
+    "given", [None, "None", "", "x", "../credits", 5, {}, {"generation_id": None}, ["task-unified-1"]]
+)
 def test_an_invalid_id(emulator: EmulatorHandle, harness: TaskHarness, given: Any) -> None:
     """A value that can't be an id fails the task at once, names the parameter, and sends nothing."""
     with pytest.raises(EvoLinkFailException, match=r"^`generation_id`=.* is invalid: must be an id such as") as caught:
