@@ -131,9 +131,9 @@ def result_missing(generation: Generation, *, cost: float | None, conn_id: str, 
     price = "" if used is None else f" ({used:g} credits)"
     resubmit = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
     return ResultMissingError(
-        f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result. "
-        "A retry submits nothing: it reads the generation again, since a later response may have the links, and so "
-        f"does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
+        f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result.",
+        advice="A retry submits nothing: it reads the generation again, since a later response may have the links, and "
+        f"so does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
         generation_id=generation.id,
     )
 

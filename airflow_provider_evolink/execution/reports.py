@@ -45,11 +45,9 @@ def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bo
         resubmittable = ' With on_clear="resubmit" it pays for a new one instead.'
     elif may_submit:
         resubmittable = resubmit_from(results_expire_at(origin.submitted_at, origin.model))
-    text = (
-        f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, each time with this response. "
-        f"{resumed}{resubmittable}"
-    )
-    error.args = (text,)
+    error.facts = f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, each time with this response."
+    error.advice = f"{resumed}{resubmittable}"
+    error.args = (f"{error.facts} {error.advice}",)
     return error
 
 
@@ -147,7 +145,7 @@ def name_call_outside_task(error: EvoLinkError, conn_id: str) -> None:
     """
     if isinstance(error, SubmissionUnknownError):
         collect = "Look for the generation in EvoLink's task list; calling it again pays again."
-    elif error.generation_id is None or error.permanent or isinstance(error, GenerationFailedError):
+    elif error.generation_id is None or isinstance(error, GenerationFailedError):
         return
     else:
         collect = f'EvoLinkHook("{conn_id}").wait("{error.generation_id}") collects the generation.'
@@ -181,7 +179,8 @@ def cannot_wait(error: EvoLinkError, pending: PendingGeneration, *, conn_id: str
     cost, generation_id = pending.origin.credits_reserved, pending.generation_id
     return PollingFailedError(
         f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. "
-        f"{refusal_text(error)} Fix that. {how_to_collect(generation_id, conn_id)}",
+        f"{refusal_text(error)} Fix that.",
+        advice=how_to_collect(generation_id, conn_id),
         generation_id=generation_id,
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from pathlib import Path
@@ -15,15 +16,21 @@ from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_provider_evolink.api.errors import (
     GenerationFailedError,
+    GenerationNotFoundError,
     GenerationTimeoutError,
     InsufficientCreditsError,
     InvalidInputError,
     NotSentError,
+    ResultMissingError,
     StaleRequestError,
     SubmissionUnknownError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.execution.pending import PendingGeneration
+from airflow_provider_evolink.execution.reports import name_call_outside_task, read_refused
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.polling.confirmed_read import Refused
+from airflow_provider_evolink.result import Origin
 from airflow_provider_evolink.types import GenerationRecord
 from tests.hooks.calls import HARBOR, LIGHTHOUSE, MODEL, PythonTask
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
@@ -338,6 +345,31 @@ def test_outside_of_a_task_an_error_promises_no_retry(emulator: EmulatorHandle) 
     assert "A retry" not in str(caught.value)
     emulator.control.advance(1000)
     assert EvoLinkHook().wait(str(caught.value.generation_id))["status"] == "completed"
+
+
+def test_outside_of_a_task_a_missing_result_promises_no_retry(emulator: EmulatorHandle) -> None:
+    """The error says how to read the generation again, and leaves out what only a task has."""
+    emulator.control.inject("no_results")
+    with pytest.raises(ResultMissingError, match="outside of a task") as caught:
+        cover()
+
+    [generation] = accepted(emulator)
+    assert f'wait("{generation["id"]}")' in str(caught.value)
+    assert not re.search("A retry|clear of this task", str(caught.value))
+
+
+@pytest.mark.parametrize("may_submit", [True, False])
+def test_outside_of_a_task_a_refused_read_promises_no_clear(may_submit: bool) -> None:
+    """The error of a generation that EvoLink refuses to return keeps the reason, and says how to collect it."""
+    denial = GenerationNotFoundError("EvoLink knows no such generation.", status=404, generation_id="task-unified-1")
+    pending = PendingGeneration("task-unified-1", Origin(submitted_at=0.0))
+    error = read_refused(Refused(denial, 3, 120.0), pending, may_submit=may_submit)
+    assert "clear of this task" in str(error)
+    name_call_outside_task(error, "evolink_default")
+
+    assert str(error).startswith("EvoLink knows no such generation. It was read 3 times")
+    assert 'wait("task-unified-1")' in str(error)
+    assert "clear of this task" not in str(error)
 
 
 def test_outside_of_a_task_an_interrupted_call_promises_no_retry(
