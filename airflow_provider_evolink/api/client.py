@@ -72,7 +72,7 @@ class EvoLinkClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
+        """Close all connections."""
         await self._sender.close()
 
     async def submit(self, endpoint: str, body: bytes, idempotency_key: str) -> Submission:

@@ -7,7 +7,7 @@ A worker then hands over to the triggerer, and the next one goes on from the led
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,7 +39,6 @@ class BatchRun:
 
     :param cursor: where the batch is; updated.
     :param window: submits rows.
-    :param close_connections: closes those to EvoLink, of which a wave has left many.
     :param planner: goes through the ledger at the start of a try; ``None`` = an earlier worker of this try has done so.
     """
 
@@ -49,7 +48,6 @@ class BatchRun:
     lander: RowLander
     cursor: Cursor
     window: Window
-    close_connections: Callable[[], Awaitable[None]]
     log: Any
     planner: Planner | None = None
     unreachable_timeout: float = 600.0
@@ -71,8 +69,6 @@ class BatchRun:
                 ready, lands_first = [], False
             self.window.ready = len(ready)
             await self.window.fill(self._chunks)
-            # Landing takes its memory: some 200 KiB each.
-            await self.close_connections()
             await self._land(ready)
             self._chunks = {number: chunk for number, chunk in self._chunks.items() if _is_open(chunk)}
             self.cursor.open_chunks = sorted(self._chunks)

@@ -155,7 +155,6 @@ class BatchParts:
             ),
             cursor=cursor,
             window=self._window(client, uploader, cursor, limiter, is_killed),
-            close_connections=client.close,
             log=self._log,
             unreachable_timeout=self.arguments.unreachable_timeout,
         )

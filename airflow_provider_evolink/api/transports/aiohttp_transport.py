@@ -68,10 +68,9 @@ class AiohttpTransport:
         return ApiResponse(response.status, response.headers, body)
 
     async def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

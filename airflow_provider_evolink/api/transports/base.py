@@ -82,7 +82,7 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
+        """Close all connections."""
         ...
 
 
@@ -97,7 +97,7 @@ class RequestSender:
         self._in_flight = asyncio.Semaphore(transport.max_concurrency)
 
     async def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
+        """Close all connections."""
         await self._transport.close()
 
     async def send(self, request: ApiRequest) -> ApiResponse:

@@ -6,7 +6,6 @@ That makes it the transport for single submissions, and for everything that goes
 
 from __future__ import annotations
 
-import functools
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.request import getproxies
@@ -49,14 +48,12 @@ class HttpxTransport:
     max_concurrency = MAX_CONNECTIONS
 
     def __init__(self, settings: Settings, network: httpx.AsyncBaseTransport | None = None) -> None:
-        self._make_client = functools.partial(_client, settings, network)
-        self._http: httpx.AsyncClient | None = self._make_client()
+        self._http = _client(settings, network)
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request once and return the response."""
-        http = self._http = self._http or self._make_client()
         try:
-            response = await http.send(_build(http, request), stream=True)
+            response = await self._http.send(_build(self._http, request), stream=True)
         except _NEVER_LEFT as error:
             raise NotTransmittedError from error
         try:
@@ -67,10 +64,8 @@ class HttpxTransport:
         return ApiResponse(response.status_code, response.headers, body)
 
     async def close(self) -> None:
-        """Close all connections; a later request opens new ones."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        """Close all connections."""
+        await self._http.aclose()
 
 
 def _build(http: httpx.AsyncClient, request: ApiRequest) -> httpx.Request:
