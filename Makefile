@@ -18,8 +18,8 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
   --constraint constraints.txt --group $(1) || $(BIN)/python -m pip --python $(or $(2),.venv)/bin/python install -qq \
   --constraint constraints.txt --group $(1)
 
-# The developer's own Airflow must not leak in.
-unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# The developer's own Airflow and Python must not leak in.
+unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-batch bench-landing check check-deploy docs-models lock clean

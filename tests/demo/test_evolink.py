@@ -124,7 +124,7 @@ def test_progress_is_unknown_while_evolink_is_unreachable() -> None:
 @pytest.mark.usefixtures("_key")
 def test_the_users_environment_does_not_leak_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Neither the user's Airflow, nor an API key, nor another virtual environment reaches the demo's processes."""
-    for name in ("AIRFLOW__CORE__EXECUTOR", "AIRFLOW_HOME", "PYTHONPATH", "VIRTUAL_ENV"):
+    for name in ("AIRFLOW__CORE__EXECUTOR", "AIRFLOW_HOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"):
         monkeypatch.setenv(name, "/the/users/own")
     assert "/the/users/own" not in clean_environment().values()
     airflow = airflow_environment(tmp_path, tmp_path, 1)
