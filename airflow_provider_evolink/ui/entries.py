@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What our tasks have returned, as a list of entries to show: files that have landed, and what has failed. Pure.
+
+A value of XCom may have been written by anybody who may write a DAG, so nothing in it is taken for granted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Any
+
+from airflow_provider_evolink.api.generation_facts import seconds_of_record
+from airflow_provider_evolink.media.records import is_record
+from airflow_provider_evolink.ui.media_kinds import content_type
+
+LANDED, FAILED, UNKNOWN = "landed", "failed", "unknown"
+_STATUSES = frozenset({LANDED, FAILED, "skipped", "unfinished"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_TEXT = 2000
+_LOG_SAYS_WHY = "The task failed; its log says why."
+_VALUE_ELSEWHERE = (
+    "The task's record is kept by Airflow's XCom backend, outside of Airflow's database, so the file can't be shown."
+)
+
+# Takes a batch's manifest and the number of an entry. Returns the lines from the one with that entry on, and the number
+# of the first entry of these.
+ManifestReader = Callable[[str, int], tuple[Iterable[Mapping[str, Any]], int]]
+
+
+class ManifestError(Exception):
+    """A batch's manifest that can't be read; the message is for the reader of the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskValues:
+    """What Airflow stores about a task instance.
+
+    :param state: such as ``success``; None before the first.
+    :param is_ours: whether its operator is one of this package.
+    :param returned: its return value; None if there is none.
+    :param generation_id: of the generation that it has submitted or waits for, if it has pushed one.
+    :param manifest: URI of a batch's manifest, if it has pushed one.
+    """
+
+    task_id: str
+    map_index: int
+    state: str | None = None
+    is_ours: bool = False
+    returned: Any = None
+    generation_id: Any = None
+    manifest: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about a generation.
+
+    :param credits: used, or still reserved.
+    :param duration: seconds from its submission to when its end was read.
+    :param error: why it has failed.
+    """
+
+    prompt: str | None = None
+    model: str | None = None
+    credits: float | None = None
+    duration: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to show: a file, or why there is none.
+
+    :param number: its position among those of its task instance, from 0.
+    :param status: ``landed``, ``failed``, ``skipped`` or ``unfinished``; ``unknown`` if the record can't be read.
+    :param uri: of the file; never given to a browser.
+    :param poster: URI of its poster.
+    :param conn_id: the connection that the record names.
+    :param why_not: why it can't be shown, if that is known without looking at its address.
+    """
+
+    task_id: str = ""
+    map_index: int = -1
+    number: int = 0
+    status: str = LANDED
+    name: str | None = None
+    uri: str | None = None
+    poster: str | None = None
+    conn_id: str | None = None
+    content_type: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    generation_id: str | None = None
+    facts: Facts = Facts()
+    why_not: str | None = None
+
+
+def entries_of(values: TaskValues, read_manifest: ManifestReader, first: int = 0) -> Iterator[Entry]:
+    """Yield the entries of a task instance, in the order of its results.
+
+    :param read_manifest: raises :class:`ManifestError`, as do the lines it returns.
+    :param first: number of the first to yield.
+    """
+    for number, entry in enumerate(_entries(values, read_manifest, first), first):
+        yield replace(entry, task_id=values.task_id, map_index=values.map_index, number=number)
+
+
+def completed(entry: Entry, facts: Facts) -> Entry:
+    """Add what is known about its generation from elsewhere; what its own record has takes precedence."""
+    own = entry.facts
+    error = own.error
+    if entry.status == FAILED:
+        error = facts.error if error in (None, _LOG_SAYS_WHY) and facts.error else error
+    known = Facts(
+        prompt=own.prompt if own.prompt is not None else facts.prompt,
+        model=own.model if own.model is not None else facts.model,
+        credits=own.credits if own.credits is not None else facts.credits,
+        duration=own.duration if own.duration is not None else facts.duration,
+        error=error,
+    )
+    return replace(entry, facts=known)
+
+
+def without_prompt(entry: Entry) -> Entry:
+    """Withhold the prompt, which a batch's manifest has for every row."""
+    return replace(entry, facts=replace(entry.facts, prompt=None))
+
+
+def facts_of(record: object, rendered_fields: object = None, stored: object = None) -> Facts:
+    """Return what is known about a generation.
+
+    :param record: that its task has returned, or a line of a batch's manifest.
+    :param rendered_fields: of its task instance, for the prompt.
+    :param stored: the newest entry of its task's ledger, for one that has no record.
+    """
+    known, entry = _mapping(record), _mapping(stored)
+    usage = _mapping(known.get("usage"))
+    return Facts(
+        prompt=_text(known.get("prompt")) or _prompt(rendered_fields),
+        model=_text(known.get("model")) or _text(entry.get("model")),
+        credits=_first_number(usage.get("credits_used"), usage.get("credits_reserved"), known.get("credits")),
+        duration=_first_number(known.get("seconds"), seconds_of_record(known)),
+        error=_text(entry.get("error")),
+    )
+
+
+def entry_count(line: Mapping[str, Any]) -> int:
+    """Return the number of entries of a line of a manifest."""
+    return max(1, len(_uris(line)))
+
+
+def _entries(values: TaskValues, read_manifest: ManifestReader, first: int) -> Iterator[Entry]:
+    returned = values.returned
+    manifest = _uri(_mapping(returned).get("manifest")) or (_uri(values.manifest) if returned is None else None)
+    if manifest is not None:
+        return _of_manifest(manifest, read_manifest, first)
+    return islice(_of_values(values), first, None)
+
+
+def _of_values(values: TaskValues) -> Iterator[Entry]:
+    returned = values.returned
+    if values.state == FAILED and returned is None:
+        if values.is_ours or _text(values.generation_id):
+            error = Facts(error=_LOG_SAYS_WHY)
+            yield Entry(status=FAILED, generation_id=_text(values.generation_id), facts=error)
+    elif values.is_ours and isinstance(returned, str) and "://" in returned:
+        yield Entry(status=UNKNOWN, why_not=_VALUE_ELSEWHERE)
+    else:
+        for value in returned if isinstance(returned, list) else [returned]:
+            yield from _of_value(value)
+
+
+def _of_value(value: object) -> Iterator[Entry]:
+    """Yield the entries of a record, of the summary of a recovery, or of one landed file."""
+    known = _mapping(value)
+    if _uri(known.get("uri")):
+        yield _landed(known, Facts())
+        return
+    facts = facts_of(known) if is_record(known) else Facts()
+    for file in _mappings(known.get("landed")):
+        if _uri(file.get("uri")):
+            yield _landed(file, facts)
+    if "found" in known:
+        for failure in _mappings(known.get("failed")):
+            error = Facts(error=_text(failure.get("text")))
+            yield Entry(status=FAILED, generation_id=_text(failure.get("generation_id")), facts=error)
+
+
+def _landed(file: Mapping[str, Any], facts: Facts) -> Entry:
+    uri = _uri(file.get("uri")) or ""
+    entry = Entry(
+        name=_name(uri),
+        uri=uri,
+        poster=_uri(file.get("poster")),
+        conn_id=_text(file.get("storage_conn_id")),
+        content_type=content_type(file.get("content_type"), uri),
+        bytes=_count(file.get("bytes")),
+        sha256=_digest(file.get("sha256")),
+        generation_id=_text(file.get("generation_id")),
+        facts=facts_of(file),
+    )
+    return completed(entry, facts)
+
+
+def _of_manifest(manifest: str, read_manifest: ManifestReader, first: int) -> Iterator[Entry]:
+    try:
+        lines, start = read_manifest(manifest, first)
+        yield from islice(chain.from_iterable(map(_of_line, lines)), first - start, None)
+    except ManifestError as error:
+        yield Entry(status=UNKNOWN, name=_name(manifest), why_not=str(error))
+
+
+def _of_line(line: Mapping[str, Any]) -> Iterator[Entry]:
+    status = str(line.get("status"))
+    error = _mapping(line.get("error")).get("text")
+    common = Entry(
+        status=status if status in _STATUSES else UNKNOWN,
+        name=_text(line.get("key")),
+        generation_id=_text(line.get("generation_id")),
+        facts=replace(facts_of(line), error=_text(error)),
+    )
+    uris = _uris(line)
+    if not uris:
+        yield common
+    for index, uri in enumerate(uris):
+        yield replace(
+            common,
+            name=_name(uri),
+            uri=uri,
+            poster=_uri(_at(line.get("posters"), index)),
+            conn_id=_text(line.get("storage_conn_id")),
+            content_type=content_type(None, uri),
+            bytes=_count(_at(line.get("bytes"), index)),
+            sha256=_digest(_at(line.get("sha256"), index)),
+        )
+
+
+def _uris(line: Mapping[str, Any]) -> list[str]:
+    return [uri for uri in _list(line.get("uris")) if _uri(uri)]
+
+
+def _prompt(rendered_fields: object) -> str | None:
+    """Return the prompt among the rendered fields of a task, whatever its operator calls it."""
+    fields = _mapping(rendered_fields)
+    return _text(fields.get("prompt")) or _text(_mapping(fields.get("parameters")).get("prompt"))
+
+
+def _text(value: object) -> str | None:
+    """Return a text that can be sent and shown: printable, of bounded length, with its line ends."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    shown = value[:_MAX_TEXT]
+    return "".join(char if char.isprintable() or char == "\n" else " " for char in shown)
+
+
+def _name(uri: str) -> str | None:
+    return _text(uri.rstrip("/").rpartition("/")[2])
+
+
+def _uri(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _digest(value: object) -> str | None:
+    return value if isinstance(value, str) and _SHA256.fullmatch(value) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _first_number(*values: object) -> float | None:
+    return next((number for value in values if (number := _number(value)) is not None), None)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < 2**53 else None  # neither NaN nor infinity is
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    return (item for item in _list(value) if isinstance(item, Mapping))
+
+
+def _at(value: object, index: int) -> Any:
+    items = _list(value)
+    return items[index] if index < len(items) else None
