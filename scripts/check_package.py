@@ -17,7 +17,13 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGE = "airflow_provider_evolink"
 DEVELOPMENT_ONLY = {"benchmarks", "demo", "scripts", "testkit"}
-DATA = {f"{PACKAGE}/py.typed", f"{PACKAGE}/api/catalog.json"}
+PAGES = ("video.html", "gallery.html", "gallery.js", "texts.js", "gallery.css")
+DATA = {
+    f"{PACKAGE}/py.typed",
+    f"{PACKAGE}/api/catalog.json",
+    f"{PACKAGE}/lineage/EvoLinkGenerationsRunFacet.json",
+    *(f"{PACKAGE}/ui/pages/{name}" for name in PAGES),
+}
 
 
 def main() -> int:

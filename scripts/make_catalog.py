@@ -81,10 +81,11 @@ def entry_of(facts: Facts) -> Facts:
     if "overview" in facts["page"] or "overview" in facts["source"]["path"]:
         raise ValueError(f"{facts['page']} is an overview of several models: its rules may apply to none of them")
     estimate = facts.get("estimated_seconds", {}).get("about")
+    schema = schema_of(facts)
     entry = {
         "endpoint": facts["endpoint"],
         "page": facts["page"].removeprefix(PAGES),
-        "schema": schema_of(facts),
+        "schema": schema,
         "rules": rules_of(facts),
         "link_hours": facts.get("link_life_hours") or facts.get("result_link_hours"),
         "estimated_seconds": facts.get("estimated_time_example_s") or estimate,
@@ -92,7 +93,7 @@ def entry_of(facts: Facts) -> Facts:
         "replaced_by": facts.get("replaced_by") if facts.get("retired") else None,
         "served_as": facts.get("redirects_to"),
         "makes_files": False if makes_no_file(facts) else None,
-        "media": {path: media_of(rule, facts, path) for path, rule in media_by_path(facts).items()} or None,
+        "media": {path: media_of(rule, facts, path, schema) for path, rule in media_by_path(facts).items()} or None,
     }
     return {key: value for key, value in entry.items() if value not in (None, [])}
 
@@ -137,8 +138,11 @@ def parameter_of(rules: Facts, media: Facts, path: str, *, is_required: bool = F
         schema["pixels"] = pixels_of(rules["pixels"])
         schema.pop("pattern", None)
     nested(schema, rules, media, path)
-    if form := format_of(rules, media.get(path.replace("[]", ""), {})):
+    rule = media.get(path.replace("[]", ""), {})
+    if form := format_of(rules, rule):
         schema["format"] = form
+    if schema.get("type") == "array" and rule.get("min"):
+        schema.setdefault("minItems", rule["min"])
     if is_required:
         not_empty(schema)
     return schema
@@ -196,7 +200,7 @@ def parameter_at(facts: Facts, path: str) -> Facts:
     return found
 
 
-def media_of(rule: Facts, facts: Facts, path: str) -> Facts:
+def media_of(rule: Facts, facts: Facts, path: str, schema: Facts) -> Facts:
     """Return what a parameter takes, in the words of :class:`airflow_provider_evolink.api.media_rules.MediaRule`."""
     formats = {SAME_FORMAT.get(name, name): None for name in rule.get("formats", ())}
     side = rule.get("px_side") or ([rule["px_side_above"] + 1, None] if "px_side_above" in rule else None)
@@ -207,7 +211,8 @@ def media_of(rule: Facts, facts: Facts, path: str) -> Facts:
         "is_list": parameter_at(facts, path).get("type") == "array" or None,
         # Where the list is open, the others are EvoLink's to judge.
         "formats": None if rule.get("formats_open") else list(formats) or None,
-        "min_count": rule.get("min"),
+        # A list that is required is not empty.
+        "min_count": schema["properties"].get(path, {}).get("minItems", rule.get("min")),
         "max_count": rule.get("max"),
         "max_mb": rule.get("max_mb"),
         "side": side,

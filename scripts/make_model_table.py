@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write ``docs/models.md``: what the catalog knows about every model. Usage: ``make docs-models``."""
+"""Write ``docs/reference/models.md``: what the catalog knows about every model. Usage: ``make docs-models``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.media_rules import Limits, MediaRule
 from airflow_provider_evolink.api.schema import in_words
 
-PAGE = Path(__file__).parents[1] / "docs" / "models.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "models.md"
 HEAD = """\
 # The models
 
 What the catalog of this version knows about EvoLink's {count} documented models, written by `make docs-models`.
 Everything here is checked before a request is paid for. A model that is not listed can be used all the same: it is
-sent unchecked, with a warning. [Media](media.md) says what may be passed where a model takes media.
+sent unchecked, with a warning. [Media](../how-to/media.md) says what may be passed where a model takes media.
 
 *Takes* lists the media parameters: how many files, of which formats, and their limits. **bytes** means that the model
 takes the file itself, so that nothing is uploaded; everything else gets a link. Parameters that must be given are

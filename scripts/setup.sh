@@ -18,7 +18,7 @@ echo "Setting up .venv (once; under a minute)"
   echo "Failed to create a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2
   exit 1
 }
-set -- --constraint constraints.txt --build-constraint constraints.txt --group dev --editable ".[emulator]"
+set -- --constraint constraints.txt --build-constraint constraints.txt --group dev --editable ".[emulator,posters]"
 "$venv" -m pip install -qq --disable-pip-version-check --constraint constraints.txt pip uv
 # Behind a company's own certificate authority only the system's trust store works.
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"

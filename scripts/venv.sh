@@ -25,4 +25,4 @@ mkdir -p .venvs
 # The test tools come from constraints.txt: the service does not pin them, and their prereleases are not wanted.
 grep -E '^(av|coverage|hypothesis|pytest|rclone|schemathesis|jsonschema-rs|sybil)[a-z-]*==' constraints.txt >$tools
 .venv/bin/uv venv --quiet --clear --python "$interpreter" ".venvs/$name"
-.venv/bin/uv pip install --quiet --python ".venvs/$name/bin/python" "$@" --group test --editable ".[emulator]"
+.venv/bin/uv pip install --quiet --python ".venvs/$name/bin/python" "$@" --group test --editable ".[emulator,posters]"

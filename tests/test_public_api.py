@@ -1,45 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests that docs/public-api.md lists what users can rely on: everything on it exists, and nothing is missing."""
+"""The public API's page, and the reference, list what users can rely on: all of it exists, and nothing is missing."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType
 
+import attrs
 import pytest
 
 from airflow_provider_evolink.api import base_error, errors, input_errors
-from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.batch import errors as batch_errors
-from airflow_provider_evolink.batch import manifest
-from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
 from airflow_provider_evolink.emulator import EmulatorHandle, pytest_plugin
 from airflow_provider_evolink.emulator import __all__ as emulator_names
 from airflow_provider_evolink.emulator.client import ControlClient
-from airflow_provider_evolink.execution.landing_step import LANDED_FIELD
+from airflow_provider_evolink.execution.announcement import origin_of
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.get_provider_info import get_provider_info
-from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
-from airflow_provider_evolink.landing.checkpoint import Landed
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
 from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, RESULT_LINK_KEY
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY
+from airflow_provider_evolink.operators.openlineage import FACET, operator_lineage
 from airflow_provider_evolink.polling.crowd import CrowdEnd
 from airflow_provider_evolink.polling.events import batch_event_payload, event_payload
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 from airflow_provider_evolink.recovery import errors as recovery_errors
 from airflow_provider_evolink.recovery import memory
-from airflow_provider_evolink.result import Origin, build_record
 from airflow_provider_evolink.submission import record as ledger
+from scripts import docs_tables
 
 PACKAGE = "airflow_provider_evolink"
 ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "public-api.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "reference" / "public-api.md").read_text(encoding="utf-8")
 INFO = get_provider_info()
+# The modules of errors, each with the base class of its own ones, and the tables of the reference.
+ERRORS: dict[ModuleType, type[errors.EvoLinkError]] = {
+    errors: errors.EvoLinkError,
+    batch_errors: errors.EvoLinkError,
+    recovery_errors: recovery_errors.RecoveryFailedError,
+}
+ERROR_TABLES = {
+    errors: "exceptions", batch_errors: "exceptions-of-a-batch", recovery_errors: "exceptions-of-a-recovery",
+}  # fmt: skip
 
 
 def rows(heading: str, *, table: int = 0) -> dict[str, str]:
@@ -92,9 +101,9 @@ def test_what_a_dag_author_imports() -> None:
     tree = ast.parse((ROOT / "tests" / "typing" / "dag_author.py").read_text(encoding="utf-8"))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     imported = {f"{node.module}.{alias.name}" for node in imports for alias in node.names}
-    listed = {f"{PACKAGE}.{name}" for name in NAMES} | {f"{errors.__name__}.{name}" for name in rows("Errors")}
-    listed |= {f"{batch_errors.__name__}.{name}" for name in rows("Errors of a batch")}
-    listed |= {f"{recovery_errors.__name__}.{name}" for name in rows("Errors of a recovery")}
+    listed = {f"{PACKAGE}.{name}" for name in NAMES}
+    for module, base in ERRORS.items():
+        listed |= {f"{module.__name__}.{cls.__name__}" for cls in error_classes(module, base)}
 
     classes_and_functions = {
         f"{PACKAGE}.{name}" for name in NAMES if not name.startswith("emulator.") and not _is_method(name)
@@ -131,57 +140,55 @@ def test_the_emulators_names() -> None:
     assert set(re.findall(r"`(\w+)`", NAMES["emulator.EmulatorHandle"])) - {"running"} == attributes
 
 
-@pytest.mark.parametrize(
-    ("heading", "module"),
-    [("Errors", errors), ("Errors of a batch", batch_errors), ("Errors of a recovery", recovery_errors)],
-)
-def test_every_error(heading: str, module: ModuleType) -> None:
-    """The page lists every error class, and says of each whether it is permanent."""
-    base = errors.EvoLinkError if module is not recovery_errors else recovery_errors.RecoveryFailedError
-    listed, classes = rows(heading), error_classes(module, base)
+@pytest.mark.parametrize("module", ERRORS, ids=lambda module: module.__name__)
+def test_every_error(module: ModuleType) -> None:
+    """The reference lists every error class of a module, and says of each whether it is permanent."""
+    table = docs_tables.TABLES[ERROR_TABLES[module]]()
+    listed = dict(re.findall(r"^\| `(\w+)` \| `\w+` \| (yes|no) \|", table, re.MULTILINE))
 
-    assert set(listed) == {cls.__name__ for cls in classes}
-    permanent = {name for name, description in listed.items() if description.endswith("Permanent")}
-    assert permanent == {cls.__name__ for cls in classes if cls.permanent}
+    assert listed == {cls.__name__: "yes" if cls.permanent else "no" for cls in error_classes(module, ERRORS[module])}
 
 
-def test_the_connection() -> None:
-    """The page lists the connection's type, default id and extras."""
-    [connection] = INFO["connection-types"]
+def test_every_class_is_in_the_reference() -> None:
+    """Each class and function of the page is described in the reference, by its docstring."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    described = set(re.findall(rf"^::: {PACKAGE}\.([\w.]+)$", pages, re.MULTILINE))
+    types = {f"types.{name}" for name in re.findall(r"^## (\w+)$", docs_tables.records(), re.MULTILINE)}
+    constants = {"emulator.DEFAULT_API_KEY"}
+    methods = {name for name in NAMES if _is_method(name)}
 
-    assert set(rows("Connection")) == set(connection["conn-fields"])
-    assert f"Type `{connection['connection-type']}`, id `{DEFAULT_CONN_ID}`" in PAGE
+    assert set(NAMES) - methods - constants <= described | types
+    assert {name.rpartition(".")[0] for name in methods} <= described
 
 
-def test_the_configuration() -> None:
-    """The page lists every section and option of the configuration."""
-    [(section, described)] = INFO["config"].items()
+def test_every_marker_is_filled() -> None:
+    """Each generated table is on a page, and each page's tables are generated."""
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 
-    assert f"`[{section}]`" in PAGE
-    assert set(rows("Configuration")) == set(described["options"])
+    assert sorted(re.findall(r"<!-- generated: ([\w-]+) -->", pages)) == sorted(docs_tables.TABLES)
+    assert all("| --- |" in table() for table in docs_tables.TABLES.values())
 
 
 def test_xcom() -> None:
-    """The page lists the XCom keys, the fields of a record and those of a landed file."""
-    generation = Generation("task-unified-1", "completed", links=("a", "b"), roles=("result", "cover"))
-    fields = build_record(generation, Origin(0.0, replay="confirmed"), now=0.0)
-    entry = Landed("file:///a", 1, "", "video/mp4", "task-unified-1", "mp4").entry()
-
+    """The page lists the XCom keys."""
     assert set(rows("XCom")) == {"return_value", GENERATION_ID_KEY, RESULT_LINK_KEY, MANIFEST_LINK_KEY}
-    assert set(rows("Record")) == {*fields, LANDED_FIELD}
-    assert set(re.findall(r"`(\w+)`", rows("Record")["usage"])) == set(fields["usage"])
-    assert list(rows("Landed files")) == list(entry)
 
 
-def test_the_result_of_a_batch() -> None:
-    """The page lists the fields of a batch's summary, those of a manifest's line, and the final statuses of a row."""
-    problem = Problem(Status.FAILED, "It failed.", "service_error", False, 1)
-    line = manifest.manifest_line("A1", RowEntry("A1"), problem, Status.FAILED)
+def test_asset_events() -> None:
+    """The page lists what the extra of an asset event says besides the file's fields."""
+    assert list(rows("Asset events")) == list(origin_of(model="m", credits_used=1.0, prompt="A lighthouse"))
 
-    assert list(rows("Summary of a batch")) == list(manifest.Outcome().summary("file:///manifest.jsonl"))
-    assert list(rows("Manifest")) == list(line)
-    assert set(re.findall(r"`(\w+)`", rows("Manifest")["error"])) - {"null"} == set(line["error"])
-    assert set(re.findall(r"`(\w+)`", rows("Manifest")["status"])) == set(Status) - {Status.UNDER_WAY}
+
+def test_openlineage() -> None:
+    """The page lists the fields of the run facet, and those of a generation in it."""
+    run = RunLineage()
+    run.add_generation(GenerationFacts("task-unified-1"))
+    facet = operator_lineage(run).run_facets[FACET]
+
+    assert f"`{FACET}`" in PAGE
+    fields = {name for name in attrs.asdict(facet) if not name.startswith("_")}
+    assert set(rows("OpenLineage")) == fields
+    assert list(rows("OpenLineage", table=1)) == list(facet.generations[0])
 
 
 def test_the_triggers_event() -> None:
@@ -202,11 +209,18 @@ def test_the_state_stores() -> None:
     assert set(rows("State stores")) == {ledger.STORE_KEY, checkpoint.STORE_KEY, LEDGER_ASSET.name, memory.STORE_KEY}
 
 
-def test_the_commands() -> None:
-    """The page lists every command."""
-    [group] = resolve_name(INFO["cli"][0])()
+def test_the_macros() -> None:
+    """The page lists every macro."""
+    plugin = resolve_name(INFO["plugins"][0]["plugin-class"])
 
-    assert set(rows("Commands")) == {command.name for command in group.subcommands}
+    assert set(rows("Macros")) == {macro.__name__ for macro in plugin.macros}
+
+
+def test_the_extras() -> None:
+    """The page lists every extra of the package."""
+    metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+    assert set(rows("Extras")) == set(metadata["optional-dependencies"])
 
 
 def test_the_pytest_plugin() -> None:

@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
@@ -24,13 +24,17 @@ from airflow_provider_evolink.types import (
     UploadRecord,
     Usage,
 )
+from scripts import docs_tables
 from tests.batch.batches import batch, manifest, rows
 from tests.batch.batches import run as run_batch
 from tests.operators.landings import LandingHarness
 from tests.operators.submissions import operator
 from tests.task_harness import TaskHarness
 
-PAGE = (Path(__file__).parent.parent / "docs" / "record.md").read_text(encoding="utf-8")
+TYPES = (
+    *(GenerationRecord, Usage, LandedFile, UploadRecord),
+    *(BatchSummary, ManifestLine, RowError, RecoverySummary, RecoveryFailure),
+)
 
 
 def problems(value: object, expected: Any, where: str = "") -> Iterator[str]:
@@ -110,51 +114,18 @@ def test_a_batch(emulator: EmulatorHandle, harness: TaskHarness, tmp_path: Path,
         assert list(problems(line, ManifestLine)) == []
 
 
-def table(heading: str) -> dict[str, list[str]]:
-    """Return a table of the page: the cells of each field."""
-    [section] = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    lines = re.findall(r"^\|.*\|$", section, re.MULTILINE)[2:]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {name.strip("`"): rest for name, *rest in cells}
+@pytest.mark.parametrize("typed", TYPES, ids=lambda typed: typed.__name__)
+def test_every_field_is_described(typed: Any) -> None:
+    """The reference has each field in order, and says of just those that are not required that the field is missing."""
+    [section] = re.findall(rf"^## {typed.__name__}\n(.*?)(?=^## |\Z)", docs_tables.records(), re.MULTILINE | re.DOTALL)
+    listed = re.findall(r"^\| `(\w+)` \| `[^|]+` \| ([^|]+) \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
 
-
-@pytest.mark.parametrize(
-    ("heading", "typed"),
-    [
-        ("The record", GenerationRecord),
-        ("Usage", Usage),
-        ("Landed files", LandedFile),
-        ("Summary of a batch", BatchSummary),
-        ("Line of a manifest", ManifestLine),
-        ("Error of a row", RowError),
-        ("Summary of a recovery", RecoverySummary),
-        ("Failure of a recovery", RecoveryFailure),
-        ("Uploaded files", UploadRecord),
-    ],
-)
-def test_the_page_describes_every_field(heading: str, typed: Any) -> None:
-    """The page has each field in order, with its type and source, and says when it is missing."""
-    listed, hints = table(heading), get_type_hints(typed)
-
-    assert list(listed) == list(hints)
-    for name, (type_, *rest) in listed.items():
-        assert type_.strip("`") == _written(hints[name]), name
-        assert all(rest), f"{name} has an empty cell"
-    not_required = {name for name, (_, absent, *_) in listed.items() if "the field is missing" in absent}
-    assert not_required == set(typed.__optional_keys__)
+    assert [name for name, _ in listed] == list(get_type_hints(typed))
+    assert {name for name, absent in listed if "the field is missing" in absent} == set(typed.__optional_keys__)
 
 
 def test_the_page_describes_the_options() -> None:
     """The page about Python names each optional argument of ``generate``."""
-    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parent.parent / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
 
     assert [name for name in GenerateOptions.__annotations__ if f"`{name}" not in page] == []
-
-
-def _written(hint: Any) -> str:
-    hint = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
-    if hint is type(None):
-        return "None"
-    if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(map(_written, get_args(hint)))
-    return f"list[{_written(get_args(hint)[0])}]" if get_origin(hint) is list else getattr(hint, "__name__", "Any")
