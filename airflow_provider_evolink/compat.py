@@ -64,6 +64,7 @@ __all__ = [
     "is_parsing_dag_file",
     "map_index_of",
     "outer_task",
+    "same_task_instance",
     "task_decorator_factory",
     "task_state_store",
 ]
@@ -178,3 +179,13 @@ def asset_state_store(context: Context, asset: Asset) -> Any | None:
 def map_index_of(model: Any) -> Any:
     """Return the map index of a row of Airflow's database, or that column of its table; 3.4 has renamed some."""
     return getattr(model, "map_index" if hasattr(model, "map_index") else "region_index")
+
+
+def same_task_instance(rendered: Any, task_instance: Any) -> Any:
+    """Return the condition that joins a task instance's rendered fields; 3.4 names them by the instance's id."""
+    if hasattr(rendered, "task_instance_id"):
+        return rendered.task_instance_id == task_instance.id
+    from sqlalchemy import and_
+
+    names = ("dag_id", "task_id", "run_id", "map_index")
+    return and_(*(getattr(rendered, name) == getattr(task_instance, name) for name in names))

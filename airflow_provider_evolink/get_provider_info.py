@@ -43,7 +43,9 @@ def get_provider_info() -> dict[str, Any]:
         "extra-links": [
             "airflow_provider_evolink.links.evolink.EvoLinkManifestLink",
             "airflow_provider_evolink.links.evolink.EvoLinkResultLink",
+            "airflow_provider_evolink.links.evolink.EvoLinkWatchLink",
         ],
+        "plugins": [{"name": "evolink", "plugin-class": "airflow_provider_evolink.ui.plugin.EvoLinkPlugin"}],
         "cli": ["airflow_provider_evolink.cli.definition.get_evolink_cli_commands"],
         "connection-types": [_connection_type()],
         "config": {"evolink": _config()},
@@ -94,7 +96,7 @@ def _connection_type() -> dict[str, Any]:
 
 def _config() -> dict[str, Any]:
     return {
-        "description": "How tasks wait for EvoLink generations, and how many credits they keep.",
+        "description": "How tasks wait for EvoLink generations, how many credits they keep, and what the UI shows.",
         "options": {
             "default_timeout": _number(
                 "Seconds to wait for a generation when the task sets no timeout. Operators count from the submission, "
@@ -118,6 +120,30 @@ def _config() -> dict[str, Any]:
                 "min_credits_left. By default any number. Reading them is free.",
                 example="500",
             ),
+            "gallery_roots": {
+                "description": "Folders whose landed files Airflow's UI shows: storage URIs with their connection, "
+                "separated by commas. Whoever may read a DAG's XComs sees its files below them. Empty: none is shown.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://conn_id@bucket/videos, file:///data/videos",
+                "default": "",
+            },
+            "gallery_tabs": {
+                "description": "Whether runs and task instances have the tabs Gallery and Video, which Airflow 3.3 "
+                "can't limit to the tasks of this package.",
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "False",
+                "default": "True",
+            },
+            "posters": {
+                "description": "Whether a task that lands a video, an image or an audio file puts a small JPEG of it "
+                "beside it, where PyAV is installed (extra posters).",
+                "version_added": "0.1.0",
+                "type": "boolean",
+                "example": "false",
+                "default": "true",
+            },
         },
     }
 

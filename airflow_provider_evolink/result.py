@@ -27,6 +27,8 @@ from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, describe
 from airflow_provider_evolink.types import GenerationRecord
 
+# For what waits for a generation and never submits one.
+WAIT_AGAIN = "A retry or a clear of this task waits for it again, for as long; waiting costs nothing."
 _MAX_DEPTH, _MAX_BITS = 32, 63
 
 
@@ -130,10 +132,11 @@ def result_missing(generation: Generation, *, cost: float | None, conn_id: str, 
     used = cost if generation.usage.credits_used is None else generation.usage.credits_used
     price = "" if used is None else f" ({used:g} credits)"
     resubmit = ' A clear with on_clear="resubmit" pays for a new one.' if may_submit else ""
+    sensor = f", and so does {sensor_code(generation.id, conn_id)}" if may_submit else ""
     return ResultMissingError(
         f"Generation {generation.id} is completed and paid for{price}, but EvoLink's response has no link to a result.",
-        advice="A retry submits nothing: it reads the generation again, since a later response may have the links, and "
-        f"so does {sensor_code(generation.id, conn_id)}. If none appears, send the id to EvoLink's support.{resubmit}",
+        advice="A retry submits nothing: it reads the generation again, since a later response may have the links"
+        f"{sensor}. If none appears, send the id to EvoLink's support.{resubmit}",
         generation_id=generation.id,
     )
 
@@ -159,13 +162,16 @@ def unfinished_error(
     """
     cost = origin.credits_reserved
     price = "" if cost is None else f" {cost:g} credits are reserved for it."
+    # Only the ledger of the task that submitted it knows for sure when that was.
+    age = f", {now - origin.submitted_at:.0f} s after its submission" if may_submit else ""
     text = (
-        f"Generation {generation_id} {describe(stop)}, {now - origin.submitted_at:.0f} s after its submission. It may "
-        f"still complete at EvoLink, which offers no way to cancel it.{price}"
-        + (f" Last error: {stop.detail}" if stop.detail else "")
+        f"Generation {generation_id} {describe(stop)}{age}. It may still complete at EvoLink, which offers no way to "
+        f"cancel it.{price}" + (f" Last error: {sentence(stop.detail)}" if stop.detail else "")
     )
-    advice = how_to_collect(generation_id, conn_id) + (
-        resubmit_from(results_expire_at(origin.submitted_at, origin.model)) if may_submit else ""
+    advice = (
+        how_to_collect(generation_id, conn_id) + resubmit_from(results_expire_at(origin.submitted_at, origin.model))
+        if may_submit
+        else WAIT_AGAIN
     )
     error_class = GenerationTimeoutError if stop.outcome is Outcome.DEADLINE else PollingFailedError
     error = error_class(text, advice=advice, generation_id=generation_id, retry_after=retry_after)

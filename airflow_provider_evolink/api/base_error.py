@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_provider_evolink.api.error_facts import ErrorAttributes, ErrorFacts
 
@@ -18,7 +18,7 @@ class EvoLinkError(ErrorAttributes, Exception):
     :param retry_after: seconds the server asked to wait before a retry, if it did.
     """
 
-    permanent: ClassVar[bool] = False
+    permanent: bool = False
     retry_after: float | None = None
 
     def __init__(

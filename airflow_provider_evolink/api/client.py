@@ -28,6 +28,7 @@ from airflow_provider_evolink.api.errors import (
 from airflow_provider_evolink.api.event_loop import DaemonResolverEventLoop, outside_event_loop
 from airflow_provider_evolink.api.files_client import FilesClient
 from airflow_provider_evolink.api.generation import MAX_BATCH, Credits, Generation, Submission
+from airflow_provider_evolink.api.idempotency import check_idempotency_key
 from airflow_provider_evolink.api.responses import ApiResponse, RequestContext, completing_errors
 from airflow_provider_evolink.api.settings import Settings
 from airflow_provider_evolink.api.transports.base import ApiRequest, RequestSender, Transport
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 _BACK_OFF = tenacity.wait_exponential(multiplier=0.5, max=8) + tenacity.wait_random(0, 0.5)
 _READ_COST = "Reads are free."
-_STATUS_READ_COST = "The generation continues at EvoLink, and reads are free."
+_STATUS_READ_COST = "Reads are free and change nothing at EvoLink."
 _TRANSIENT: tuple[type[EvoLinkError], ...] = (
     NotSentError,
     RateLimitedError,
@@ -60,7 +61,7 @@ class EvoLinkClient:
     def __init__(self, settings: Settings, *, attempts: int = 1, transport: Transport | None = None) -> None:
         self.settings = settings
         self._attempts = attempts
-        self._sender = RequestSender(transport or HttpxTransport(settings))
+        self._sender = RequestSender(transport or HttpxTransport(settings), settings.conn_id)
         self.files = FilesClient(settings, self._exchange_value)
 
     async def __aenter__(self) -> Self:
@@ -83,10 +84,12 @@ class EvoLinkClient:
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``. EvoLink's own clients send it in both
             headers used here; the API manual does not mention it.
         :return: the accepted generation, and whether EvoLink recognized the idempotency key.
+        :raises InvalidInputError: the idempotency key has another form; nothing was sent.
         :raises ApiError: EvoLink responded with an error.
         :raises NotSentError: the request never left this machine.
         :raises ConnectionLostError, InvalidResponseError: whether it was accepted is unknown.
         """
+        check_idempotency_key(idempotency_key)
         request = ApiRequest(
             "POST",
             self.settings.base_url + endpoint,

@@ -17,7 +17,11 @@ from airflow_provider_evolink.api.json_values import ALLOWED_DEPTH, MAX_DEPTH, M
 from airflow_provider_evolink.api.schema import Schema, fits, in_words
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+# A table has 3.0 for 3 in a column with gaps.
+_WHOLE = re.compile(r"([+-]?[0-9]{1,20})(?:\.0*)?", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,20}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?", re.ASCII)
+# From here on, a float may stand for several integers.
+_LARGEST_EXACT = 2**53
 _BOOLEANS = {"true": True, "false": False}
 _NATIVE = "render_template_as_native_obj=True"
 # Hints that an error appends to what is allowed.
@@ -46,8 +50,8 @@ def plain(value: Any, path: str, depth: int = 1) -> Any:
 def fit(value: Any, schema: Schema, path: str = "") -> Any:
     """Coerce a value to its schema's type, where there is only one way to do so.
 
-    Digits become numbers, ``true`` and ``false`` become booleans, and numbers and booleans become text, each only where
-    the parameter has that type. Ranges are not checked.
+    Digits become numbers, whole numbers such as 3.0 integers, ``true`` and ``false`` booleans, and numbers and booleans
+    text, each only where the parameter has that type. Ranges are not checked.
 
     :param value: JSON.
     :param schema: schema of the value; what it leaves open is left alone.
@@ -91,7 +95,10 @@ def _unchanged(value: Any, _schema: Schema, _path: str) -> Any:
 def _text(value: Any, schema: Schema, path: str) -> Any:
     if isinstance(value, list | dict) and "enum" not in schema:
         raise InvalidInputError(path, value, f"{in_words(schema)}{_likely_cause(value)}")
-    return str(value) if _is_printable(value) else value
+    if not _is_printable(value):
+        return value
+    whole = str(_whole(value))
+    return whole if whole in schema.get("enum", ()) else str(value)
 
 
 def _is_printable(value: object) -> bool:
@@ -106,9 +113,15 @@ def _likely_cause(value: object) -> str:
 
 
 def _integer(value: Any, schema: Schema, path: str) -> Any:
-    if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
-        return int(value)
-    return _unless_text(value, schema, path)
+    if isinstance(value, str) and (match := _WHOLE.fullmatch(value.strip())):
+        return int(match[1])
+    return _unless_text(_whole(value), schema, path)
+
+
+def _whole(value: Any) -> Any:
+    """Return the integer that a float stands for, if it is whole and exact; otherwise the value."""
+    is_whole = isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT
+    return int(value) if is_whole else value
 
 
 def _number(value: Any, schema: Schema, path: str) -> Any:

@@ -201,7 +201,11 @@ def _equal_if_both(rule: Rule, given: Given) -> Iterator[Violation]:
 
 def _sum(rule: Rule, given: Given) -> Iterator[Violation]:
     (name,) = rule["params"]
-    parts = [str(part.get(rule["of"])) for part in given.value(name) or ()]
+    objects = given.value(name) or ()
+    if not all(isinstance(part, Mapping) for part in objects):
+        yield name, f"a list of objects, each with its `{rule['of']}`"
+        return
+    parts = [str(part.get(rule["of"])) for part in objects]
     whole = given.effective(rule["equals"])
     if parts and all(map(str.isdecimal, parts)) and sum(map(int, parts)) != whole:
         yield name, f"a list whose `{rule['of']}` values add up to `{rule['equals']}`, which is {whole}"

@@ -126,7 +126,7 @@ class AccessDeniedError(ApiError):
 class GenerationNotFoundError(ApiError):
     """404 for a generation: it belongs to another account, is mistyped, or so old that EvoLink has dropped it.
 
-    A retry finds the same.
+    A retry finds the same, unless a ``timeout`` left no time to confirm that: then a retry reads again.
     """
 
     permanent = True
@@ -203,7 +203,10 @@ class LedgerError(EvoLinkError):
 
 
 class StaleRequestError(EvoLinkError):
-    """The request changed after an earlier attempt paid for another. A retry fails until the request is restored."""
+    """The request changed after an earlier attempt paid for another, or two requests of a task share a key.
+
+    A retry fails until the request is restored, or each has a key of its own.
+    """
 
     permanent = True
 

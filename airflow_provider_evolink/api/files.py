@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 from airflow_provider_evolink.api.errors import ApiError, InvalidInputError, InvalidResponseError
 from airflow_provider_evolink.api.result_links import is_link
 from airflow_provider_evolink.api.sanitize import sanitize, sentence
+from airflow_provider_evolink.api.wording import megabytes
 
 # EvoLink's own client sends no larger file (undocumented).
 MAX_UPLOAD_BYTES = 95 * 2**20
@@ -29,7 +30,7 @@ PAGE_SIZE = 100
 _FILE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _TOO_LARGE = "40001"
 _ADVICE = {
-    _TOO_LARGE: f"A retry is rejected again: a file may have up to {MAX_UPLOAD_BYTES // 2**20} MiB (undocumented).",
+    _TOO_LARGE: f"A retry is rejected again: a file may have up to {megabytes(MAX_UPLOAD_BYTES)} (undocumented).",
     "40002": "A retry is rejected again: it must be a png, jpeg, webp or gif image, a video or an audio file.",
     "40003": "A retry is rejected until there is room: delete files (EvoLinkHook.delete_file), or wait: they expire 72 "
     "hours after their upload (documented).",

@@ -130,6 +130,11 @@ def is_generation_id(value: object) -> bool:
     return isinstance(value, str) and _ID.fullmatch(value) is not None and set(value) != {"."}
 
 
+def may_be_generation_id(value: object) -> bool:
+    """Return whether a value that a person gives may be a generation id: every id so far has digits, no word does."""
+    return is_generation_id(value) and any(map(str.isdigit, str(value)))
+
+
 def submission_time(generation_id: str) -> float | None:
     """Return the time of submission that a documented id contains, in seconds since the epoch; None for other ids."""
     match = _TIME_IN_ID.match(generation_id)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is known about a generation, for the attributes of an error: from EvoLink's report, or from a record. Pure."""
+"""What is known about a generation: from EvoLink's report, or from a record, which a DAG may have changed. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_evolink.api.error_facts import ErrorFacts
@@ -23,7 +24,7 @@ def facts_of_generation(generation: Generation) -> ErrorFacts:
 
 
 def facts_of_record(record: Mapping[str, Any]) -> ErrorFacts:
-    """Return what the record of a generation says, as an operator returns it; a DAG may have changed it."""
+    """Return what the record of a generation says, as an operator returns it."""
     usage = record.get("usage")
     credits_ = usage if isinstance(usage, Mapping) else {}
     return ErrorFacts(
@@ -33,6 +34,16 @@ def facts_of_record(record: Mapping[str, Any]) -> ErrorFacts:
         credits_used=_number(credits_.get("credits_used")),
         charged=True if record.get("status") == "completed" else None,
     )
+
+
+def seconds_of_record(record: Mapping[str, Any]) -> float | None:
+    """Return the seconds from the submission of a generation until its end was read; ``None`` if unknown."""
+    try:
+        ended, submitted = (datetime.fromisoformat(record[name]) for name in ("finished_at", "submitted_at"))
+        seconds = (ended - submitted).total_seconds()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return seconds if seconds >= 0 else None
 
 
 def _text(value: object) -> str | None:

@@ -15,8 +15,9 @@ NOTHING_LANDED = "This attempt downloaded nothing and cost nothing."
 class InvalidInputError(EvoLinkError):
     """A value that EvoLink would reject. Nothing was sent, nothing was charged; a retry fails until it is fixed.
 
-    The message reads "`parameter`=value is invalid: must be <allowed>. Nothing was sent, nothing was charged."
-    Its first sentence alone is ``refusal``, for a task that has already sent something.
+    The message reads "`parameter`=value is invalid: must be {allowed}. This attempt sent nothing and cost nothing."
+    It says no more than that, since an instance of a mapped task is constructed, and may be refused, without its
+    ledger. Its first sentence alone is ``refusal``, for a task that has already sent something.
 
     :param parameter: name of the parameter; dotted if it is nested.
     :param value: the value given; shortened in the message.
@@ -25,7 +26,7 @@ class InvalidInputError(EvoLinkError):
 
     permanent = True
     charged: bool | None = False
-    consequence: ClassVar[str] = "Nothing was sent, nothing was charged."
+    consequence: ClassVar[str] = "This attempt sent nothing and cost nothing."
 
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
         self.parameter = parameter

@@ -29,6 +29,17 @@ def check_json(parameters: Mapping[str, Any]) -> None:
         _check_value(value, name, depth=1)
 
 
+def check_finite(value: object, path: str, depth: int = 0) -> None:
+    """Reject NaN and infinity, which Airflow can't store either; other values are left alone, however they are nested.
+
+    :raises InvalidInputError: names the place by its path.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(path, value, "a finite number")
+    for inner_path, inner in _children(value, path) if depth < MAX_DEPTH else ():
+        check_finite(inner, inner_path, depth + 1)
+
+
 def _check_value(value: object, path: str, depth: int) -> None:
     allowed = ALLOWED_DEPTH if depth > MAX_DEPTH else _allowed_instead(value)
     if allowed is not None:

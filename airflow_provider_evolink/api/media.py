@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_evolink.api.addresses import check_public_url
 from airflow_provider_evolink.api.errors import InvalidInputError, UnreadableInputError
+from airflow_provider_evolink.api.wording import megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ImageKind = Literal["png", "jpeg", "webp"]
 
-# As base64, which is a third longer, an image of this size leaves over 1 MiB of a 64 MiB request for the rest.
+# As base64, which is a third longer, an image of this size leaves over 1 MB of a 64 MB request for the rest.
 MAX_IMAGE_BYTES = 47 * 1024 * 1024
 
 _HEAD_OF_BASE64 = re.compile(r"([A-Za-z0-9+/]{4}){0,256}")
@@ -25,7 +26,10 @@ _HEAD_OF_BASE64 = re.compile(r"([A-Za-z0-9+/]{4}){0,256}")
 _MAX_PATH = 4096
 
 _ALLOWED = "a png, jpeg or webp image"
-_SMALLER = f"an image of at most {MAX_IMAGE_BYTES // 2**20} MiB to fit into a request; pass a larger one as a link"
+_SMALLER = (
+    f"an image of at most {megabytes(MAX_IMAGE_BYTES)} to fit into a request (pass a larger one as a link), but this "
+    "one has {}"
+)
 
 _HEADERS: tuple[tuple[ImageKind, bytes], ...] = (
     ("png", rb"\x89PNG\r\n\x1a\n\0\0\0\rIHDR.{17}"),
@@ -148,7 +152,7 @@ def inline_image(image: object, parameter: str, *, allow_loopback: bool = False)
         check_public_url(text, parameter=parameter, schemes=("http", "https"), allow_loopback=allow_loopback)
         return text
     if len(text) > 2 * MAX_IMAGE_BYTES:
-        raise InvalidInputError(parameter, image, _SMALLER)
+        raise InvalidInputError(parameter, image, _SMALLER.format(f"{megabytes(len(text) * 3 // 4)} as base64"))
     if text[:5].lower() == "data:":
         return _data_url(text, parameter)
     return _bare_base64(text, parameter)
@@ -198,9 +202,18 @@ def _checked(data: bytes, image: str, parameter: str) -> ImageKind:
     kind = sniff_image(data)
     if kind is None:
         raise InvalidInputError(parameter, image, f"{_ALLOWED}, but this is {_described(data)}")
-    if len(data) > MAX_IMAGE_BYTES:
-        raise InvalidInputError(parameter, image, _SMALLER)
+    check_image_size(len(data), image, parameter)
     return kind
+
+
+def check_image_size(size: int, image: str, parameter: str) -> None:
+    """Refuse an image that does not fit into a request.
+
+    :param size: in bytes.
+    :raises InvalidInputError: it does not; states both sizes.
+    """
+    if size > MAX_IMAGE_BYTES:
+        raise InvalidInputError(parameter, image, _SMALLER.format(megabytes(size)))
 
 
 def _described(data: bytes) -> str:

@@ -23,7 +23,7 @@ class MediaRule:
     :param formats: such as ``png`` and ``jpeg``; empty if none are documented.
     :param min_count: the lowest number of items, where one is documented.
     :param max_count: the highest.
-    :param max_mb: of each file, in MB, which is read as MiB: a little over the limit is EvoLink's to judge.
+    :param max_mb: of each file, in MB, which is read as 2**20 bytes: a little over the limit is EvoLink's to judge.
     :param side: of both sides, in pixels; ``short_side`` and ``long_side`` of one of them.
     :param pixels: of the area.
     :param aspect: the narrowest and the widest ratio of width to height, such as ``2:5``.

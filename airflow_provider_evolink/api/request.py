@@ -2,29 +2,32 @@
 """Check a request and encode it as the exact bytes that will be sent.
 
 What EvoLink documents for a model is enforced. What it does not document (an unknown model or parameter) passes with
-a warning, since EvoLink's documentation grows faster than the catalog here.
+a warning, since EvoLink's documentation grows faster than the catalog here; but not what is surely a misspelling, which
+EvoLink would ignore.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_evolink.api import catalog, coercion
-from airflow_provider_evolink.api.addresses import check_public_url
+from airflow_provider_evolink.api.addresses import check_public_url, without_secrets
 from airflow_provider_evolink.api.constraints import check_rules
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.json_values import check_json
+from airflow_provider_evolink.api.misspellings import meant
 from airflow_provider_evolink.api.pending_media import PendingMedia, fill_in, with_sources
-from airflow_provider_evolink.api.schema import check_schema, undocumented
-from airflow_provider_evolink.api.wording import shorten
+from airflow_provider_evolink.api.schema import Undocumented, check_schema, undocumented
+from airflow_provider_evolink.api.wording import megabytes, shorten
 
 # Documented for the models that take media in the request itself.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _MAX_CALLBACK_URL = 2048
+# What every model takes, besides its own parameters.
+_ALWAYS: Mapping[str, Any] = {"model": {}, "callback_url": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,8 @@ def check(model: str, parameters: Mapping[str, Any], *, allow_loopback: bool = F
     :param allow_loopback: accept links to this machine, which an API on this machine can follow.
     :return: a warning for a model that is not in the catalog or is withdrawn, and for each parameter that is
         undocumented or has no effect.
-    :raises InvalidInputError: a parameter is missing, of the wrong type, out of range or not JSON, or conflicts with
-        another.
+    :raises InvalidInputError: a parameter is missing, misspelled, of the wrong type, out of range or not JSON, or
+        conflicts with another.
     """
     if _is_blank(model):
         raise InvalidInputError("model", model, "the id of an EvoLink model")
@@ -131,9 +134,10 @@ def check(model: str, parameters: Mapping[str, Any], *, allow_loopback: bool = F
     known = catalog.find(model)
     if known is None:
         return [_unknown_model(model)]
-    own = {name: value for name, value in parameters.items() if name not in ("model", "callback_url")}
+    unlisted = _undocumented(parameters, known)
+    own = {name: value for name, value in parameters.items() if name not in _ALWAYS}
     check_schema(own, known.schema, allow_loopback=allow_loopback)
-    return [*_replacements(known), *check_rules(own, known.rules, known.schema), *_undocumented(own, known)]
+    return [*_replacements(known), *check_rules(own, known.rules, known.schema), *unlisted]
 
 
 def check_callback_url(url: object, *, allow_loopback: bool = False) -> None:
@@ -156,8 +160,8 @@ def encode_body(payload: Mapping[str, Any]) -> bytes:
     if len(body) > MAX_BODY_BYTES:
         raise InvalidInputError(
             "request",
-            f"{len(body) / 2**20:.1f} MB",
-            f"at most {MAX_BODY_BYTES // 2**20} MB; to shrink it, pass links or upload='always' instead of the data",
+            megabytes(len(body)),
+            f"at most {megabytes(MAX_BODY_BYTES)}; to shrink it, pass links or upload='always' instead of the data",
         )
     return body
 
@@ -185,10 +189,25 @@ def _replacements(model: catalog.Model) -> Iterator[str]:
         yield f"EvoLink runs and bills {model.served_as} instead of {model.name}."
 
 
-def _undocumented(parameters: Mapping[str, Any], model: catalog.Model) -> Iterator[str]:
-    for name in undocumented(parameters, model.schema):
-        close = difflib.get_close_matches(name, model.schema["properties"], n=1, cutoff=0.75)
-        yield (
-            f"{_suggestion(close[0] if close else None)}`{name}` is not documented for {model.name}: it is sent "
-            f"unchecked. See {model.documentation}"
-        )
+def _undocumented(parameters: Mapping[str, Any], model: catalog.Model) -> list[str]:
+    """Return warnings about parameters that are not documented; reject those that are misspelled."""
+    schema = {"properties": {**model.schema["properties"], **_ALWAYS}}
+    unlisted = list(undocumented({"model": model.name, **parameters}, schema))
+    for parameter in unlisted:
+        _refuse_misspelled(parameter)
+    return [
+        f"`{parameter.path}` is not documented for {model.name}: it is sent unchecked. See {model.documentation}"
+        for parameter in unlisted
+    ]
+
+
+def _refuse_misspelled(given: Undocumented) -> None:
+    """Reject a name that looks like a documented one, unless that is given as well: then it may be a new parameter."""
+    name = meant(given.name, given.documented)
+    if name is None or name in given.beside:
+        return
+    allowed = (
+        f"named `{name}`, of which it looks like a misspelling: EvoLink would ignore it. If it is a new parameter of "
+        f"EvoLink's, give `{name}` as well"
+    )
+    raise InvalidInputError(given.path, without_secrets(given.beside[given.name]), allowed)

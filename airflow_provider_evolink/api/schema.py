@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,13 +42,32 @@ def check_schema(parameters: Mapping[str, Any], schema: Schema, *, allow_loopbac
         _reject(error, allow_loopback)
 
 
-def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[str]:
-    """Yield the dotted names of whatever a value contains that its schema does not list."""
+@dataclass(frozen=True, slots=True)
+class Undocumented:
+    """A value that its schema does not list.
+
+    :param path: its dotted name, such as ``model_params.sed``.
+    :param name: the last part of it.
+    :param beside: the object that holds it.
+    :param documented: the names that the schema of that object lists.
+    """
+
+    path: str
+    name: str
+    beside: Mapping[str, Any]
+    documented: tuple[str, ...]
+
+
+def undocumented(value: object, schema: Schema, path: str = "") -> Iterator[Undocumented]:
+    """Yield whatever a value contains, at any depth, that its schema does not list."""
     if isinstance(value, dict) and "properties" in schema:
+        documented = tuple(schema["properties"])
         for name, inner in value.items():
             here = f"{path}.{name}" if path else name
-            known = schema["properties"].get(name)
-            yield from [here] if known is None else undocumented(inner, known, here)
+            if name in documented:
+                yield from undocumented(inner, schema["properties"][name], here)
+            else:
+                yield Undocumented(here, name, value, documented)
     elif isinstance(value, list | tuple) and "items" in schema:
         for index, inner in enumerate(value):
             yield from undocumented(inner, schema["items"], f"{path}[{index}]")

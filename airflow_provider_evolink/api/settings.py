@@ -43,6 +43,7 @@ class Settings:
     :param submit_timeout: the same for a submission.
     :param verify: whether to verify TLS certificates, or the path of a CA bundle or of a folder of CA certificates.
     :param proxy: URL of a proxy for the API and for the hosts of results; by default, the environment decides.
+    :param conn_id: the Airflow connection it comes from, for errors.
     """
 
     base_url: str = DEFAULT_HOST
@@ -52,6 +53,7 @@ class Settings:
     submit_timeout: float = 30.0
     verify: bool | str = True
     proxy: str | None = field(default=None, repr=False)
+    conn_id: str | None = field(default=None, compare=False)
 
     @property
     def is_loopback(self) -> bool:
@@ -80,6 +82,7 @@ def read_settings(
     api_key = _api_key(conn_id, password, login=login, extra=extra)
     base_url = _base_url(conn_id, host, schema, port)
     settings = Settings(
+        conn_id=conn_id,
         base_url=base_url,
         api_key=api_key,
         files_url=_DEFAULT_FILES_HOST if base_url == DEFAULT_HOST else base_url,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 
 _SHORT = reprlib.Repr()
@@ -35,3 +36,8 @@ def are(count: int) -> str:
 def were(count: int) -> str:
     """Return "was" or "were"."""
     return "was" if count == 1 else "were"
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes as "200 MB", rounded up, so that what exceeds a limit never reads like the limit."""
+    return f"{math.ceil(size / 2**20 * 10) / 10:,.10g} MB"

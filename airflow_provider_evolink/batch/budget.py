@@ -9,18 +9,13 @@ responses can't pass the limit together. Only the first row of all, whose price 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from airflow_provider_evolink.api.errors import CreditsBelowMinimumError, EvoLinkError
 from airflow_provider_evolink.batch.errors import no_room
-
-_TEXTS = frozenset({"prompt", "negative_prompt", "lyrics", "title", "text", "callback_url", "seed"})
+from airflow_provider_evolink.batch.expected_prices import ExpectedPrices
 
 
 class Admission(Enum):
@@ -90,45 +85,24 @@ class Budget:
 
         :param price: what EvoLink has reserved for it; ``None`` if nothing. The highest price of a class counts.
         """
-        if not self.is_limited:
-            return
-        self.pending[price_class] -= 1
-        if price is not None:
-            self.prices[price_class] = max(price, self.prices.get(price_class, 0.0))
+        if self.is_limited:
+            self._expected.settle(price_class, price)
+
+    @property
+    def _expected(self) -> ExpectedPrices:
+        return ExpectedPrices(self.prices, self.pending)
 
     def _limit(self) -> float:
         limits = (self.limit, None if self.minimum is None else self._account_limit)
         return min(limit for limit in limits if limit is not None)
 
     def _decide(self, price_class: str, left: float) -> Admission:
-        pending = +self.pending
-        if not pending.keys() <= self.prices.keys():
+        if self._expected.is_price_awaited:
             return Admission.WAIT
-        left -= sum(count * self.prices[name] for name, count in pending.items())
+        left -= self._expected.expected
         price = self.prices.get(price_class)
         if price is not None:
             return Admission.SEND if price <= left else Admission.WAIT
         # Nothing is known of it: there has to be room for the dearest row so far.
-        has_room = not pending and left > 0 and left >= max(self.prices.values(), default=0.0)
+        has_room = not +self.pending and left > 0 and left >= max(self.prices.values(), default=0.0)
         return Admission.SEND_ALONE if has_room else Admission.WAIT
-
-
-def price_class(body: bytes) -> str:
-    """Return a digest of what a request's price can depend on: everything but its texts and media.
-
-    :param body: the request as JSON.
-    """
-    parameters = json.loads(body)
-    priced = {name: _shape(value) for name, value in parameters.items() if name not in _TEXTS}
-    return hashlib.blake2b(json.dumps(priced, sort_keys=True).encode(), digest_size=6).hexdigest()
-
-
-def _shape(value: Any) -> Any:
-    """Return a value without texts and media, of which only the number can matter."""
-    if isinstance(value, str):
-        return value if len(value) <= 32 and "/" not in value else "text"
-    if isinstance(value, list):
-        return [_shape(item) for item in value]
-    if isinstance(value, Mapping):
-        return {name: _shape(item) for name, item in value.items()}
-    return value

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
+from airflow_provider_evolink.batch.existing_files import ExistingFile
 from airflow_provider_evolink.landing.checkpoint import Landed
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase, unreadable
 
@@ -57,7 +58,7 @@ class RowEntry:
     :param record: its submission; ``None`` if nothing was ever sent for it.
     :param files: what has landed, by the position among the generation's results. Files of a generation that was
         replaced stay, so that they may be replaced too.
-    :param existing: URIs of the files because of which nothing is generated.
+    :param existing: the files because of which nothing is generated.
     :param credits_used: what EvoLink charged for the current generation.
     :param credits_before: what was reserved or used for generations that were replaced.
     :param price_class: of its request, see :mod:`~airflow_provider_evolink.batch.budget`.
@@ -65,13 +66,14 @@ class RowEntry:
     :param problem: why it has not landed.
     :param is_outdated: whether a new generation is to replace what there is, and was not submitted yet.
     :param was_landed: whether its current generation had landed before, and a file of it was gone.
+    :param seconds: from the submission of the current generation until its end was first read.
     """
 
     key: str
     pattern: str = ""
     record: LedgerRecord | None = None
     files: tuple[tuple[int, Landed], ...] = ()
-    existing: tuple[str, ...] = ()
+    existing: tuple[ExistingFile, ...] = ()
     credits_used: float | None = None
     credits_before: float = 0.0
     price_class: str = ""
@@ -79,6 +81,7 @@ class RowEntry:
     problem: Problem | None = None
     is_outdated: bool = False
     was_landed: bool = False
+    seconds: float | None = None
 
     @property
     def status(self) -> Status:
@@ -104,13 +107,23 @@ class RowEntry:
         """The landed files of its current generation, in the order of the results."""
         return [file for _, file in sorted(self.files, key=_index) if file.generation_id == self.generation_id]
 
+    def with_posters(self, posters: Mapping[str, bool]) -> RowEntry:
+        """Return the entry with what is known of its files' posters.
+
+        :param posters: whether there is one, by the URI of the file.
+        """
+        files = [
+            (index, replace(file, has_poster=posters.get(file.uri, file.has_poster))) for index, file in self.files
+        ]
+        return replace(self, files=tuple(files))
+
     def to_json(self) -> dict[str, Any]:
         """Return the stored form, without what has its default value."""
         known = {name: value for name, default in _DEFAULTS.items() if (value := getattr(self, name)) != default}
         if self.record is not None:
             known["record"] = compact(self.record)
         if self.existing:
-            known["existing"] = list(self.existing)
+            known["existing"] = [file if file.has_poster else file.uri for file in self.existing]
         if self.problem is not None:
             known["problem"] = asdict(self.problem)
         if self.files:
@@ -121,6 +134,10 @@ class RowEntry:
         stored = {"index": index, **asdict(file)}
         if file.generation_id == self.generation_id:
             del stored["generation_id"]
+        if file.storage_conn_id is None:
+            del stored["storage_conn_id"]
+        if not file.has_poster:
+            del stored["has_poster"]
         return stored
 
     @classmethod
@@ -140,7 +157,7 @@ class RowEntry:
             record = known.get("record")
             own_id = record.generation_id if isinstance(record, LedgerRecord) else None
             known["files"] = tuple(_file(file, own_id) for file in known.get("files", ()))
-            known["existing"] = tuple(map(str, known.get("existing", ())))
+            known["existing"] = tuple(_existing(file) for file in known.get("existing", ()))
             entry = cls(**known)
             _check_types(entry)
             return entry
@@ -164,6 +181,7 @@ def replaced_entry(entry: RowEntry, record: LedgerRecord) -> RowEntry:
         entry,
         record=record,
         credits_used=None,
+        seconds=None,
         credits_before=entry.credits_before + spent(entry),
         problem=None,
         was_landed=False,
@@ -201,8 +219,10 @@ def _check_types(entry: RowEntry) -> None:
     files, problem = [file for _, file in entry.files], entry.problem
     texts = [entry.pattern, entry.price_class, *([problem.text, problem.code or ""] if problem else [])]
     texts += [text for file in files for text in (file.uri, file.sha256, file.content_type, file.extension)]
-    numbers = [entry.credits_before, entry.credits_used or 0.0, *(file.bytes for file in files)]
+    numbers = [entry.credits_before, entry.credits_used or 0.0, entry.seconds or 0.0, *(file.bytes for file in files)]
     flags = [entry.removed, entry.is_outdated, entry.was_landed, *([problem.is_permanent] if problem else [])]
+    texts += [file.uri for file in entry.existing]
+    flags += [file.has_poster for file in files] + [file.has_poster for file in entry.existing]
     numbers += [problem.try_number] if problem else []
     for values, allowed in ((texts, str), (numbers, int | float), (flags, bool)):
         if not all(isinstance(value, allowed) for value in values):
@@ -211,6 +231,10 @@ def _check_types(entry: RowEntry) -> None:
 
 def _problem(stored: Mapping[str, Any]) -> Problem:
     return Problem(**{**stored, "status": Status(stored["status"])})
+
+
+def _existing(stored: Any) -> ExistingFile:
+    return ExistingFile(stored) if isinstance(stored, str) else ExistingFile(*stored)
 
 
 def _file(stored: Mapping[str, Any], own_id: str | None) -> tuple[int, Landed]:

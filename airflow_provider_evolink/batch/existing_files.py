@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice, takewhile
 from string import Formatter
+from typing import NamedTuple
 
 from airflow_provider_evolink.batch.names import has_generation_id
 from airflow_provider_evolink.landing.storage_errors import is_missing_folder, list_error
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.posters.stamp import SUFFIX
 
 # Folders whose names are kept: those that all rows share stay, since every row asks for them.
 _KEPT_FOLDERS = 64
@@ -26,6 +28,21 @@ _FORMS = {
     "kind": "[a-z]+",
     "role": "[a-z]+",
 }
+
+
+class ExistingFile(NamedTuple):
+    """A file at a destination that may be a row's result.
+
+    :param has_poster: whether a file beside it has the name of its poster.
+    """
+
+    uri: str
+    has_poster: bool = False
+
+    @property
+    def poster(self) -> str | None:
+        """The URI of its poster."""
+        return f"{self.uri}{SUFFIX}" if self.has_poster else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +63,8 @@ class ExistingFiles:
         self._destination = destination
         self._listing = lru_cache(maxsize=_KEPT_FOLDERS)(self._list)
 
-    def of(self, pattern_of_row: str) -> list[str]:
-        """Return the URIs of the files that may be a row's results, sorted.
+    def of(self, pattern_of_row: str) -> list[ExistingFile]:
+        """Return the files that may be a row's results, sorted.
 
         :param pattern_of_row: made by :func:`~airflow_provider_evolink.batch.names.row_pattern`. Whatever a field of a
             result can be matches; ``{generation_id}``, which is new with every generation, matches nothing.
@@ -57,13 +74,16 @@ class ExistingFiles:
         if has_generation_id(pattern_of_row):
             return []
         names = self._matches("", pattern_of_row.split("/"))
-        return [(self._destination / name).uri for name in names]
+        return [ExistingFile((self._destination / name).uri, has_poster) for name, has_poster in names]
 
-    def _matches(self, folder: str, parts: list[str]) -> Iterator[str]:
+    def _matches(self, folder: str, parts: list[str]) -> Iterator[tuple[str, bool]]:
         listing = self._listing(folder)
         part, *rest = parts
         for name in _select(part, listing.folders if rest else listing.files):
-            yield from self._matches(f"{folder}{name}/", rest) if rest else [folder + name]
+            if rest:
+                yield from self._matches(f"{folder}{name}/", rest)
+            else:
+                yield folder + name, _contains(listing.files, f"{name}{SUFFIX}")
 
     def _list(self, folder: str) -> _Listing:
         target = self._destination / folder.removesuffix("/") if folder else self._destination
@@ -97,12 +117,16 @@ def _entries(folder: StorageTarget) -> Iterator[tuple[str, bool]]:
 
 
 def _select(part: str, names: Sequence[str]) -> Iterator[str]:
-    """Yield the names that match what is between two slashes of a pattern."""
+    """Yield the names that match what is between two slashes of a pattern, without those of posters of such files."""
     pieces = [(text, field) for text, field, _, _ in Formatter().parse(part)]
     candidates = _starting_with(_literal_start(pieces), names)
     if candidates:
         form = re.compile("".join(re.escape(text) + (_FORMS[field] if field else "") for text, field in pieces))
-        yield from filter(form.fullmatch, candidates)
+        yield from (name for name in candidates if form.fullmatch(name) and not _is_poster(name, form))
+
+
+def _is_poster(name: str, form: re.Pattern[str]) -> bool:
+    return name.endswith(SUFFIX) and form.fullmatch(name.removesuffix(SUFFIX)) is not None
 
 
 def _literal_start(pieces: Sequence[tuple[str, str | None]]) -> str:
@@ -112,6 +136,11 @@ def _literal_start(pieces: Sequence[tuple[str, str | None]]) -> str:
         if field is not None:
             break
     return start
+
+
+def _contains(names: Sequence[str], name: str) -> bool:
+    index = bisect_left(names, name)
+    return index < len(names) and names[index] == name
 
 
 def _starting_with(start: str, names: Sequence[str]) -> list[str]:

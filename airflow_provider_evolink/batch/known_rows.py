@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_evolink.batch.budget import price_class
+from airflow_provider_evolink.batch.expected_prices import price_class
 from airflow_provider_evolink.batch.ledger import BatchLedger
 from airflow_provider_evolink.batch.options import BatchOptions
 from airflow_provider_evolink.batch.rows import BadRow, Row

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,10 +19,12 @@ from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import Result, check_pattern
 from airflow_provider_evolink.landing.lander import Lander
 from airflow_provider_evolink.landing.partial_failure import MAX_CONSECUTIVE_FAILURES
+from airflow_provider_evolink.landing.poster_queue import PosterQueue
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.sources import results_in
 from airflow_provider_evolink.landing.storage_errors import describe, is_missing_folder
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.posters.painter import Painter
 from airflow_provider_evolink.submission.record import Phase
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ class RowFiles:
 
     def put(self, result: Result, landed: Landed, *, written: bool, upload_id: str | None = None) -> None:  # noqa: ARG002
         """Note where a result lands; it is stored with the row's entry."""
+        self.note(result, landed)
+
+    def note(self, result: Result, landed: Landed) -> None:
+        """Note what has landed."""
         self._files[result.generation_id, result.index] = landed
 
     def entries(self) -> tuple[tuple[int, Landed], ...]:
@@ -74,6 +80,7 @@ class RowLander:
     :param try_number: of this try.
     :param on_written: receives each file that was written, in any thread.
     :param failures_in_a_row: temporary failures since the last file that landed.
+    :param painter: draws the poster of each file, one at a time; ``None`` = no posters.
     :ivar last_failure: the latest failure.
     :ivar refused: why nothing more is landed, once the storage or the network is evidently down for all rows.
     """
@@ -85,17 +92,21 @@ class RowLander:
     try_number: int
     on_written: Callable[[Result, Landed], None]
     failures_in_a_row: int = 0
+    painter: Painter | None = None
     refused: EvoLinkError | None = field(default=None, init=False)
     last_failure: EvoLinkError | None = field(default=None, init=False)
+    _posters: PosterQueue | None = field(default=None, init=False)
 
     async def land_all(
         self, ended: Sequence[tuple[RowEntry, Generation]], on_landed: Callable[[RowEntry], None]
     ) -> None:
-        """Land rows concurrently.
+        """Land rows concurrently; their posters follow, see :meth:`add_posters`.
 
         :param ended: rows whose generation is completed, with EvoLink's report.
         :param on_landed: receives the entry of each row, in the order in which they end.
         """
+        if self.painter is not None and self._posters is None:
+            self._posters = PosterQueue()
         pool, loop = _pool(), asyncio.get_running_loop()
         landings = [loop.run_in_executor(pool, self._land, entry, generation) for entry, generation in ended]
         try:
@@ -105,6 +116,27 @@ class RowLander:
             pool.shutdown(wait=False, cancel_futures=True)
             if self.network.connections is not None:
                 self.network.connections.close()
+
+    async def add_posters(self, is_killed: Callable[[], bool] = lambda: False) -> Mapping[str, bool]:
+        """Wait for the posters of what has landed, which are added from then on.
+
+        :param is_killed: whether the task has been killed: it does without the others then.
+        :return: by the URI of each file, whether it has one now.
+        """
+        if self._posters is None:
+            return {}
+        try:
+            return await asyncio.to_thread(self._posters.results, is_killed)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Do without the posters that are not added yet."""
+        if self._posters is not None:
+            self._posters.cancel()
+            self._posters = None
+        if self.painter is not None:
+            self.painter.close()
 
     async def missing_files(self, entries: Sequence[RowEntry]) -> list[RowEntry]:
         """Return the landed rows of which a file is no longer there, or has another size."""
@@ -143,7 +175,7 @@ class RowLander:
 
     def _land_results(self, entry: RowEntry, generation: Generation, files: RowFiles) -> None:
         if self.refused is not None:
-            raise self.refused
+            raise _not_tried(generation, self.refused)
         results = results_in(generation, _links_expire_at(entry, generation))
         lander = Lander(
             destination=self.destination,
@@ -153,13 +185,17 @@ class RowLander:
             renew=self.renew,
             on_existing=self.on_existing,
             on_written=self.on_written,
+            painter=self.painter,
+            posters=self._posters,
             log=_log,
         )
         errors = []
         check_pattern(entry.pattern, results)
         for result in results:
             try:
-                lander.land(result)
+                landed = lander.land(result)
+                if landed is not None:
+                    files.note(result, landed)
             except EvoLinkError as error:
                 self._note_failure(error)
                 errors.append(error)
@@ -174,6 +210,18 @@ class RowLander:
         is_down = self.failures_in_a_row >= MAX_CONSECUTIVE_FAILURES * CONCURRENCY
         if is_down or isinstance(error, StorageRefusedError):
             self.refused = error
+
+
+def _not_tried(generation: Generation, refused: EvoLinkError) -> EvoLinkError:
+    """Return the error of a row that was left alone since landing others has shown that none can land now."""
+    if not isinstance(refused, LandingError):
+        return refused
+    reason = refused.__cause__.facts if isinstance(refused.__cause__, EvoLinkError) else refused.facts
+    return type(refused)(
+        f"Generation {generation.id} is made and paid for. It was not landed, since others failed to: {reason}",
+        advice=refused.advice,
+        generation_id=generation.id,
+    )
 
 
 def _unexpected(generation: Generation, failure: Exception) -> LandingError:

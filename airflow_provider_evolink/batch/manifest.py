@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status, spent, used_and_reserved
 from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
@@ -20,6 +20,16 @@ from airflow_provider_evolink.types import BatchSummary, ManifestLine
 
 _CONTENT_TYPE = "application/jsonl"
 _MAX_LISTED = 10
+
+
+class Requested(NamedTuple):
+    """What a row asks for, as the table has it at the end.
+
+    :param prompt: shortened, see :func:`~airflow_provider_evolink.execution.announcement.shortened_prompt`.
+    """
+
+    model: str | None = None
+    prompt: str | None = None
 
 
 @dataclass
@@ -88,13 +98,15 @@ class ManifestWriter:
 
     :param ledger: of the batch.
     :param unsent: why rows without an entry were not sent.
-    :param on_landed: receives the entry of each landed row.
+    :param requested: returns what a row asks for.
+    :param on_entry: receives each row of the table that has an entry, with what came of it.
     :ivar outcome: what came of the rows that were written.
     """
 
     ledger: BatchLedger
     unsent: Problem
-    on_landed: Callable[[RowEntry], None] | None = None
+    requested: Callable[[Row | BadRow], Requested]
+    on_entry: Callable[[Row | BadRow, RowEntry, Status], None] | None = None
     outcome: Outcome = field(default_factory=Outcome, init=False)
 
     def write(self, rows: Iterable[tuple[Row | BadRow, Problem | None]], target: StorageTarget) -> Outcome:
@@ -120,27 +132,38 @@ class ManifestWriter:
             problem = refusal or _problem(entry, self.unsent)
             status = (refusal or self.unsent).status if entry is None else _final(entry)
             self.outcome.add(key, problem, status, is_own=problem is not self.unsent)
-            if entry is not None and status is Status.LANDED and self.on_landed is not None:
-                self.on_landed(entry)
-            yield manifest_line(row.key, entry, problem, status)
+            if entry is not None and self.on_entry is not None:
+                self.on_entry(row, entry, status)
+            yield manifest_line(row.key, entry, problem, status, self.requested(row))
         entries.read_all()
 
 
-def manifest_line(key: str | None, entry: RowEntry | None, problem: Problem | None, status: Status) -> ManifestLine:
+def manifest_line(
+    key: str | None,
+    entry: RowEntry | None,
+    problem: Problem | None,
+    status: Status,
+    requested: Requested,
+) -> ManifestLine:
     """Return the line of a row.
 
-    :return: ``{key, status, generation_id, uris, bytes, sha256, credits, error, tries}``; the three lists have an item
-        for each file, ``error`` is ``{code, text}`` or ``None``, ``tries`` the number of submissions.
+    :return: ``{key, status, model, prompt, generation_id, uris, posters, bytes, sha256, seconds, credits, error,
+        tries}``; the four lists have an item for each file, ``error`` is ``{code, text}`` or ``None``, ``tries`` the
+        number of submissions.
     """
     entry = entry or RowEntry(key or "")
     files, record = entry.landed, entry.record
     return {
         "key": key,
         "status": status.value,
+        "model": requested.model if record is None else record.model,
+        "prompt": requested.prompt,
         "generation_id": entry.generation_id,
-        "uris": [file.uri for file in files] or list(entry.existing),
+        "uris": [file.uri for file in files or entry.existing],
+        "posters": [file.poster for file in files or entry.existing],
         "bytes": [file.bytes for file in files],
         "sha256": [file.sha256 for file in files],
+        "seconds": entry.seconds,
         "credits": None if record is None else _number(entry.credits_before + spent(entry)),
         "error": None if problem is None else {"code": problem.code, "text": problem.text},
         "tries": 0 if record is None or record.send_count == 0 else record.submission_number,

@@ -17,14 +17,22 @@ from airflow_provider_evolink.submission.reports import refusal_text
 
 # Below, a rate is that of a few rows.
 _MIN_SECONDS_FOR_RATE = 30.0
+# Why nothing more was submitted, if it was the storage: what LandingError and StorageRefusedError are in a manifest.
+_STORAGE_CODES = frozenset({"Landing", "StorageRefused"})
 
 
 def progress_line(cursor: Cursor, *, now: float) -> str:
-    """Return how many rows have got how far, how fast, and when the last is expected.
+    """Return how many rows have got how far, what they cost, how fast they are, and when the last is expected.
 
     :param now: seconds since the epoch.
     """
     tally = cursor.tally
+    cost = f"{tally.used:.10g} credits used, {abs(round(tally.reserved, 6)):.10g} reserved"
+    return f"{counts_line(tally)}, {cost}{_rate(cursor, now)}"
+
+
+def counts_line(tally: Tally) -> str:
+    """Return how many rows have got how far."""
     names = {
         Status.UNDER_WAY: "under way",
         Status.SKIPPED: "skipped",
@@ -34,8 +42,7 @@ def progress_line(cursor: Cursor, *, now: float) -> str:
     landed = tally.counts[Status.LANDED]
     parts = [f"{landed:,} of {counted(tally.total, 'row')} {have(landed)} landed"]
     parts += [f"{tally.counts[status]:,} {name}" for status, name in names.items() if tally.counts[status]]
-    parts.append(f"{tally.used:.10g} credits used, {abs(round(tally.reserved, 6)):.10g} reserved")
-    return ", ".join(parts) + _rate(cursor, now)
+    return ", ".join(parts)
 
 
 def _rate(cursor: Cursor, now: float) -> str:
@@ -75,7 +82,8 @@ def nothing_can_land(error: LandingError, paid: int) -> LandingError:
     :param paid: how many rows earlier tries have paid for, or may have.
     """
     stays = f" What was paid for {counted(paid, 'row')} by earlier tries stays paid for." if paid else ""
-    return LandingError(f"{error.facts} Nothing was sent by this try.{stays}", advice="A retry tries again.")
+    advice = error.advice if error.permanent else "A retry tries again."
+    return type(error)(f"{error.facts} Nothing was sent by this try.{stays}", advice=advice)
 
 
 def failure(outcome: Outcome, manifest: str, stop: Problem | None, *, missing: str = "") -> BatchFailedError:
@@ -87,15 +95,15 @@ def failure(outcome: Outcome, manifest: str, stop: Problem | None, *, missing: s
     """
     is_permanent = outcome.retryable == 0
     error_class = PermanentBatchFailedError if is_permanent else BatchFailedError
-    lines = [_facts(outcome), *([f"{stop.text} {missing}".rstrip()] if stop else []), *_rows(outcome)]
-    consequence = (
-        "A retry finds the same for all of them and pays for nothing."
-        if is_permanent
-        else f"A retry goes on with {outcome.retryable:,} of them, and pays for nothing that has landed."
-    )
+    # The cause comes first: an alert, or a list of runs, may show no more than one line.
+    lines = [*([f"{stop.text} {missing}".rstrip()] if stop else []), _facts(outcome), *_rows(outcome)]
+    if not is_permanent:
+        lines.append(f"A retry goes on with {outcome.retryable:,} of them, and pays for nothing that has landed.")
+    elif stop is None:
+        lines.append("A retry finds the same for all of them and pays for nothing.")
     codes = [*([stop.code] if stop else []), *(problem.code for _, problem in outcome.problems)]
     return error_class(
-        "\n".join([*lines, f"{consequence} Every row is in the manifest, {manifest}."]),
+        "\n".join([*lines, f"Every row is in the manifest, {manifest}."]),
         manifest=manifest,
         code=next(filter(None, codes), None),
     )
@@ -146,13 +154,27 @@ def _rows(outcome: Outcome) -> list[str]:
     return [*rows, f"and {counted(others, 'other')}."] if others else rows
 
 
-def manifest_not_written(error: LandingError, progress: str) -> LandingError:
-    """Return the error of a batch whose rows are done but whose manifest could not be written.
+def manifest_not_written(
+    error: LandingError, progress: str, *, unsent: int = 0, stop: Problem | None = None
+) -> LandingError:
+    """Return the error of a batch whose manifest could not be written.
 
     :param progress: how far the rows are.
+    :param unsent: how many rows were not submitted.
+    :param stop: why nothing more was submitted, if that was so.
     """
-    what = "A clear" if error.permanent else "A retry"
+    if not unsent:
+        what = "A clear" if error.permanent else "A retry"
+        return type(error)(
+            f"The rows are done, but not their manifest. {error.facts} {progress}.",
+            advice=f"{what} writes it, and neither pays for nor downloads again what has landed.",
+        )
+    rows = f"{counted(unsent, 'row')} {were(unsent)} not submitted, and cost nothing"
+    is_storage = stop is not None and stop.code in _STORAGE_CODES
+    why = "The storage can't be used" if is_storage else "The storage can't take the manifest"
+    other = "" if stop is None or is_storage else f" {stop.text}"
+    retry = "A retry is refused again: fix that, then clear this task, which" if error.permanent else "A retry"
     return type(error)(
-        f"The manifest could not be written. {error.facts} {progress}.",
-        advice=f"{what} writes it, and neither pays for nor downloads again what has landed.",
+        f"{why}. {error.facts} {rows}.{other} {progress}.",
+        advice=f"{retry} goes on with what is left and writes the manifest, and pays for nothing twice.",
     )

@@ -67,6 +67,8 @@ def _after_generation(
     entry = replace(entry, record=after_report(record, generation, context.max_tries))
     if not generation.is_terminal:
         return _unless_late(entry, record, StopPolling(Outcome.DEADLINE, generation.status), context)
+    if entry.seconds is None:  # its end may be read again, long after, to land it again
+        entry = replace(entry, seconds=round(context.now - (record.submitted_at or record.intent_at), 3))
     error: EvoLinkError
     if generation.status != COMPLETED:
         error = failure_error(generation, cost=record.credits_reserved)

@@ -62,6 +62,12 @@ class BatchRun:
         # What earlier tries have paid for comes first: if landing kills the worker, no retry may pay for more.
         lands_first = self.planner is not None
         await self._open()
+        try:
+            await self._go_on(lands_first=lands_first)
+        finally:
+            self.lander.close()
+
+    async def _go_on(self, *, lands_first: bool) -> None:
         while True:
             ready = await self._read()
             if lands_first:
@@ -70,6 +76,7 @@ class BatchRun:
             self.window.ready = len(ready)
             await self.window.fill(self._chunks)
             await self._land(ready)
+            await self._add_posters()
             self._chunks = {number: chunk for number, chunk in self._chunks.items() if _is_open(chunk)}
             self.cursor.open_chunks = sorted(self._chunks)
             if self._chunks or self.window.is_over:
@@ -192,6 +199,23 @@ class BatchRun:
 
         await self.lander.land_all([(entry, generation) for _, entry, generation in ready], on_landed)
         self._stop_if_nothing_lands()
+
+    async def _add_posters(self) -> None:
+        """Note the posters of what has landed, after everything else: nothing that is paid for waits for them."""
+        posters = await self.lander.add_posters(self.window.is_killed)
+        for chunk in self._chunks.values():
+            shown = [entry for entry in chunk.rows.values() if any(file.uri in posters for file in entry.landed)]
+            for entry in shown:
+                chunk.put(entry.with_posters(posters))
+            if shown:
+                self._store_posters(chunk)
+
+    def _store_posters(self, chunk: Chunk) -> None:
+        try:
+            self.ledger.write(chunk)
+        except LedgerError as error:
+            # Whether this try may go on, the next write that matters finds out.
+            self.log.warning("Where posters are could not be recorded: %s", error)
 
 
 def _is_under_way(entry: RowEntry) -> bool:

@@ -11,11 +11,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InsufficientCreditsError, LandingError
-from airflow_provider_evolink.batch.budget import Admission, Budget, price_class
+from airflow_provider_evolink.batch.budget import Admission, Budget
 from airflow_provider_evolink.batch.cursor import Cursor
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
 from airflow_provider_evolink.batch.errors import file_exists
-from airflow_provider_evolink.batch.existing_files import ExistingFiles
+from airflow_provider_evolink.batch.existing_files import ExistingFile, ExistingFiles
+from airflow_provider_evolink.batch.expected_prices import price_class
 from airflow_provider_evolink.batch.ledger import Chunk
 from airflow_provider_evolink.batch.names import row_pattern
 from airflow_provider_evolink.batch.options import BatchOptions
@@ -215,18 +216,18 @@ class Window:
         await self._add(entry, request, decision)
         return True
 
-    def _existing(self, pattern: str) -> list[str]:
+    def _existing(self, pattern: str) -> list[ExistingFile]:
         may_replace = not self.options.skip_existing and self.options.on_existing is OnExisting.REPLACE
         return [] if may_replace else self.existing.of(pattern)
 
-    def _leave_existing(self, chunk: Chunk, entry: RowEntry, existing: list[str]) -> None:
+    def _leave_existing(self, chunk: Chunk, entry: RowEntry, existing: list[ExistingFile]) -> None:
         """Note a row that is not generated because its file is there, or because landing would fail."""
         # A worker that died may have landed what the row made before it was changed, without recording it.
         is_maybe_own = entry.record is not None and entry.record.phase is Phase.SUBMITTED
         if self.options.skip_existing and not is_maybe_own:
             self.waves.put(chunk, replace(entry, existing=tuple(existing)), None)
             return
-        text = file_exists(existing[0], entry.generation_id if is_maybe_own else None)
+        text = file_exists(existing[0].uri, entry.generation_id if is_maybe_own else None)
         self.waves.put(chunk, entry, Problem(Status.FAILED, text, "FileConflict", True, self._try_number))
 
     async def _reads_credits(self) -> bool:

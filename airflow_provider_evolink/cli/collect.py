@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.api.generation import EXAMPLE_ID, is_generation_id
+from airflow_provider_evolink.api.generation import EXAMPLE_ID, may_be_generation_id
 from airflow_provider_evolink.batch.entry import Status
-from airflow_provider_evolink.cli.running import DONE, FAILED, NOT_DONE, command, complain, show
-from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.cli.running import (
+    DONE,
+    FAILED,
+    NOT_DONE,
+    command,
+    complain,
+    naming_account,
+    open_account,
+    show,
+)
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import Result, check_pattern
 from airflow_provider_evolink.landing.storage import check_writable
@@ -26,7 +34,7 @@ def collect(args: Namespace) -> int:
     """Land the generations, and print what became of each."""
     ids = list(dict.fromkeys(args.generation_id))
     for generation_id in ids:
-        if not is_generation_id(generation_id):
+        if not may_be_generation_id(generation_id):
             raise InvalidInputError("GENERATION_ID", generation_id, f"an id such as {EXAMPLE_ID}")
     check_pattern(args.filename_pattern, [Result(each, 0, "") for each in ids])
     outcomes = list(_collected(args, ids))
@@ -35,12 +43,13 @@ def collect(args: Namespace) -> int:
 
 
 def _collected(args: Namespace, ids: Sequence[str]) -> list[Collected]:
-    hook = EvoLinkHook(args.conn_id)
+    hook = open_account(args.conn_id)
     target = storage_target(_absolute(args.to))
     check_writable(target)
     lander = row_lander(hook, target, on_existing=OnExisting(args.on_existing))
     collector = Collector(reader(hook.settings), lander, args.filename_pattern)
-    return [outcome for outcomes in collector.collect(ids) for outcome in outcomes]
+    with naming_account(hook):
+        return [outcome for outcomes in collector.collect(ids) for outcome in outcomes]
 
 
 def _absolute(folder: str) -> str:

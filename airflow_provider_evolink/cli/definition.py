@@ -38,6 +38,7 @@ _MODELS = ActionCommand(
 _CREDITS = ActionCommand(
     name="credits",
     help="Show how many credits are left; free",
+    description="Show how many credits are left; free. In JSON and YAML, an unlimited API key has null.",
     func=lazy_load_command(f"{_PACKAGE}.credits.credits_left"),
     args=(_CONN_ID, ARG_OUTPUT, ARG_VERBOSE),
 )

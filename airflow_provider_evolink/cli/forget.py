@@ -55,12 +55,18 @@ def _forget(args: Namespace) -> int:
         if refusal := _refusal(args, session, now) or ("" if now == entries else "The record has changed meanwhile."):
             return _refuse(refusal)
         remove(session, now)
-    complain(f"Removed. {len(entries)} in the state stores: {', '.join(entry.key for entry in entries[:10])}.")
+    complain(f"Removed what was known of {counted(len(submissions), 'submission')}{_names(submissions)}.")
     return DONE
 
 
 def _entries(args: Namespace, session: Any) -> list[StoredEntry]:
     return find_entries(session, args.dag_id, args.task_id, args.run_id, args.map_index)
+
+
+def _names(submissions: Sequence[Submission]) -> str:
+    """Return the first records, as the table names them."""
+    names = list(dict.fromkeys(each.row for each in submissions))
+    return (f": {', '.join(names[:10])}" if names else "") + (" and others" if len(names) > 10 else "")
 
 
 def _refuse(refusal: str) -> int:

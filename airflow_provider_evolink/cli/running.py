@@ -7,10 +7,13 @@ import functools
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from airflow_provider_evolink.api.errors import EvoLinkError
+from airflow_provider_evolink.api.errors import ConnectionLostError, ConnectionNotFoundError, EvoLinkError, NotSentError
+from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND
+from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 
 DONE, FAILED, USAGE, NOT_DONE = 0, 1, 2, 3
 
@@ -47,14 +50,56 @@ def complain(text: str) -> None:
     sys.stderr.write(f"{' '.join(text.split())}\n")
 
 
+def open_account(conn_id: str) -> EvoLinkHook:
+    """Return the account of a connection, which is looked up here.
+
+    :raises ConnectionNotFoundError: there is no such connection.
+    """
+    hook = EvoLinkHook(conn_id)
+    try:
+        _ = hook.settings
+    except CONNECTION_NOT_FOUND:
+        raise ConnectionNotFoundError(
+            f"Connection {conn_id!r} was not found. Nothing was sent: create it, or name another with --conn-id."
+        ) from None
+    return hook
+
+
+@contextmanager
+def naming_account(hook: EvoLinkHook) -> Iterator[None]:
+    """Name the connection and the host in the error of a request to EvoLink."""
+    try:
+        yield
+    except (ConnectionLostError, NotSentError):
+        raise  # they name both
+    except EvoLinkError as error:
+        error.args = (f"Connection {hook.evolink_conn_id!r} ({hook.settings.base_url}): {error}",)
+        raise
+
+
+def is_for_programs(output: str) -> bool:
+    """Return whether a format has numbers, truth values and ``null``, and not only their texts."""
+    return output in {"json", "yaml"}
+
+
 def show(rows: Sequence[Mapping[str, Any]], output: str) -> None:
-    """Print rows as Airflow's own commands do.
+    """Print rows as Airflow's own commands do, except that JSON and YAML keep the types of values, lists too.
 
     :param output: ``table``, ``json``, ``yaml`` or ``plain``.
     """
     from airflow.cli.simple_table import AirflowConsole
 
-    AirflowConsole().print_as(data=[dict(row) for row in rows], output=output)
+    console = AirflowConsole()
+    data: Any = [dict(row) for row in rows]
+    if is_for_programs(output):
+        # print_as would turn every value into text first.
+        {"json": console.print_as_json, "yaml": console.print_as_yaml}[output](data)
+    else:
+        console.print_as(data=[{name: _cell(value) for name, value in row.items()} for row in data], output=output)
+
+
+def _cell(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _describe(error: Exception) -> str:

@@ -61,7 +61,7 @@ class Submission:
             "credits": self.credits,
             "submitted_at": submitted_at and datetime.fromtimestamp(submitted_at, UTC).isoformat(timespec="seconds"),
             "replaced": [] if record is None else list(record.previous_ids),
-            "in": ", ".join(sorted(self.places, reverse=True)),
+            "in": sorted(self.places, reverse=True),
         }
 
 

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Protocol, cast
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.compat import DecoratedOperator, task_decorator_factory
-from airflow_provider_evolink.exceptions import airflow_errors
-from airflow_provider_evolink.execution.landing_step import check_literals
-from airflow_provider_evolink.execution.limits import check_literal_credits
+from airflow_provider_evolink.execution.announcement import shortened_prompt
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.execution.task_state import with_ledger_asset
-from airflow_provider_evolink.landing.existing import OnExisting
+from airflow_provider_evolink.lineage.datasets import Dataset
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.types import GenerationRecord
 
 P = ParamSpec("P")
+
+_RETURNED = "returned"
 
 
 class _Decorator(Protocol):
@@ -67,6 +68,8 @@ class _EvoLinkDecoratedOperator(DecoratedOperator, EvoLinkGenerateOperator):
     ) -> None:
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, parameters={}, **kwargs)
         self._context: Context | None = None
+        self._returned: Mapping[str, Any] = {}
+        self._kept_inputs: list[Dataset] = []
 
     @property
     def is_async(self) -> bool:
@@ -79,12 +82,31 @@ class _EvoLinkDecoratedOperator(DecoratedOperator, EvoLinkGenerateOperator):
         record: GenerationRecord = super().execute(context)
         return record
 
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume with what events say about the returned parameters, since the function is not called again."""
+        kwargs = dict(next_kwargs or {})
+        kept = kwargs.pop(_RETURNED, None) or {}
+        self._returned = {"prompt": kept.get("prompt")}
+        self._kept_inputs = [Dataset(*each) for each in kept.get("inputs", ())]
+        return super().resume_execution(next_method, kwargs, context)
+
+    def _kept(self) -> dict[str, Any]:
+        inputs = [list(dataset) for dataset in self._known_inputs()]
+        return {_RETURNED: {"prompt": shortened_prompt(self._returned.get("prompt")), "inputs": inputs}}
+
+    def _inputs(self) -> Iterable[Dataset]:
+        return self._kept_inputs or super()._inputs()
+
     def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002
         returned = self._call()
         if not isinstance(returned, Mapping):
             allowed = "a mapping of the model's parameters, such as {'prompt': 'A lighthouse'}: the function returns it"
             raise InvalidInputError(f"{self.python_callable.__name__}()", returned, allowed)
+        self._returned, self._kept_inputs = returned, []
         return returned
+
+    def _given_parameters(self) -> Mapping[str, Any]:
+        return self._returned
 
     def _call(self) -> object:
         arguments = self.determine_kwargs({**(self._context or {}), **self.op_kwargs})
@@ -111,6 +133,7 @@ class _EvoLinkTask(Protocol):
         destination: str | ObjectStoragePath | XComArg | None = ...,
         filename_pattern: str = ...,
         on_existing: Literal["fail", "replace", "skip"] = ...,
+        asset_name: str | None = ...,
         media_type: Literal["video", "image", "audio"] | None = ...,
         callback_url: str | XComArg | None = ...,
         upload: UploadPolicy = ...,
@@ -136,11 +159,8 @@ def _evolink_task(python_callable: Callable[..., Any] | None = None, *, model: A
     :return: a decorator. The task that it makes works like that of any other: call it, ``expand`` or ``override`` it;
         its output is the record.
     """
-    with airflow_errors():
-        check_literals(
-            kwargs.get("destination"), kwargs.get("filename_pattern"), kwargs.get("on_existing", OnExisting.FAIL)
-        )
-        check_literal_credits(kwargs.get("min_credits_left"))
+    with literal_errors(kwargs.get("task_id")):
+        check_literals({"model": model, **kwargs}, required=("model",))
     # A mapped task has to refer to the asset when the DAG is parsed, before there is an operator.
     kwargs["inlets"] = with_ledger_asset(kwargs.get("inlets"))
     decorator = task_decorator_factory(

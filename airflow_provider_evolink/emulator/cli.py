@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: command line arguments; None for those of this process.
     :return: exit code.
     """
-    parser = _parser()
+    parser = build_parser()
     options = parser.parse_args(arguments)
     settings = Settings(
         clock=options.clock,
@@ -53,7 +53,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     await server.serve([listener])
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_evolink.emulator",
         description="A local EvoLink: same requests, same responses, no charges.",

@@ -4,6 +4,7 @@
 * :mod:`.task_state`: where a task instance remembers what it has paid for and landed.
 * :mod:`.task_ledger`: what it records after the submission, and reads back when it resumes.
 * :mod:`.generation_wait`: waits on the worker, and turns the end of a generation into a record or an error.
+* :mod:`.collecting_wait`: the same for what never submits.
 * :mod:`.landing_step`: lands results.
 * :mod:`.limits`, :mod:`.policies`: check how long to wait, and what may be paid for.
 * :mod:`.reports`: the errors that a task ends with after the payment.

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -86,6 +87,47 @@ def ledger_name(key: object) -> str:
     if not isinstance(key, str) or not _KEY.fullmatch(key):
         raise InvalidInputError("key", key, _KEY_FORM)
     return f"{STORE_KEY}:{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The keys that the calls of a task instance use in this process.
+
+    :param ti: the task instance, which is kept alive so that no other gets its address.
+    :param used: numbers of tries, and the keys under which each has a generation.
+    :param locks: by key; held while a call reads or writes its ledger.
+    """
+
+    ti: Any
+    used: set[tuple[int, str]] = field(default_factory=set)
+    locks: defaultdict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+
+_keys: dict[int, _Keys] = {}
+
+
+def _keys_of(task: CallingTask) -> _Keys:
+    ti = task.context["ti"]
+    return _keys.setdefault(id(ti), _Keys(ti)) if task.is_task else _Keys(ti)
+
+
+def note_use(task: CallingTask, key: str) -> None:
+    """Note that this try has a generation under a key."""
+    _keys_of(task).used.add((task.context["ti"].try_number, key))
+
+
+def has_used(task: CallingTask, key: str) -> bool:
+    """Return whether an earlier call of this try has a generation under a key."""
+    return (task.context["ti"].try_number, key) in _keys_of(task).used
+
+
+def ledger_access(task: CallingTask, key: str) -> AbstractContextManager[Any]:
+    """Return what is held while a call reads or writes its ledger.
+
+    A call that was cancelled goes on in its thread until its request ends. A later one with the same key waits for
+    that, or the first would overwrite what the later one has paid for.
+    """
+    return _keys_of(task).locks[key]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ travel through Airflow's database. A generation that is paid for is never given 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,9 @@ from airflow_provider_evolink.api.event_loop import in_daemon_thread
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
 from airflow_provider_evolink.api.generation_facts import facts_of_generation
 from airflow_provider_evolink.api.results import has_results
+from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.execution import limits
+from airflow_provider_evolink.execution.cost_line import cost_of
 from airflow_provider_evolink.execution.pending import KeepWaiting, PendingGeneration
 from airflow_provider_evolink.execution.reports import cannot_wait, read_refused
 from airflow_provider_evolink.polling.confirmed_read import Refused, Unanswered, describe_error, read_until_confirmed
@@ -88,17 +91,23 @@ class GenerationWait:
 
         :raises InvalidInputError: one of them is invalid; the error names the argument or the option.
         """
-        timeout = limits.wait_seconds(self.timeout, self.execution_timeout)
-        submitted_at = pending.origin.submitted_at
         return Watch(
             generation_id=pending.generation_id,
-            submitted_at=submitted_at,
-            deadline=(submitted_at if pending.since is None else pending.since) + timeout,
+            submitted_at=pending.origin.submitted_at,
+            deadline=self._deadline(pending),
             poll_interval=limits.poll_interval(self.poll_interval),
             estimated_time=pending.estimated_time,
             unreachable_timeout=limits.unreachable_timeout(),
             model=pending.origin.model,
         )
+
+    def _deadline(self, pending: PendingGeneration) -> float:
+        timeout = limits.wait_seconds(self.timeout, self.execution_timeout)
+        return (pending.origin.submitted_at if pending.since is None else pending.since) + timeout
+
+    def _last_read_at(self, pending: PendingGeneration) -> float:  # noqa: ARG002
+        """Return when reads that fail end, whatever they show: never, for what this task may have paid for."""
+        return math.inf
 
     def _wait_on_worker(self, context: Context, pending: PendingGeneration) -> GenerationRecord:
         """Wait to the end in this process, and return the record."""
@@ -170,8 +179,11 @@ class GenerationWait:
     ) -> KeepWaiting:
         reason = describe_error(unanswered.error)
         since = unanswered.since if failing_since is None else failing_since
-        if stop.outcome is Outcome.UNREACHABLE or time.time() - since >= watch.unreachable_timeout:
-            last = StopPolling(Outcome.UNREACHABLE, stop.status, stop.detail or reason)
+        now = time.time()
+        is_outage = stop.outcome is Outcome.UNREACHABLE or now - since >= watch.unreachable_timeout
+        if is_outage or now >= self._last_read_at(pending):
+            outcome = Outcome.UNREACHABLE if is_outage else Outcome.UNREAD
+            last = StopPolling(outcome, stop.status, reason)
             raise self._unfinished(last, pending, unanswered.error.retry_after) from None
         self.log.warning("Generation %s can't be read (%s). The wait continues.", pending.generation_id, reason)
         return KeepWaiting(pending, since)
@@ -181,7 +193,12 @@ class GenerationWait:
 
         :param timeout: seconds for which reads may fail with a transient error.
         """
-        outcome = read_until_confirmed(lambda: self._read_once(pending.generation_id), timeout=timeout, log=self.log)
+        outcome = read_until_confirmed(
+            lambda: self._read_once(pending.generation_id),
+            timeout=timeout,
+            log=self.log,
+            deadline=self._last_read_at(pending),
+        )
         if isinstance(outcome, Generation):
             self._latest = outcome
         return outcome
@@ -195,7 +212,7 @@ class GenerationWait:
         try:
             yield
         except (InvalidInputError, ConfigurationError) as error:
-            raise cannot_wait(error, pending, conn_id=self.evolink_conn_id) from None
+            raise cannot_wait(error, pending, conn_id=self.evolink_conn_id, may_submit=self._may_submit) from None
 
     def _updated(self, context: Context, pending: PendingGeneration, generation: Generation) -> PendingGeneration:  # noqa: ARG002
         """Return what is known after a read."""
@@ -216,15 +233,18 @@ class GenerationWait:
 
     def _publish_result(self, context: Context, record: GenerationRecord) -> None:  # noqa: ARG002
         """Report the result, in the log at least."""
-        links, used = record["results"], record["usage"]["credits_used"]
+        links = record["results"]
         self.log.info(
-            "Generation %s is %s: %d result(s), %s credits used.%s",
+            "Generation %s is %s: %s.%s",
             record["generation_id"],
             record["status"],
-            len(links),
-            "unknown" if used is None else f"{used:g}",
-            f" Its links expire at {record['expires_at']}." if links else "",
+            counted(len(links), "result"),
+            f" Links expire at {record['expires_at']}." if links else "",
         )
+        self._log_cost(record)
+
+    def _log_cost(self, record: GenerationRecord) -> None:
+        self.log.info("%s", cost_of([record]))
 
     def _unfinished(
         self, stop: StopPolling, pending: PendingGeneration, retry_after: float | None = None

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 def land(
-    account: Account, generation: str | Mapping[str, Any], destination: Any, filename_pattern: str, on_existing: str
+    account: Account,
+    generation: str | Mapping[str, Any],
+    destination: Any,
+    filename_pattern: str,
+    on_existing: str,
+    asset_name: str | None,
 ) -> list[LandedFile]:
     """Land the results of a generation; see ``EvoLinkHook.land``."""
     task = calling_task()
@@ -31,6 +36,7 @@ def land(
         log=account.log,
         # One for each generation, so that calls at the same time don't overwrite each other's.
         store_key=f"{STORE_KEY}:{generation_id}",
+        asset_name=asset_name,
     )
     return step.land(task.context, generation)
 

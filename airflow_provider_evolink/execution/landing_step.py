@@ -9,18 +9,24 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
-from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, LandingInputError
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, LandingError, LandingInputError
 from airflow_provider_evolink.api.generation import EXAMPLE_ID
 from airflow_provider_evolink.api.generation_facts import facts_of_record
 from airflow_provider_evolink.compat import NEVER_EXPIRE
+from airflow_provider_evolink.execution import posters
+from airflow_provider_evolink.execution.announcement import Announcement, origin_of
+from airflow_provider_evolink.execution.cost_line import cost_of
 from airflow_provider_evolink.execution.metrics import report_landed
+from airflow_provider_evolink.execution.reports import cannot_land_now
 from airflow_provider_evolink.execution.task_state import mirrored_store
+from airflow_provider_evolink.landing.asset_names import asset_key, check_asset_names
 from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS, STORE_KEY, asset_uri
 from airflow_provider_evolink.landing.existing import OnExisting, parse_on_existing
 from airflow_provider_evolink.landing.filenames import Result, check_pattern
@@ -32,10 +38,10 @@ from airflow_provider_evolink.landing.sources import (
     generations_in,
     results_of,
 )
-from airflow_provider_evolink.landing.storage_target import check_form
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
 
 if TYPE_CHECKING:
-    from airflow.sdk import BaseHook, Context
+    from airflow.sdk import Context
 
     from airflow_provider_evolink.api.settings import Settings
     from airflow_provider_evolink.execution.account import Account
@@ -48,18 +54,6 @@ if TYPE_CHECKING:
 
 # Field of a record, and of an asset event's extra, with the files that have landed.
 LANDED_FIELD: Final = "landed"
-
-
-def check_literals(destination: object, filename_pattern: object, on_existing: object) -> None:
-    """Refuse what can't work however the templates are rendered; cheap enough to call when a DAG file is parsed.
-
-    :raises LandingInputError: a value that is not templated is invalid.
-    """
-    parse_on_existing(on_existing)
-    if isinstance(destination, str) and not _is_template(destination):
-        check_form(destination)
-    if isinstance(filename_pattern, str) and not _is_template(filename_pattern):
-        check_pattern(filename_pattern, _expected_results(None, 1))
 
 
 def media_network(settings: Settings, connections: KeptConnections[Any] | None = None) -> Network:
@@ -101,6 +95,9 @@ class LandingStep:
     :param hook: the account that reads records and renews links, and whose settings apply to the hosts of results.
     :param log: receives progress and warnings.
     :param store_key: of the checkpoint.
+    :param asset_name: names the assets of an ``AssetAlias``, likewise; ``None`` = the URIs of the files.
+    :param prompt: of the generation, for the events; ``None`` = unknown.
+    :param lineage: receives what was landed, of which generations.
     """
 
     destination: Any
@@ -110,6 +107,9 @@ class LandingStep:
     hook: Account
     log: Any
     store_key: str = STORE_KEY
+    asset_name: str | None = None
+    prompt: object = None
+    lineage: RunLineage = field(default_factory=RunLineage)
 
     def check(self, model: str, count: int) -> None:
         """Refuse, before a generation is paid for, what would make its landing fail; sends nothing.
@@ -123,18 +123,36 @@ class LandingStep:
 
         try:
             parse_on_existing(self.on_existing)
+            posters.are_on()
             target = self._target()
-            self._check_names(target, check_pattern(self.filename_pattern, _expected_results(model, count)))
+            results = _expected_results(model, count)
+            self._check_names(target, results)
+            self._check_asset_names(results)
             check_writable(target)
         except LandingInputError as error:
             # The same, but it says that nothing was sent rather than that nothing was downloaded.
             raise InvalidInputError(error.parameter, error.value, error.allowed) from error
 
+    def check_storage(self) -> None:
+        """Ask a destination on S3, right before a generation is paid for, whether it can be used; nothing is written.
+
+        :raises StorageRefusedError: there is no such bucket, or the credentials are unknown or wrong.
+        :raises LandingError: it can't be reached, or fails. A retry asks it again.
+        """
+        from airflow_provider_evolink.landing.storage_check import check_bucket
+
+        try:
+            check_bucket(self._target())
+        except LandingError as error:
+            failure = cannot_land_now(error, None, conn_id=self.hook.evolink_conn_id)
+            failure.charged = False
+            raise failure from error
+
     def land(self, context: Context, generation: object) -> list[LandedFile]:
         """Land every result in turn; if one fails, land the others before raising its error.
 
         :param generation: a record, a generation id, or a sequence of them.
-        :return: ``[{uri, bytes, sha256, content_type, generation_id}]`` in the order of the results.
+        :return: an entry for each file, in the order of the results.
         :raises LandingInputError: the landing can't work; nothing was downloaded.
         :raises EvoLinkError: a result could not be landed. A retry lands only what is missing.
         """
@@ -156,32 +174,47 @@ class LandingStep:
             self.log.warning("No generation given: upstream made none, or all of them failed. Nothing to land.")
         by_generation = failures.each(list(generations), lambda each: self._results(each, generations))
         results = list(chain.from_iterable(by_generation))
-        self._check_names(target, check_pattern(self.filename_pattern, results))
-        landed = list(filter(None, failures.each(results, self._lander(context, target, on_existing).land)))
+        self._check_names(target, results)
+        # Now that they are paid for, several events for one asset are better than no files.
+        self._check_asset_names(results[:1])
+        with self._lander(context, target, on_existing) as lander:
+            outcomes = failures.each(results, lambda each: (each, lander.land(each)))
+        landed = [(result, file) for result, file in outcomes if file is not None]
+        self._note_lineage(landed, generations)
         failures.raise_any()
-        self._announce(context, landed)
-        return [file.entry() for file in landed]
+        self._announce(context, landed, generations)
+        if generations:
+            self.log.info("%s", cost_of(record or {} for record in generations.values()))
+        return [file.entry() for _, file in landed]
 
     def _target(self) -> StorageTarget:
         from airflow_provider_evolink.landing.storage_target import storage_target
 
         return storage_target(self.destination)
 
-    def _check_names(self, target: StorageTarget, names: Sequence[str]) -> None:
-        """Refuse names that make too long a URI for an asset event, before the first download.
+    def _check_names(self, target: StorageTarget, results: Sequence[Result]) -> None:
+        """Refuse a pattern, or names that make too long a URI for an asset event, before the first download.
 
-        Only events through an alias carry the URI.
+        Only events through an alias carry the URI, unless their assets have names.
         """
         from airflow.sdk import AssetAlias
 
-        if not any(isinstance(outlet, AssetAlias) for outlet in self.outlets):
-            return
-        longest = max((len(asset_uri(f"{target.uri}/{name}")) for name in names), default=0)
+        names = check_pattern(self.filename_pattern, results)
+        if self.asset_name is None and any(isinstance(outlet, AssetAlias) for outlet in self.outlets):
+            self._check_uris([asset_uri(f"{target.uri}/{name}") for name in names])
+
+    def _check_asset_names(self, results: Sequence[Result]) -> None:
+        if self.asset_name is not None:
+            check_asset_names(self.asset_name, results)
+
+    def _check_uris(self, uris: Sequence[str]) -> None:
+        """Refuse URIs that are too long for an asset event."""
+        longest = max(map(len, uris), default=0)
         if longest > MAX_ASSET_CHARACTERS:
             allowed = (
                 f"short enough for asset events, whose URI may have {MAX_ASSET_CHARACTERS} characters; it would have "
-                f"{longest} (a Chinese character, for example, takes nine). Shorten the path, or remove the AssetAlias "
-                "from outlets"
+                f"{longest} (a Chinese character, for example, takes nine). Shorten the path, or set asset_name, or "
+                "remove the AssetAlias from outlets"
             )
             raise LandingInputError("destination", str(self.destination), allowed)
 
@@ -205,36 +238,51 @@ class LandingStep:
         now = time.time()
         model = known.get("model")
         origin = Origin(min(generation.created or now, now), model if isinstance(model, str) else None)
-        return build_record(generation, origin, now=now)
+        record = build_record(generation, origin, now=now)
+        # When it ended is not known: it is read now for another reason.
+        self.lineage.add_generation(replace(GenerationFacts.of_record(record), seconds=generation.duration))
+        return record
 
-    def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Lander:
+    @contextmanager
+    def _lander(self, context: Context, target: StorageTarget, on_existing: OnExisting) -> Iterator[Lander]:
         from airflow_provider_evolink.landing.checkpoint import Checkpoint
         from airflow_provider_evolink.landing.lander import Lander
 
-        return Lander(
-            destination=target,
-            pattern=self.filename_pattern,
-            network=media_network(self.hook.settings),
-            checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE, name=self.store_key),
-            renew=functools.partial(fresh_link, self.hook),
-            on_existing=on_existing,
-            on_written=report_landed,
-        )
+        with posters.painter() or nullcontext() as painter:
+            yield Lander(
+                destination=target,
+                pattern=self.filename_pattern,
+                network=media_network(self.hook.settings),
+                checkpoint=Checkpoint(mirrored_store(context, self.log), NEVER_EXPIRE, name=self.store_key),
+                renew=functools.partial(fresh_link, self.hook),
+                on_existing=on_existing,
+                on_written=report_landed,
+                painter=painter,
+                log=self.log,
+            )
 
-    def _announce(self, context: Context, landed: Sequence[Landed]) -> None:
+    def _note_lineage(
+        self, landed: Sequence[tuple[Result, Landed]], generations: Mapping[str, Mapping[str, Any] | None]
+    ) -> None:
+        self.lineage.add_files(file.uri for _, file in landed)
+        for record in filter(None, generations.values()):
+            self.lineage.add_generation(GenerationFacts.of_record(record))
+
+    def _announce(
+        self,
+        context: Context,
+        landed: Sequence[tuple[Result, Landed]],
+        generations: Mapping[str, Mapping[str, Any] | None],
+    ) -> None:
         """Report the files to Airflow: as asset events and as lineage."""
-        from airflow.sdk import Asset, AssetAlias
-        from airflow.sdk.lineage import get_hook_lineage_collector
-
-        for file in landed:
-            if len(file.asset_uri) <= MAX_ASSET_CHARACTERS:
-                get_hook_lineage_collector().add_output_asset(context=cast("BaseHook", self.hook), uri=file.asset_uri)
-        for outlet in self.outlets:
-            if isinstance(outlet, AssetAlias):
-                for file in landed:
-                    context["outlet_events"][outlet].add(Asset(file.asset_uri), extra=_as_json(file.entry()))
-            elif isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = {LANDED_FIELD: [_as_json(file.entry()) for file in landed]}
+        announcement = Announcement(self.outlets, context, self.hook)
+        for result, file in landed:
+            facts = facts_of_record(generations[result.generation_id] or {})
+            origin = origin_of(model=facts.model, credits_used=facts.credits_used, prompt=self.prompt)
+            name = self.asset_name
+            key = None if name is None else asset_key(name, result, file.media_type)
+            announcement.add(file, origin, key)
+        announcement.publish({LANDED_FIELD: [_as_json(file.entry()) for _, file in landed]})
 
 
 def _expected_results(model: str | None, count: int) -> list[Result]:
@@ -244,7 +292,3 @@ def _expected_results(model: str | None, count: int) -> list[Result]:
 
 def _as_json(file: LandedFile) -> dict[str, Any]:
     return {**file}
-
-
-def _is_template(text: str) -> bool:
-    return "{{" in text or "{%" in text

@@ -101,15 +101,6 @@ def parse_credits(name: str, value: object) -> float | None:
     return number
 
 
-def check_literal_credits(min_credits_left: object) -> None:
-    """Refuse, when a DAG file is parsed, a number that no template renders.
-
-    :raises InvalidInputError: it is no number of credits.
-    """
-    if isinstance(min_credits_left, int | float):
-        parse_credits("min_credits_left", min_credits_left)
-
-
 def parse_number(value: object) -> float | None:
     """Return a finite number, or one that a template has rendered as text; ``None`` if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):

@@ -60,7 +60,7 @@ def _report(measures: Iterable[Measure]) -> None:
 def _send(each: Measure) -> None:
     from airflow.sdk.observability import stats
 
-    is_timer = METRICS[each.name][0] == "timer"
+    is_timer = METRICS[each.name].kind == "timer"
     for name, tags in ((each.name, dict(each.tags)), *([(each.long_name, None)] if _have_long_names() else [])):
         if is_timer:
             stats.timing(name, each.value, tags=tags)

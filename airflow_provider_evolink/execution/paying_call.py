@@ -7,32 +7,43 @@ import functools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from airflow_provider_evolink.api.error_facts import ErrorFacts
 from airflow_provider_evolink.api.errors import GenerationNotFoundError
 from airflow_provider_evolink.api.generation import Generation
-from airflow_provider_evolink.execution import limits, task_ledger
-from airflow_provider_evolink.execution.calling_task import CallingTask, ledger_name, only_call, refuse_while_parsing
-from airflow_provider_evolink.execution.credits_check import check_credits_left, submit
+from airflow_provider_evolink.execution import task_ledger
+from airflow_provider_evolink.execution.calling_task import (
+    CallingTask,
+    has_used,
+    ledger_access,
+    ledger_name,
+    note_use,
+    only_call,
+    refuse_while_parsing,
+)
+from airflow_provider_evolink.execution.credits_check import CountedSubmission
 from airflow_provider_evolink.execution.generation_call import Connected, GenerationCall
 from airflow_provider_evolink.execution.ledger_progress import LedgerProgress
 from airflow_provider_evolink.execution.pending import KeepWaiting, PendingGeneration
 from airflow_provider_evolink.execution.policies import check_policies, check_upload
+from airflow_provider_evolink.execution.reports import key_used_again
 from airflow_provider_evolink.execution.submission_step import SubmissionStep
 from airflow_provider_evolink.execution.task_state import open_ledger
 from airflow_provider_evolink.polling.confirmed_read import Refused
 from airflow_provider_evolink.result import Origin
 from airflow_provider_evolink.submission.decision import Policy
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
-from airflow_provider_evolink.submission.submitter import Submitter
+from airflow_provider_evolink.submission.submitter import SubmissionResult, Submitter
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_evolink.api.request import GenerationRequest
     from airflow_provider_evolink.media.resolver import UploadPolicy
+    from airflow_provider_evolink.polling.policy import StopPolling
     from airflow_provider_evolink.submission.ledger import Ledger
     from airflow_provider_evolink.types import GenerationRecord
 
@@ -101,16 +112,19 @@ class PayingCall(GenerationCall):
             yield
 
     def _start(self) -> GenerationRecord | KeepWaiting:
+        with ledger_access(self._task, self._key):
+            return self._submit_and_read()
+
+    def _finalize(
+        self, context: Context, pending: PendingGeneration, stop: StopPolling, failing_since: float | None
+    ) -> GenerationRecord | KeepWaiting:
+        with ledger_access(self._task, self._key):
+            return super()._finalize(context, pending, stop, failing_since)
+
+    def _submit_and_read(self) -> GenerationRecord | KeepWaiting:
         ti = self._context["ti"]
-        step = SubmissionStep(
-            account=self._account,
-            make_request=self._checked_request,
-            make_submitter=lambda _: self._submitter(),
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-            log=self.log,
-        )
-        submitted = step.run(self._ledger.read())
+        submitted = self._submit_or_resume(self._ledger.read())
+        note_use(self._task, self._key)
         record, generation = submitted.record, submitted.generation
         if record.phase is Phase.FINISHED and record.result is not None:
             return task_ledger.reused_result(record.result, ti.try_number, self.log, lands=False)
@@ -118,6 +132,24 @@ class PayingCall(GenerationCall):
         if generation is not None and generation.is_terminal:
             return self._complete(self._context, pending, generation)
         return KeepWaiting(pending)
+
+    def _submit_or_resume(self, known: LedgerRecord | None) -> SubmissionResult:
+        ti = self._context["ti"]
+        is_repeated = known is not None and (known.try_number == ti.try_number or has_used(self._task, self._key))
+        # What has changed since an earlier call is no changed input: the next try would pay for each call again.
+        policy = replace(self._policy, on_changed_input="fail") if is_repeated else self._policy
+        step = SubmissionStep(
+            account=self._account,
+            make_request=self._checked_request,
+            make_submitter=lambda _: self._submitter(policy),
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            log=self.log,
+        )
+        if is_repeated:
+            report = functools.partial(key_used_again, key=self._key)
+            step = replace(step, paid_by="an earlier call with this key", report_changed=report)
+        return step.run(known)
 
     @property
     def _ledger(self) -> Ledger:
@@ -128,21 +160,21 @@ class PayingCall(GenerationCall):
         check_upload(self._upload)
         request = self._account.prepare(self._model, self._parameters, media_type=self._media_type, upload=self._upload)
         check_policies(self._policy)
-        limits.min_credits_left(self._min_credits_left)
         self._watch(PendingGeneration("task-unified-0", Origin(submitted_at=time.time())))
         return request
 
-    def _submitter(self) -> Submitter:
+    def _submitter(self, policy: Policy) -> Submitter:
+        counted = CountedSubmission(self._account, self._min_credits_left)
         return Submitter(
             ledger=self._ledger,
-            send=functools.partial(submit, self._account),
+            send=counted.send,
             upload=self._account.media_links,
             read=self._account.get_generation,
-            policy=self._policy,
+            policy=policy,
             log=self.log,
             on_submitted=self._on_submitted,
             is_killed=lambda: self._was_killed,
-            before_new=lambda: check_credits_left(self._account, self._min_credits_left),
+            admit=counted.admitted,
         )
 
     def _on_submitted(self, record: LedgerRecord) -> None:

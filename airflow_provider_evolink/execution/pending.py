@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.errors import GenerationNotFoundError, InvalidInputError
-from airflow_provider_evolink.api.generation import EXAMPLE_ID, NOT_FOUND_GRACE, is_generation_id, submission_time
+from airflow_provider_evolink.api.generation import EXAMPLE_ID, NOT_FOUND_GRACE, may_be_generation_id, submission_time
 from airflow_provider_evolink.result import Origin
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ def collectable(generation: object, try_number: int, *, since: float) -> Pending
     :raises InvalidInputError: it is neither.
     """
     value = generation.get("generation_id") if isinstance(generation, Mapping) else generation
-    # A template that finds no value renders as this text.
-    if not isinstance(value, str) or value == "None" or not is_generation_id(value):
+    if not isinstance(value, str) or not may_be_generation_id(value):
         raise InvalidInputError("generation_id", generation, f"an id such as {EXAMPLE_ID}")
     origin = Origin(submitted_at=submission_time(value) or time.time(), try_number=try_number)
     return PendingGeneration(value, origin, since=since)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 
-_POLICIES: Mapping[str, tuple[str, ...]] = {
+POLICIES: Mapping[str, tuple[str, ...]] = {
     "on_unknown_submission": ("replay", "fail"),
     "on_clear": ("reuse", "resubmit"),
     "on_changed_input": ("fail", "resubmit"),
@@ -19,7 +19,7 @@ def check_policies(operator: object) -> None:
 
     :raises InvalidInputError: one of them; it names the argument.
     """
-    for name, allowed in _POLICIES.items():
+    for name, allowed in POLICIES.items():
         check_choice(name, getattr(operator, name), allowed)
 
 

@@ -19,7 +19,15 @@ from airflow_provider_evolink.api.errors import (
     SubmissionUnknownError,
 )
 from airflow_provider_evolink.api.results import results_expire_at
-from airflow_provider_evolink.result import how_to_collect, left_running, reserved_note, resubmit_from, sensor_code
+from airflow_provider_evolink.api.wording import shorten
+from airflow_provider_evolink.result import (
+    WAIT_AGAIN,
+    how_to_collect,
+    left_running,
+    reserved_note,
+    resubmit_from,
+    sensor_code,
+)
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from airflow_provider_evolink.submission.reports import refusal_text
 
@@ -45,29 +53,54 @@ def read_refused(refused: Refused, pending: PendingGeneration, *, may_submit: bo
         resubmittable = ' With on_clear="resubmit" it pays for a new one instead.'
     elif may_submit:
         resubmittable = resubmit_from(results_expire_at(origin.submitted_at, origin.model))
-    error.facts = f"{error} It was read {refused.times} times in {refused.seconds:.0f} s, each time with this response."
+    times = "once" if refused.times == 1 else f"{refused.times} times in {refused.seconds:.0f} s, each time"
+    error.facts = f"{error.facts} It was read {times} with this response."
     error.advice = f"{resumed}{resubmittable}"
+    if not refused.is_confirmed:
+        error.permanent = False
+        error.advice = "`timeout` left no time to rule out a stray response: a retry reads the generation again."
     error.args = (f"{error.facts} {error.advice}",)
     return error
 
 
-def invalid_after_payment(error: InvalidInputError, known: LedgerRecord | None, *, conn_id: str) -> EvoLinkError:
-    """Extend an error of invalid input with what an earlier try paid for, or may have paid for.
+def invalid_after_payment(
+    error: InvalidInputError, known: LedgerRecord | None, *, conn_id: str, paid_by: str = "an earlier try"
+) -> EvoLinkError:
+    """Extend an error of invalid input with what was paid for before, or may have been.
 
     :param known: what the ledger holds.
     :param conn_id: connection of the task.
+    :param paid_by: who has submitted that.
     """
     if known is None or not _is_paid(known):
         return error
     if known.generation_id is None:
-        paid = f"But {_in_doubt(known)} Restore the input and clear the task to resolve that."
+        paid = f"But {_in_doubt(known, paid_by)} Restore the input and clear the task to resolve that."
     else:
         paid = (
-            f"An earlier try paid for generation {known.generation_id}, which stays: fix the input, or collect it with "
-            f"{sensor_code(known.generation_id, conn_id)}."
+            f"{paid_by[0].upper()}{paid_by[1:]} paid for generation {known.generation_id}, which stays: fix the input, "
+            f"or collect it with {sensor_code(known.generation_id, conn_id)}."
         )
     return StaleRequestError(
         f"{error.refusal} Nothing was sent now, and a retry sends nothing. {paid}", generation_id=known.generation_id
+    )
+
+
+def key_used_again(record: LedgerRecord, key: str) -> StaleRequestError:
+    """Report that two calls of one try share a key, and ask for two generations.
+
+    :param record: of the earlier call.
+    """
+    paid = (
+        f"generation {record.generation_id}{reserved_note(record.credits_reserved)}, which stays paid for"
+        if record.generation_id is not None
+        else f"idempotency key {record.idempotency_key}, whose response was lost: it may have been accepted and charged"
+    )
+    return StaleRequestError(
+        f"`key`={shorten(key)} belongs to another request of this same try: {paid}. Nothing was sent now, and a retry "
+        "does the same, since under one key a task has one generation, whatever on_changed_input says. Give each "
+        'generation a key of its own, such as key=f"scene-{number}" in a loop: one that the next try gives it, too.',
+        generation_id=record.generation_id,
     )
 
 
@@ -77,9 +110,9 @@ def cannot_land_now(error: LandingError, known: LedgerRecord | None, *, conn_id:
     :param known: what the ledger holds.
     :param conn_id: connection of the task.
     """
-    facts = f"{error} Nothing was sent to EvoLink now."
+    facts = f"{error.facts} Nothing was sent to EvoLink now: this attempt cost nothing."
     if known is None or not _is_paid(known):
-        return LandingError(facts)
+        return type(error)(facts, advice=error.advice if error.permanent else "A retry tries again.")
     if known.generation_id is None:
         return LandingError(f"{facts} But {_in_doubt(known)} A retry that can open the storage resolves that.")
     return LandingError(
@@ -99,7 +132,7 @@ def name_unlanded_generation(error: EvoLinkError, generation_id: str) -> None:
     retry = "A retry finds the same: fix that and clear this task, which lands" if error.permanent else "A retry lands"
     text = (
         f"Generation {generation_id} is completed and paid for, but its results can't be landed. "
-        f"{refusal_text(error)} {retry} them and generates nothing."
+        f"{error.facts if isinstance(error, LandingError) else refusal_text(error)} {retry} them and generates nothing."
     )
     # What the error itself says about the charge is about this attempt.
     error.args, error.generation_id, error.charged = (text,), generation_id, True
@@ -170,17 +203,20 @@ def expired_links(expires_at: object, *, lands: bool) -> str:
     )
 
 
-def cannot_wait(error: EvoLinkError, pending: PendingGeneration, *, conn_id: str) -> PollingFailedError:
+def cannot_wait(
+    error: EvoLinkError, pending: PendingGeneration, *, conn_id: str, may_submit: bool
+) -> PollingFailedError:
     """Report a setting that was broken after the payment, so that the wait can't continue.
 
     :param error: what is wrong with it.
     :param conn_id: connection of the task.
+    :param may_submit: whether the task could pay for a new generation.
     """
     cost, generation_id = pending.origin.credits_reserved, pending.generation_id
     return PollingFailedError(
         f"Generation {generation_id} is paid for{reserved_note(cost)}, but waiting for it can't continue. "
         f"{refusal_text(error)} Fix that.",
-        advice=how_to_collect(generation_id, conn_id),
+        advice=how_to_collect(generation_id, conn_id) if may_submit else WAIT_AGAIN,
         generation_id=generation_id,
     )
 
@@ -190,8 +226,8 @@ def _is_paid(known: LedgerRecord) -> bool:
     return known.phase in (Phase.INTENT, Phase.SUBMITTED, Phase.FINISHED)
 
 
-def _in_doubt(known: LedgerRecord) -> str:
+def _in_doubt(known: LedgerRecord, paid_by: str = "an earlier try") -> str:
     return (
-        f"an earlier try sent a request with idempotency key {known.idempotency_key}, and its response was lost: it "
+        f"{paid_by} sent a request with idempotency key {known.idempotency_key}, and its response was lost: it "
         "may have been accepted and charged."
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, UnreadableInputError
+from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, StaleRequestError, UnreadableInputError
 from airflow_provider_evolink.execution.reports import cannot_land_now, invalid_after_payment
 from airflow_provider_evolink.submission.record import LedgerRecord, fingerprint
 
@@ -27,6 +27,8 @@ class SubmissionStep:
     :param try_number: of this try.
     :param max_tries: Airflow's current one.
     :param log: receives warnings about the request.
+    :param paid_by: who has submitted what the ledger holds, for errors.
+    :param report_changed: returns the error of a request other than the ledger's; ``None`` = it says "an earlier try".
     """
 
     account: Account
@@ -35,6 +37,8 @@ class SubmissionStep:
     try_number: int
     max_tries: int
     log: Any
+    paid_by: str = "an earlier try"
+    report_changed: Callable[[LedgerRecord], StaleRequestError] | None = None
 
     def run(self, known: LedgerRecord | None) -> SubmissionResult:
         """Submit or resume, paying at most once.
@@ -48,7 +52,7 @@ class SubmissionStep:
         except (UnreadableInputError, ConnectionError, TimeoutError) as error:
             return self.make_submitter(known).resume_without_input(known, error, max_tries=self.max_tries)
         except InvalidInputError as error:
-            raise invalid_after_payment(error, known, conn_id=conn_id) from None
+            raise invalid_after_payment(error, known, conn_id=conn_id, paid_by=self.paid_by) from None
         except LandingError as error:
             raise cannot_land_now(error, known, conn_id=conn_id) from error
         for warning in request.warnings:
@@ -56,11 +60,16 @@ class SubmissionStep:
         settings = self.account.settings
         digest = fingerprint(conn_id, settings.base_url, request.endpoint, request.body)
         resumable = known if known is not None and known.fingerprint == digest else None
-        return self.make_submitter(resumable).submit_or_resume(
-            known,
-            request,
-            digest,
-            try_number=self.try_number,
-            max_tries=self.max_tries,
-            api_key=settings.api_key,
-        )
+        try:
+            return self.make_submitter(resumable).submit_or_resume(
+                known,
+                request,
+                digest,
+                try_number=self.try_number,
+                max_tries=self.max_tries,
+                api_key=settings.api_key,
+            )
+        except StaleRequestError:
+            if known is None or self.report_changed is None:
+                raise
+            raise self.report_changed(known) from None

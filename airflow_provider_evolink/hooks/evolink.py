@@ -100,19 +100,46 @@ class EvoLinkHook(GenerationMethods, FileMethods, BaseHook):
         resolve = MediaResolver(StorageFile, upload=upload, allow_loopback=loopback, known_files=self._known_files)
         return request.prepare(model, parameters, media_type=media_type, allow_loopback=loopback, resolve_media=resolve)
 
-    def submit(self, request: GenerationRequest, idempotency_key: str) -> Submission:
-        """Send a paid submission, exactly once.
+    def submit(
+        self, request: GenerationRequest, idempotency_key: str, *, media_links: Mapping[str, str] | None = None
+    ) -> Submission:
+        """Send a paid submission, exactly once; nothing but the caller remembers it, not even inside a task.
 
-        :param request: made by :meth:`prepare`. Its pending media are uploaded first, see :meth:`media_links`.
+        To send it again, as after a crash, repeat the call with the same request and the same idempotency key: EvoLink
+        then returns the generation that it has made (undocumented; its own clients rely on it). The body has to be the
+        same, too. A file that another process uploads again has another link, and EvoLink rejects the repetition
+        (:class:`IdempotencyConflictError`; nothing is charged). So keep the links as well::
+
+            links = hook.media_links(request)  # store them beside the idempotency key
+            hook.submit(request, idempotency_key, media_links=links)
+
+        :meth:`generate` remembers all of that in the ledger of its task.
+
+        :param request: made by :meth:`prepare`.
         :param idempotency_key: 16 to 96 characters of ``[A-Za-z0-9._-]``; use the same one to send the same request
             again.
+        :param media_links: the links of its pending media, as :meth:`media_links` has returned them; ``None`` = that
+            method is called here, which uploads what this process has not uploaded yet.
         :return: the accepted generation, and whether EvoLink recognized the idempotency key.
+        :raises InvalidInputError: the idempotency key has another form, or a link is missing; nothing was uploaded or
+            sent.
         :raises ApiError: EvoLink rejected it, or failed.
         :raises NotSentError: the request never left this machine; nothing was charged.
         :raises ConnectionLostError, InvalidResponseError: it may have been accepted and charged.
         """
-        body = request.with_links(self.media_links(request))
-        return self._run(lambda client: client.submit(request.endpoint, body, idempotency_key))
+        from airflow_provider_evolink.api.idempotency import check_idempotency_key
+        from airflow_provider_evolink.execution.credits_check import count_submission
+
+        check_idempotency_key(idempotency_key)
+        links = self.media_links(request) if media_links is None else media_links
+        try:
+            body = request.with_links(links)
+        except KeyError as error:
+            allowed = f"what media_links() has returned for this request; it lacks {error}"
+            raise InvalidInputError("media_links", list(links), allowed) from None
+        submission = self._run(lambda client: client.submit(request.endpoint, body, idempotency_key))
+        count_submission(self, submission)
+        return submission
 
     def get_generation(self, generation_id: str) -> Generation:
         """Read one generation; free.

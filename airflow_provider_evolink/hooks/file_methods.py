@@ -32,7 +32,7 @@ class FileMethods:
 
         :param source: a local path, a storage URI such as ``s3://conn_id@bucket/key``, an ``ObjectStoragePath``, the
             content as bytes, or a public http or https link, which EvoLink fetches. png, jpeg, webp and gif images
-            are documented; EvoLink's own clients upload video and audio too, and nothing larger than 95 MiB.
+            are documented; EvoLink's own clients upload video and audio too, and nothing larger than 95 MB.
         :param content_type: such as ``audio/wav``; ``None`` = by its content, not by its name. Not of a link.
         :return: its ``link``, ``expires_at``, ``file_id``, ``content_type``, ``size`` and ``sha256``.
         :raises InvalidInputError: it can't be read, has another type, is empty or too large; nothing was sent.

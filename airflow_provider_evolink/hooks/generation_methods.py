@@ -43,13 +43,15 @@ class GenerationMethods:
         :param model: EvoLink's model id.
         :param parameters: the model's parameters as EvoLink documents them.
         :param key: what names this generation within the task: 1 to 100 characters of ``A-Z``, ``a-z``, ``0-9``, ``_``
-            and ``-``. Two keys are two generations; the same key in the next try is the same generation.
+            and ``-``. Two keys are two generations; the same key in the next try is the same generation. In a loop,
+            each generation needs a key of its own, which the next try gives it, too.
         :param timeout: seconds (or a ``timedelta``) from the submission, over all tries, after which it stops waiting;
             ``None`` = ``[evolink] default_timeout``, 30 minutes by default. The generation itself keeps running.
         :param options: ``poll_interval``, ``media_type``, ``upload``, ``on_unknown_submission``, ``on_clear``,
             ``on_changed_input`` and ``min_credits_left`` of ``EvoLinkGenerateOperator``.
         :raises InvalidInputError: a value is invalid, or another call with this key is running; nothing was sent.
-        :raises StaleRequestError: the task has paid for another request under this key.
+        :raises StaleRequestError: the task has paid for another request under this key, in an earlier try or, whatever
+            ``on_changed_input`` says, in this one.
         :raises GenerationFailedError: EvoLink could not make it; a retry submits a new one, unless it is permanent.
         :raises GenerationTimeoutError: it did not finish in time; a retry resumes it.
         :raises EvoLinkError: the submission was rejected, or its outcome is unknown; the message states what a retry
@@ -79,8 +81,11 @@ class GenerationMethods:
         """Wait for a generation that was submitted elsewhere, and return its record; never submits, and costs nothing.
 
         :param generation: its id, or a record of it.
-        :param timeout: seconds (or a ``timedelta``) from now; ``None`` = ``[evolink] default_timeout``.
+        :param timeout: seconds (or a ``timedelta``) from now; ``None`` = ``[evolink] default_timeout``. It bounds
+            reads that fail, too; one that is under way then is not cut short.
         :param poll_interval: seconds between two polls, at least 1; ``None`` = adaptive.
+        :raises GenerationNotFoundError: EvoLink does not know the id, and still did not after two minutes (a generation
+            may be unknown for a minute after its submission, and a single 404 may be a gateway's), or ``timeout``.
         :raises GenerationFailedError: the generation failed; whoever submitted it has to submit it again.
         :raises GenerationTimeoutError: it did not end in time; a later call waits for it again.
         :raises EvoLinkError: it can't be read, or has no result.
@@ -104,6 +109,7 @@ class GenerationMethods:
         filename_pattern: str = DEFAULT_PATTERN,
         *,
         on_existing: Literal["fail", "replace", "skip"] = "fail",
+        asset_name: str | None = None,
     ) -> list[LandedFile]:
         """Copy every result of a generation to storage that you own, as ``EvoLinkToObjectStorageOperator`` does.
 
@@ -114,12 +120,14 @@ class GenerationMethods:
         :param destination: the target folder: an absolute path, a URI or an ``ObjectStoragePath``.
         :param filename_pattern: file name below ``destination``, ``{generation_id}/{index}.{ext}`` by default.
         :param on_existing: ``fail``, ``replace`` or ``skip``: what to do with another file of that name.
+        :param asset_name: name of each file's asset, if the task's ``outlets`` have an ``AssetAlias``, such as
+            ``videos/{generation_id}/{index}``; ``None`` = the file's URI.
         :raises LandingInputError: a value is invalid; nothing was downloaded.
         :raises LandingError: a result could not be downloaded or written; a later call lands what is missing.
         """
         from airflow_provider_evolink.execution.landing_call import land
 
-        return land(self._connected().account, generation, destination, filename_pattern, on_existing)
+        return land(self._connected().account, generation, destination, filename_pattern, on_existing, asset_name)
 
     async def land_async(
         self,
@@ -128,10 +136,11 @@ class GenerationMethods:
         filename_pattern: str = DEFAULT_PATTERN,
         *,
         on_existing: Literal["fail", "replace", "skip"] = "fail",
+        asset_name: str | None = None,
     ) -> list[LandedFile]:
         """Do the same as :meth:`land` without blocking the event loop: in a thread."""
         return await in_daemon_thread(
-            lambda: self.land(generation, destination, filename_pattern, on_existing=on_existing)
+            lambda: self.land(generation, destination, filename_pattern, on_existing=on_existing, asset_name=asset_name)
         )
 
     def _paying_call(

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from string import printable
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from airflow_provider_evolink.landing.filenames import Result
 from airflow_provider_evolink.landing.media_types import MediaType
+from airflow_provider_evolink.posters.stamp import SUFFIX as POSTER_SUFFIX
 from airflow_provider_evolink.types import LandedFile
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 STORE_KEY = "evolink_landing"
 # Airflow's limit for an asset's name or URI.
 MAX_ASSET_CHARACTERS = 1500
-_SAFE_IN_PATH = "".join(sorted(set(printable) - set("#?%")))
+# What a URI may contain as it is (RFC 3986), without the characters that would end its path.
+_SAFE_IN_URI = ":/[]@!$&'()*+,;="
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,9 @@ class Landed:
     :param content_type: identified by its bytes.
     :param generation_id: the generation it is a result of.
     :param extension: of file names of its media type, without the dot.
+    :param storage_conn_id: the connection that the destination named; ``None`` if it named none. It is no part of the
+        file.
+    :param has_poster: whether its poster lies beside it. The checkpoint does not know: the poster comes later.
     """
 
     uri: str
@@ -46,6 +50,8 @@ class Landed:
     content_type: str
     generation_id: str
     extension: str
+    storage_conn_id: str | None = field(default=None, compare=False)
+    has_poster: bool = field(default=False, compare=False)
 
     @property
     def media_type(self) -> MediaType:
@@ -57,6 +63,11 @@ class Landed:
         """Its URI in the form Airflow's assets accept."""
         return asset_uri(self.uri)
 
+    @property
+    def poster(self) -> str | None:
+        """The URI of its poster."""
+        return f"{self.uri}{POSTER_SUFFIX}" if self.has_poster else None
+
     def entry(self) -> LandedFile:
         """Return its entry in the operator's return value."""
         return {
@@ -65,12 +76,14 @@ class Landed:
             "sha256": self.sha256,
             "content_type": self.content_type,
             "generation_id": self.generation_id,
+            "storage_conn_id": self.storage_conn_id,
+            "poster": self.poster,
         }
 
 
 def asset_uri(uri: str) -> str:
-    """Quote a URI: in ASCII, which some of Airflow's databases need, and without characters that would end its path."""
-    return quote(uri, safe=_SAFE_IN_PATH)
+    """Quote a URI: in ASCII, which some of Airflow's databases need, and without what no URI's path may contain."""
+    return quote(uri, safe=_SAFE_IN_URI)
 
 
 class Memory(Protocol):

@@ -24,7 +24,7 @@ _UNSAFE_ASCII = re.compile(r"[\x00-,/:-@\[-^`{-\x7f]+")
 _NUMBER_FORMAT = re.compile(r"(0?[1-9]?[0-9]d?)?")
 # The limits of local file systems and of S3.
 _MAX_PART_BYTES, _MAX_BYTES = 255, 1024
-_PLACEHOLDER = MediaType("ext", "kind/any")
+PLACEHOLDER = MediaType("ext", "kind/any")
 # Makes a name as long as any media type can.
 _LONGEST = MediaType("extension", "application/any")
 
@@ -62,6 +62,19 @@ def render(pattern: str, result: Result, media_type: MediaType) -> str:
     :return: a relative path.
     :raises LandingInputError: the pattern has an unknown field, or the name leaves the destination or is too long.
     """
+    name = filled(pattern, result, media_type)
+    requirement = unmet_requirement(name)
+    if requirement:
+        raise LandingInputError("filename_pattern", pattern, f"a pattern for {requirement}, but makes {name[:80]!r}")
+    return name
+
+
+def filled(pattern: str, result: Result, media_type: MediaType, parameter: str = "filename_pattern") -> str:
+    """Fill in a pattern's fields, whatever name that makes.
+
+    :param parameter: the argument that the pattern is, for errors.
+    :raises LandingInputError: the pattern has an unknown field, or is not a valid format string.
+    """
     values: dict[str, str | int] = {
         "generation_id": _safe(result.generation_id),
         "index": result.index,
@@ -70,11 +83,7 @@ def render(pattern: str, result: Result, media_type: MediaType) -> str:
         "kind": media_type.family,
         "role": result.role,
     }
-    name = "".join(_parts(pattern, values))
-    requirement = unmet_requirement(name)
-    if requirement:
-        raise LandingInputError("filename_pattern", pattern, f"a pattern for {requirement}, but makes {name[:80]!r}")
-    return name
+    return "".join(_parts(pattern, values, parameter))
 
 
 def check_pattern(pattern: str, results: Iterable[Result]) -> list[str]:
@@ -84,7 +93,7 @@ def check_pattern(pattern: str, results: Iterable[Result]) -> list[str]:
     :raises LandingInputError: two names are the same, or :func:`render` refuses the pattern.
     """
     results = list(results)
-    names = Counter(render(pattern, result, _PLACEHOLDER) for result in results)
+    names = Counter(render(pattern, result, PLACEHOLDER) for result in results)
     duplicates = [name for name, count in names.items() if count > 1]
     if duplicates:
         allowed = (
@@ -95,11 +104,11 @@ def check_pattern(pattern: str, results: Iterable[Result]) -> list[str]:
     return [render(pattern, result, _LONGEST) for result in results]
 
 
-def _parts(pattern: str, values: dict[str, str | int]) -> Iterable[str]:
+def _parts(pattern: str, values: dict[str, str | int], parameter: str) -> Iterable[str]:
     try:
         pieces = list(Formatter().parse(pattern))
     except (ValueError, TypeError) as error:
-        raise LandingInputError("filename_pattern", pattern, f"a valid format string ({error})") from None
+        raise LandingInputError(parameter, pattern, f"a valid format string ({error})") from None
     for text, field, spec, conversion in pieces:
         yield text
         if field is None:
@@ -107,7 +116,7 @@ def _parts(pattern: str, values: dict[str, str | int]) -> Iterable[str]:
         is_supported = not conversion and (not spec or (field == "index" and _NUMBER_FORMAT.fullmatch(spec)))
         if field not in values or not is_supported:
             allowed = "a pattern with no other fields than " + ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise LandingInputError("filename_pattern", pattern, allowed)
+            raise LandingInputError(parameter, pattern, allowed)
         yield format(values[field], spec or "")
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -28,10 +29,13 @@ from airflow_provider_evolink.landing.download_budget import LIMITS, Limits
 from airflow_provider_evolink.landing.existing import OnExisting, conflict_message
 from airflow_provider_evolink.landing.filenames import Result, render
 from airflow_provider_evolink.landing.media_types import MediaType
+from airflow_provider_evolink.landing.poster_file import add_poster
+from airflow_provider_evolink.landing.poster_queue import PosterQueue
 from airflow_provider_evolink.landing.safe_http import Network
 from airflow_provider_evolink.landing.staged_file import StagedFile, matches
 from airflow_provider_evolink.landing.storage_errors import describe
 from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.posters.painter import Painter
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,8 @@ class Lander:
     :param limits: the largest file allowed, and how long and how often a download is attempted.
     :param on_existing: what to do with a file of the same name that this task has not written.
     :param on_written: receives each file that was written.
+    :param painter: draws the poster of each file; ``None`` = no posters.
+    :param posters: adds them later; ``None`` = each before its file counts as landed.
     :param log: receives a line per file.
     """
 
@@ -61,6 +67,8 @@ class Lander:
     limits: Limits = LIMITS
     on_existing: OnExisting = OnExisting.FAIL
     on_written: Callable[[Result, Landed], None] = lambda *_: None
+    painter: Painter | None = None
+    posters: PosterQueue | None = None
     log: logging.Logger = log
 
     def land(self, result: Result) -> Landed | None:
@@ -85,8 +93,8 @@ class Lander:
         if target.uri != entry.uri or not storage.contains(target, entry.bytes, entry.sha256):
             return None
         storage.remove_leftovers(target)
-        self.log.info("Already landed: %s is at %s.", result, target.uri)
-        return entry
+        self.log.info("Landed before: %s.", target.uri)
+        return self._with_poster(replace(entry, storage_conn_id=target.conn_id), target)
 
     def _download_and_publish(self, result: Result) -> Landed | None:
         with _closing_quietly(storage.open_staging_file(self.destination)) as staging_file:
@@ -99,15 +107,18 @@ class Lander:
                 content_type=fetched.media_type.content_type,
                 generation_id=result.generation_id,
                 extension=fetched.media_type.extension,
+                storage_conn_id=target.conn_id,
             )
             if storage.contains(target, landed.bytes, landed.sha256):
                 storage.remove_leftovers(target)
                 self._record_existing(result, landed)
-                return landed
-            return landed if self._publish(staging_file, result, target, landed) else None
+                return self._with_poster(landed, target, staging_file)
+            if not self._publish(staging_file, result, target, landed):
+                return None
+            return self._with_poster(landed, target, staging_file, is_new=True)
 
     def _record_existing(self, result: Result, landed: Landed) -> None:
-        self.log.info("The same file is already at %s.", landed.uri)
+        self.log.info("The same file is there already: %s.", landed.uri)
         # An entry for it means that this task wrote it, and was killed before it could continue.
         if self.checkpoint.get(result) != landed:
             self.checkpoint.put(result, landed, written=False)
@@ -134,8 +145,28 @@ class Lander:
                 raise
         else:
             self.on_written(result, landed)
-        self.log.info("Landed %s: %s, %d bytes, sha256 %s.", result, target.uri, landed.bytes, landed.sha256)
+        self.log.info("Landed: %s (%d bytes).", target.uri, landed.bytes)
         return True
+
+    def _with_poster(
+        self, landed: Landed, target: StorageTarget, file: BinaryIO | None = None, *, is_new: bool = False
+    ) -> Landed:
+        """Return a file that has landed, with its poster, if there can be one and it is not added later."""
+        if self.painter is None:
+            return landed
+        add = functools.partial(
+            add_poster,
+            self.painter,
+            landed,
+            target,
+            is_new=is_new,
+            earlier={own.sha256 for own in self.checkpoint.written_to(target.uri)},
+            replace_any=self.on_existing is OnExisting.REPLACE,
+        )
+        if self.posters is None:
+            return replace(landed, has_poster=add(file))
+        self.posters.put(landed.uri, add, file)
+        return landed
 
     def _is_same(self, target: StorageTarget, landed: Landed) -> bool:
         """Return whether another landing, or an attempt whose response was lost, has put the same file there."""

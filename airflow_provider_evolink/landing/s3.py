@@ -55,6 +55,17 @@ def upload(
         _call(target, "put_object", location, object_args, {"Body": stream.read()}, condition())
 
 
+def look(folder: StorageTarget, *, timeout: float) -> None:
+    """List at most one object of a folder: unlike a HEAD request, its error says what is wrong.
+
+    :param timeout: seconds for all attempts of the client together.
+    :raises TimeoutError: they were not enough.
+    """
+    bucket, key, _ = folder.fs.split_path(folder.path)
+    prefix = f"{key.rstrip('/')}/" if key else ""
+    folder.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1, timeout=timeout)
+
+
 def abort(target: StorageTarget, upload_ids: Collection[str]) -> None:
     """Abort multipart uploads to this target; finished ones are left as they are."""
     bucket, key, _ = target.fs.split_path(target.path)

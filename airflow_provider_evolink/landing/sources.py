@@ -18,6 +18,7 @@ from airflow_provider_evolink.api.generation import (
     TERMINAL_STATUSES,
     Generation,
     is_generation_id,
+    may_be_generation_id,
     parse_generation,
 )
 from airflow_provider_evolink.landing.filenames import Result
@@ -122,7 +123,7 @@ def _credits(record: Mapping[str, Any]) -> str:
 def _flatten(given: object, *, is_nested: bool) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
     if given in _NOTHING:
         raise LandingInputError("generation", given, _NO_UPSTREAM)
-    if isinstance(given, str) and is_generation_id(given):
+    if isinstance(given, str) and may_be_generation_id(given):
         yield given, None
     elif isinstance(given, Mapping) and is_generation_id(given.get("generation_id")):
         yield given["generation_id"], given

@@ -64,14 +64,18 @@ def check_writable(destination: StorageTarget) -> None:
         return
     _make_folder(destination)
     if not os.access(destination.path, os.W_OK | os.X_OK):
-        raise LandingError(f"{destination.uri} can't be written to: access is denied.")
+        raise _not_writable(destination, "access is denied")
 
 
 def _make_folder(destination: StorageTarget) -> None:
     try:
         local.make_directory(Path(destination.path))
     except OSError as error:
-        raise LandingError(f"{destination.uri} can't be written to: {error.strerror}.") from error
+        raise _not_writable(destination, error.strerror) from error
+
+
+def _not_writable(destination: StorageTarget, reason: str | None) -> LandingError:
+    return LandingError(f"{destination.uri} can't be written to: {reason}.", advice="A retry tries again, at no cost.")
 
 
 def no_space_message() -> str:

@@ -17,11 +17,14 @@ from airflow_provider_evolink.landing.storage_target import StorageTarget
 
 _CONFLICT, _NOT_FOUND = frozenset({412}), frozenset({404})
 _DENIED, _NOT_IMPLEMENTED = frozenset({401, 403}), frozenset({501})
+_UNAUTHORIZED = 401
 # Temporary refusals: the token gets renewed, the clock synchronized, or someone has aborted the upload.
 _TEMPORARY = frozenset(
     {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "NoSuchUpload"}
 )
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
+# Refusals of the credentials themselves, whatever they are used for.
+_BAD_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"})
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOTSUP})
 # Where the client's message ends and the storage's raw response begins.
@@ -60,10 +63,11 @@ def write_error(target: StorageTarget, error: Exception) -> LandingError:
     reason = describe(error)
     if not target.is_local and (refusal := _refusal(target, error)):
         return StorageRefusedError(
-            f"The result could not be written to {target.uri}: {refusal} ({reason}). A retry is refused again: "
-            "fix that, then clear this task; it lands the result without generating it again."
+            f"The result could not be written to {target.uri}: {refusal} ({reason}).",
+            advice="A retry is refused again: fix that, then clear this task, which lands it and pays for nothing.",
         )
-    return LandingError(f"The result could not be written to {target.uri}: {reason}.")
+    advice = "A retry lands it again, at no cost: nothing is generated again."
+    return LandingError(f"The result could not be written to {target.uri}: {reason}.", advice=advice)
 
 
 def list_error(folder: StorageTarget, error: Exception) -> LandingError:
@@ -80,6 +84,27 @@ def list_error(folder: StorageTarget, error: Exception) -> LandingError:
     return LandingError(f"{facts}: {describe(error)}.", advice=advice)
 
 
+def check_error(folder: StorageTarget, error: Exception) -> LandingError | None:
+    """Turn a failed look at a bucket into the error that keeps a generation from being paid for.
+
+    :return: a :class:`StorageRefusedError` if a retry would be refused too; ``None`` if a file may be written all the
+        same, as with credentials that may write and not list, or a storage without this request.
+    """
+    causes = list(_chain(error))
+    refusal = _refusal(folder, error)
+    if refusal and (not is_denied(error) or any(map(_are_credentials_bad, causes))):
+        advice = "A retry is refused again: fix that, then clear this task."
+        return StorageRefusedError(f"Nothing can land at {folder.uri}: {refusal} ({describe(error)}).", advice=advice)
+    if refusal or lacks_conditional_writes(error):
+        return None
+    facts = f"The storage of {folder.uri} can't be used at the moment: {describe(error)}."
+    return LandingError(facts, advice="A retry tries again.")
+
+
+def _are_credentials_bad(error: BaseException) -> bool:
+    return _code(error) in _BAD_CREDENTIALS or _status(error) == _UNAUTHORIZED
+
+
 def is_missing_folder(error: BaseException) -> bool:
     """Return whether there is no such folder, although there is the bucket for it."""
     causes = list(_chain(error))
@@ -93,8 +118,9 @@ def _is_missing_bucket(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """Describe an error by its type and message: one short text without markup, and without a stop at its end."""
     text = str(error)
-    message = _RAW_RESPONSE.split(text, maxsplit=1)[0].strip(" \n:'\"")
-    message = message.removesuffix(" b")
+    message = _RAW_RESPONSE.split(text, maxsplit=1)[0].rstrip(" \n:")
+    # A raw response may be shown as bytes.
+    message = message.removesuffix("b'").removesuffix('b"').strip(" \n:")
     reason = message if len(message) > 1 else ": ".join(_XML_REASON.findall(text))
     return f"{type(error).__name__}: {sanitize(reason, '') or 'no reason given'}".rstrip(". ")
 

@@ -136,8 +136,8 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     except Exception as error:
         reason = f"{type(error).__name__}: {sanitize(str(error), '')}".rstrip(".")
         raise LandingError(
-            f"The storage of `destination`={shorten(destination)} can't be opened: {reason}. "
-            f"{NOTHING_LANDED} A retry tries to open it again."
+            f"The storage of `destination`={shorten(destination)} can't be opened: {reason}.",
+            advice=f"{NOTHING_LANDED} A retry tries to open it again.",
         ) from error
     protocol = folder.protocol or "file"
     path = str(Path(folder.path).absolute()) if protocol in LOCAL else folder.path
@@ -262,7 +262,8 @@ def _check_connection(destination: object, conn_id: str) -> None:
         # Airflow reports the same if its secrets backend is temporarily unreachable, so a retry may succeed.
         raise LandingError(
             f"Airflow does not find the connection {conn_id!r} of `destination`={shorten(destination)} (the part "
-            f"before the @). {NOTHING_LANDED} A retry looks it up again."
+            f"before the @).",
+            advice=f"{NOTHING_LANDED} A retry looks it up again.",
         ) from error
 
 

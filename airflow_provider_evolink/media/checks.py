@@ -10,6 +10,7 @@ from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.files import MAX_UPLOAD_BYTES
 from airflow_provider_evolink.api.media import conversion_advice
 from airflow_provider_evolink.api.media_rules import Limits, MediaRule
+from airflow_provider_evolink.api.wording import megabytes
 from airflow_provider_evolink.media.facts import MediaFacts
 
 _MB = 1024 * 1024
@@ -34,10 +35,10 @@ def check_kind(facts: MediaFacts, rule: MediaRule, parameter: str, source: str) 
         raise InvalidInputError(parameter, source, f"{rule.noun}, but this is {facts.description}{advice}")
     limit = min(rule.max_mb * _MB if rule.max_mb else MAX_UPLOAD_BYTES, MAX_UPLOAD_BYTES)
     if facts.size > limit:
-        at_most = f"at most {limit / _MB:g} MB"
+        at_most = f"at most {megabytes(int(limit))}"
         hint = "" if limit < MAX_UPLOAD_BYTES else " to be uploaded; pass a larger one as a link"
         raise InvalidInputError(
-            parameter, source, f"{rule.noun} of {at_most}{hint}, but this one has {facts.size / _MB:.1f} MB"
+            parameter, source, f"{rule.noun} of {at_most}{hint}, but this one has {megabytes(facts.size)}"
         )
 
 

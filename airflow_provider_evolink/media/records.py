@@ -60,6 +60,13 @@ def is_landed(value: object) -> TypeGuard[Mapping[str, Any]]:
     return isinstance(value, Mapping) and all(isinstance(value.get(name), str) for name in ("uri", "sha256"))
 
 
+def location_of(entry: Mapping[str, Any]) -> str:
+    """Return where a landed file is, with the connection that its destination named; older entries lack it."""
+    uri, conn_id = str(entry["uri"]), entry.get("storage_conn_id")
+    scheme, separator, path = uri.partition("://")
+    return f"{scheme}://{conn_id}@{path}" if conn_id and isinstance(conn_id, str) and separator else uri
+
+
 def results_of(record: Mapping[str, Any], rule: MediaRule, parameter: str, now: float) -> list[Result]:
     """Return the results of a generation that a parameter takes.
 

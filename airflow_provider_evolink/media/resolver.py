@@ -16,14 +16,20 @@ from typing import Any, BinaryIO, Literal
 from airflow_provider_evolink.api import catalog
 from airflow_provider_evolink.api.addresses import check_public_url, without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError, UnreadableInputError
-from airflow_provider_evolink.api.media import MAX_IMAGE_BYTES, as_data_url, image_reference
+from airflow_provider_evolink.api.media import (
+    MAX_IMAGE_BYTES,
+    as_data_url,
+    check_image_size,
+    image_reference,
+    sniff_image,
+)
 from airflow_provider_evolink.api.media_rules import MediaRule
 from airflow_provider_evolink.api.pending_media import PendingMedia
 from airflow_provider_evolink.media.checks import check_kind, check_measures, check_total
 from airflow_provider_evolink.media.facts import MediaFacts, examine, measure
-from airflow_provider_evolink.media.files import MediaFile, sha256_of
+from airflow_provider_evolink.media.files import MediaFile, sha256_of, size_of
 from airflow_provider_evolink.media.parameters import replaced, rules_for
-from airflow_provider_evolink.media.records import Result, is_landed, is_record, results_of
+from airflow_provider_evolink.media.records import Result, is_landed, is_record, location_of, results_of
 from airflow_provider_evolink.media.texts import Form, data_of, form_of, is_location
 
 log = logging.getLogger(__name__)
@@ -34,6 +40,8 @@ OpenFile = Callable[[str], MediaFile]
 KnownFiles = MutableMapping[str, tuple[MediaFacts, str]]
 
 _MAX_KNOWN_FILES = 10_000
+# Enough to recognize an image.
+_HEADER_BYTES = 64
 _FORMS = "a link, a path, a storage URI, a data URL, base64 or the record of a generation"
 
 
@@ -80,7 +88,8 @@ class MediaResolver:
     def reference(self, text: str, rule: MediaRule, parameter: str) -> str:
         """Return what is sent of a text for a parameter that takes images themselves."""
         loopback = self._allow_loopback
-        reference = image_reference(text, self._read, parameter=parameter, allow_loopback=loopback)
+        read = partial(self._read, parameter)
+        reference = image_reference(text, read, parameter=parameter, allow_loopback=loopback)
         return reference if "base64" in rule.forms else as_data_url(reference)
 
     def link(self, text: str, rule: MediaRule, parameter: str) -> str:
@@ -155,8 +164,13 @@ class MediaResolver:
             check_kind(facts, rule, parameter, file.source)
             return measure(content, facts), sha256_of(content)
 
-    def _read(self, location: str) -> bytes:
+    def _read(self, parameter: str, location: str) -> bytes:
         with self._open_file(location).open() as content:
+            size = size_of(content)
+            content.seek(0)
+            if sniff_image(content.read(_HEADER_BYTES)) is not None:
+                check_image_size(size, location, parameter)
+            content.seek(0)
             return content.read(MAX_IMAGE_BYTES + 1)
 
     def _unreadable(self, location: str, rule: MediaRule, parameter: str, error: Exception) -> Exception:
@@ -207,7 +221,7 @@ class _Request:
                 log.info("`%s` takes the first of the %d results of %s.", parameter, len(others) + 1, first.identity)
             return self._result(first, rule, parameter), None
         if is_landed(value):
-            return self._file(value["uri"], rule, parameter)
+            return self._file(location_of(value), rule, parameter)
         if isinstance(value, PathLike) or hasattr(value, "open"):
             return self._file(str(value), rule, parameter)
         if not isinstance(value, str) or not value.strip():
@@ -247,7 +261,7 @@ class _Request:
             link=self._resolver.link(result.link, rule, parameter) if has_link else None,
             link_expires_at=result.link_expires_at if has_link else None,
             landed_sha256=landed.get("sha256"),
-            open=self._resolver.opener(landed["uri"]) if landed else None,
+            open=self._resolver.opener(location_of(landed)) if landed else None,
         )
         self.pending.append(pending)
         return pending.placeholder

@@ -15,7 +15,8 @@ from typing import BinaryIO, cast
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, NotSentError, UnreadableInputError
 from airflow_provider_evolink.api.files import MAX_UPLOAD_BYTES
-from airflow_provider_evolink.api.wording import shorten
+from airflow_provider_evolink.api.wording import megabytes, shorten
+from airflow_provider_evolink.media.files import size_of
 
 _CHUNK_BYTES = 1024 * 1024
 _HEAD_BYTES = 4096
@@ -50,6 +51,10 @@ def spool(open_content: Callable[[], BinaryIO], parameter: str, source: object) 
     """
     try:
         with open_content() as original:
+            if original.seekable():
+                # Too large a file is refused before it is read.
+                _check_size(size_of(original), parameter, source)
+                original.seek(0)
             return _copy(original, parameter, source)
     except EvoLinkError:
         raise
@@ -89,5 +94,9 @@ def _check_size(size: int, parameter: str, source: object) -> None:
     if not size:
         raise InvalidInputError(parameter, source, "a file that is not empty")
     if size > MAX_UPLOAD_BYTES:
-        limit = f"{MAX_UPLOAD_BYTES // 2**20} MiB"
-        raise InvalidInputError(parameter, source, f"a file of at most {limit}, as EvoLink's own client requires")
+        raise InvalidInputError(
+            parameter,
+            source,
+            f"a file of at most {megabytes(MAX_UPLOAD_BYTES)}, as EvoLink's own client requires, but this one has "
+            f"{megabytes(size)}",
+        )

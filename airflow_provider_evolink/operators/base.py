@@ -8,17 +8,20 @@ Both ways of waiting run the same poller. A worker finishes either: see
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_provider_evolink.compat import TaskDeferralError, outer_task
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.execution.generation_wait import GenerationWait
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.execution.pending import KeepWaiting, PendingGeneration
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook, async_settings
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
 from airflow_provider_evolink.links.evolink import RESULT_LINK_KEY, EvoLinkResultLink
 from airflow_provider_evolink.operators.deferring import DeferringOperator
+from airflow_provider_evolink.operators.lineage import LineageMethods
 from airflow_provider_evolink.polling.events import parse_event
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, deferral_seconds
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_evolink.api.generation import Generation
     from airflow_provider_evolink.api.settings import Settings
+    from airflow_provider_evolink.compat import BaseOperatorLink
     from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
     from airflow_provider_evolink.types import GenerationRecord
 
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 GENERATION_ID_KEY = "generation_id"
 
 
-class EvoLinkBaseOperator(GenerationWait, DeferringOperator):
+class EvoLinkBaseOperator(GenerationWait, LineageMethods, DeferringOperator):
     """Base of every operator that waits for a generation.
 
     :param evolink_conn_id: connection of type ``evolink``.
@@ -47,7 +51,7 @@ class EvoLinkBaseOperator(GenerationWait, DeferringOperator):
         not set either, adaptive: learned from the model's earlier generations and EvoLink's estimate.
     """
 
-    operator_extra_links = (EvoLinkResultLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (EvoLinkResultLink(),)
 
     def __init__(
         self,
@@ -58,11 +62,22 @@ class EvoLinkBaseOperator(GenerationWait, DeferringOperator):
         poll_interval: float | None = None,
         **kwargs: Any,
     ) -> None:
+        with literal_errors(kwargs.get("task_id")):
+            given = {"evolink_conn_id": evolink_conn_id, "timeout": timeout, "poll_interval": poll_interval}
+            check_literals(given)
         super().__init__(**kwargs)
         self.evolink_conn_id = evolink_conn_id
         self.deferrable = deferrable
         self.timeout: Any = timeout
         self.poll_interval = poll_interval
+        self._lineage = RunLineage()
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare a mapped task, whose literals are checked as those of any other."""
+        with literal_errors(kwargs.get("task_id")):
+            check_literals(kwargs)
+        return super().partial(**kwargs)
 
     def execute_complete(
         self, context: Context, event: Mapping[str, Any] | None = None, failing_since: float | None = None
@@ -135,9 +150,13 @@ class EvoLinkBaseOperator(GenerationWait, DeferringOperator):
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs=None if failing_since is None else {"failing_since": failing_since},
+            kwargs={**({} if failing_since is None else {"failing_since": failing_since}), **self._kept()} or None,
             timeout=timedelta(seconds=deferral_seconds(watch, now=time.time())),
         )
+
+    def _kept(self) -> dict[str, Any]:
+        """Return what ``resume_execution`` gets back after the deferral, besides the arguments of its method."""
+        return {}
 
     def _read_once(self, generation_id: str) -> Generation:
         return EvoLinkHook(self.evolink_conn_id).get_generation(generation_id)
@@ -148,4 +167,9 @@ class EvoLinkBaseOperator(GenerationWait, DeferringOperator):
     def _publish_result(self, context: Context, record: GenerationRecord) -> None:
         links = record["results"]
         context["ti"].xcom_push(key=RESULT_LINK_KEY, value=links[0] if links else "")
+        self._lineage.add_generation(GenerationFacts.of_record(record))
         super()._publish_result(context, record)
+
+    def _note_failure(self) -> None:
+        status = None if self._latest is None else self._latest.status
+        self._lineage.add_generation(GenerationFacts.of_error(self._known(), status))

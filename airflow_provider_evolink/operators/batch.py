@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -15,11 +15,15 @@ from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInput
 from airflow_provider_evolink.batch.names import DEFAULT_PATTERN
 from airflow_provider_evolink.compat import TaskDeferralError, forward_kills
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.literals import literal_errors
 from airflow_provider_evolink.execution.task_state import store_key_suffix, with_ledger_asset
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
-from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, EvoLinkManifestLink
+from airflow_provider_evolink.lineage.datasets import Dataset, file
+from airflow_provider_evolink.lineage.run import RunLineage
+from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY, EvoLinkManifestLink, EvoLinkWatchLink
 from airflow_provider_evolink.operators.batch_arguments import check_literals, parse_arguments
 from airflow_provider_evolink.operators.deferring import DeferringOperator
+from airflow_provider_evolink.operators.lineage import LineageMethods
 from airflow_provider_evolink.operators.mapping import given_once
 from airflow_provider_evolink.polling.events import parse_batch_event
 from airflow_provider_evolink.polling.policy import Outcome, deferral_seconds
@@ -28,12 +32,13 @@ from airflow_provider_evolink.submission.record import STORE_KEY
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
 
+    from airflow_provider_evolink.compat import BaseOperatorLink
     from airflow_provider_evolink.media.resolver import UploadPolicy
     from airflow_provider_evolink.operators.batch_session import BatchSession
     from airflow_provider_evolink.types import BatchSummary
 
 
-class EvoLinkBatchOperator(DeferringOperator):
+class EvoLinkBatchOperator(LineageMethods, DeferringOperator):
     """Make a generation for each row of a table, land its files, and return a summary. Each row is paid for once.
 
     All rows are checked before the first is sent. Then rows are submitted in waves of up to fifty until
@@ -56,6 +61,8 @@ class EvoLinkBatchOperator(DeferringOperator):
     :param destination: the target folder, as for ``EvoLinkToObjectStorageOperator`` (templated).
     :param filename_pattern: names of the files (templated): ``{key}``, any field of the row, and the fields that
         ``EvoLinkToObjectStorageOperator`` has.
+    :param asset_name: name of each file's asset, if ``outlets`` has an ``AssetAlias`` (templated), with the same fields
+        except ``{role}``, such as ``videos/{key}/{index}``; ``None`` = its URI.
     :param parameters: of all rows; a row's own fields win (templated).
     :param manifest: name of the manifest below ``destination`` (templated); by default ``manifest-<task_id>.jsonl``,
         with the map index of a mapped task. An earlier manifest of that name is replaced.
@@ -95,6 +102,7 @@ class EvoLinkBatchOperator(DeferringOperator):
         "key",
         "destination",
         "filename_pattern",
+        "asset_name",
         "parameters",
         "manifest",
         "max_in_flight",
@@ -103,7 +111,7 @@ class EvoLinkBatchOperator(DeferringOperator):
         "evolink_conn_id",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {"parameters": "json"}
-    operator_extra_links = (EvoLinkManifestLink(),)
+    operator_extra_links: Collection[BaseOperatorLink] = (EvoLinkManifestLink(), EvoLinkWatchLink())
     ui_color = "#e9e2ff"
 
     def __init__(
@@ -114,6 +122,7 @@ class EvoLinkBatchOperator(DeferringOperator):
         key: str | XComArg,
         destination: str | ObjectStoragePath | XComArg,
         filename_pattern: str = DEFAULT_PATTERN,
+        asset_name: str | None = None,
         parameters: Mapping[str, Any] | XComArg | None = None,
         manifest: str | None = None,
         max_in_flight: int | str = 100,
@@ -141,6 +150,7 @@ class EvoLinkBatchOperator(DeferringOperator):
         self.key: Any = key
         self.destination: Any = destination
         self.filename_pattern = filename_pattern
+        self.asset_name = asset_name
         self.parameters: Any = parameters
         self.manifest = manifest
         self.max_in_flight: Any = max_in_flight
@@ -163,13 +173,14 @@ class EvoLinkBatchOperator(DeferringOperator):
         self._was_killed = False
         self._ledger_name = STORE_KEY
         self._session: BatchSession | None = None
-        with airflow_errors():
+        self._lineage = RunLineage()
+        with literal_errors(self.task_id):
             check_literals(self)
 
     @classmethod
     def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
         """Prepare a mapped task: it gets the asset that keeps the ledger's copies, and its literals are checked."""
-        with airflow_errors():
+        with literal_errors(kwargs.get("task_id")):
             check_literals(given_once(cls, kwargs))
         return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
 
@@ -207,6 +218,11 @@ class EvoLinkBatchOperator(DeferringOperator):
         self.log.warning("The trigger failed (%s). This worker waits for the generations itself.", error)
         return self._work(context, kwargs.get("cursor"), may_defer=False)
 
+    def _inputs(self) -> Iterable[Dataset]:
+        """Return the table, if it is a file; the rows' pictures are noted at the end."""
+        is_file = isinstance(self.requests, str) or hasattr(self.requests, "open")
+        return [file(str(self.requests))] if is_file else []
+
     def _known(self) -> ErrorFacts:
         """Return what is known about the rows, for the errors of this task."""
         of_rows = ErrorFacts() if self._session is None else self._session.known()
@@ -229,7 +245,14 @@ class EvoLinkBatchOperator(DeferringOperator):
             arguments = parse_arguments(self)
             is_deferrable = may_defer and self._can_defer(context)
             parts = BatchParts(arguments, context, self._ledger_name, self.log)
-            session = BatchSession(parts, context, self.log, outlets=self.outlets, is_killed=lambda: self._was_killed)
+            session = BatchSession(
+                parts,
+                context,
+                self.log,
+                outlets=self.outlets,
+                lineage=self._lineage,
+                is_killed=lambda: self._was_killed,
+            )
             self._session = session
             summary = session.run(cursor, may_defer=is_deferrable)
         return self._defer(session) if summary is None else summary

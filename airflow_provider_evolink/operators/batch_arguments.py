@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.batch.names import check_row_pattern
-from airflow_provider_evolink.execution import limits
+from airflow_provider_evolink.batch.names import check_asset_pattern, check_row_pattern
+from airflow_provider_evolink.execution import limits, literals
 from airflow_provider_evolink.execution.policies import check_choice, check_policies, check_upload
 from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import unmet_requirement
-from airflow_provider_evolink.landing.storage_target import check_destination, check_form
+from airflow_provider_evolink.landing.storage_target import check_destination
 from airflow_provider_evolink.submission.decision import Policy
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ MAX_IN_FLIGHT = 10_000
 class BatchArguments:
     """The arguments of ``EvoLinkBatchOperator``, rendered and checked.
 
+    :param min_credits_left: the task's own; ``None`` = ``[evolink] min_credits_left``.
     :param wait_seconds: for which a row is waited for after its submission.
     :param poll_interval: seconds; ``None`` = adaptive.
     :param unreachable_timeout: seconds for which every read may fail.
@@ -35,6 +37,7 @@ class BatchArguments:
     key: Any
     destination: Any
     filename_pattern: str
+    asset_name: str | None
     parameters: Any
     manifest: str | None
     max_in_flight: int
@@ -61,17 +64,13 @@ def check_literals(operator: Any) -> None:
     :raises InvalidInputError: one of them; it names the argument.
     """
     _check_choices(operator)
-    if _is_literal(operator.destination):
-        check_form(operator.destination)
-    if _is_literal(operator.filename_pattern):
-        check_row_pattern(operator.filename_pattern)
-    if _is_literal(operator.manifest):
-        _manifest(operator.manifest)
-    if isinstance(operator.max_in_flight, int):
-        _max_in_flight(operator.max_in_flight)
-    if isinstance(operator.max_credits, int | float):
-        limits.parse_credits("max_credits", operator.max_credits)
-    limits.check_literal_credits(operator.min_credits_left)
+    # These have other choices and fields than those of the other operators.
+    shared = {name: value for name, value in vars(operator).items() if name not in _OWN_CHOICES}
+    literals.check_literals(shared, required=("destination",))
+    for name, check in _CHECKS.items():
+        value = getattr(operator, name)
+        if literals.is_literal(value) and (value is not None or name not in _OPTIONAL):
+            check(value)
 
 
 def parse_arguments(operator: Any) -> BatchArguments:
@@ -83,9 +82,12 @@ def parse_arguments(operator: Any) -> BatchArguments:
     """
     _check_choices(operator)
     check_row_pattern(operator.filename_pattern)
+    if operator.asset_name is not None:
+        check_asset_pattern(operator.asset_name)
     check_destination(operator.destination)
     same = (
-        "model", "requests", "key", "destination", "filename_pattern", "parameters", "max_failed",
+        "model", "requests", "key", "destination", "filename_pattern", "asset_name", "parameters",
+        "max_failed",
         "on_row_failure", "on_invalid", "skip_existing", "media_type", "upload", "evolink_conn_id",
     )  # fmt: skip
     return BatchArguments(
@@ -93,7 +95,7 @@ def parse_arguments(operator: Any) -> BatchArguments:
         manifest=_manifest(operator.manifest),
         max_in_flight=_max_in_flight(operator.max_in_flight),
         max_credits=limits.parse_credits("max_credits", operator.max_credits),
-        min_credits_left=limits.min_credits_left(operator.min_credits_left),
+        min_credits_left=limits.parse_credits("min_credits_left", operator.min_credits_left),
         on_existing=OnExisting(operator.on_existing),
         policy=Policy(operator.on_unknown_submission, operator.on_clear, operator.on_changed_input),
         wait_seconds=limits.wait_seconds(operator.timeout, operator.execution_timeout),
@@ -130,5 +132,30 @@ def _max_in_flight(value: Any) -> int:
     return int(number)
 
 
-def _is_literal(value: Any) -> bool:
-    return isinstance(value, str) and "{{" not in value and "{%" not in value
+def _parameters(value: Any) -> None:
+    """Refuse a literal in place of a mapping; of all rows there may be none."""
+    if value is not None:
+        from airflow_provider_evolink.operators.parameters import as_parameters
+
+        as_parameters(value)
+
+
+def _requests(value: Any) -> None:
+    """Refuse a literal that is not the name of a file with rows."""
+    if not str(value).lower().endswith(_ENDINGS):
+        from airflow_provider_evolink.operators.row_source import row_table
+
+        row_table(value, "key")
+
+
+_ENDINGS = (".csv", ".jsonl", ".ndjson")
+_OPTIONAL = ("asset_name",)
+_OWN_CHOICES = ("asset_name", "filename_pattern", "on_existing")
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
+    "asset_name": check_asset_pattern,
+    "filename_pattern": check_row_pattern,
+    "manifest": _manifest,
+    "max_in_flight": _max_in_flight,
+    "parameters": _parameters,
+    "requests": _requests,
+}

@@ -6,21 +6,34 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_evolink.api.errors import EvoLinkError, LandingError
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, LandingError
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.batch.cursor import Cursor
-from airflow_provider_evolink.batch.entry import Problem, Status
-from airflow_provider_evolink.batch.manifest import ManifestWriter, Outcome
-from airflow_provider_evolink.batch.outcome_report import failure, manifest_not_written, missing_credits, progress_line
+from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
+from airflow_provider_evolink.batch.manifest import ManifestWriter, Outcome, Requested
+from airflow_provider_evolink.batch.outcome_report import (
+    counts_line,
+    failure,
+    manifest_not_written,
+    missing_credits,
+    progress_line,
+)
 from airflow_provider_evolink.batch.rows import BadRow, Row
-from airflow_provider_evolink.operators.batch_announcement import Announcement
+from airflow_provider_evolink.execution.announcement import Announcement, origin_of, shortened_prompt
+from airflow_provider_evolink.execution.cost_line import cost_line
+from airflow_provider_evolink.landing.asset_names import asset_key
+from airflow_provider_evolink.landing.filenames import Result
+from airflow_provider_evolink.lineage.datasets import Dataset, file
+from airflow_provider_evolink.lineage.inputs import inputs_of
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
+from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY
 from airflow_provider_evolink.operators.batch_parts import BatchParts
+from airflow_provider_evolink.submission.record import LedgerRecord
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
-
     from airflow_provider_evolink.types import BatchSummary
 
 _NOT_SENT = "It was not submitted, and cost nothing."
@@ -31,15 +44,20 @@ class BatchConclusion:
 
     :param parts: of the batch.
     :param cursor: where the batch is.
-    :param outlets: of the task.
-    :param context: of this try.
+    :param announcement: receives the files.
+    :param lineage: receives what the batch has read, made and written.
+    :param ti: of this try.
     :param log: of the task.
     """
 
-    def __init__(self, parts: BatchParts, cursor: Cursor, outlets: Sequence[Any], context: Context, log: Any) -> None:
+    def __init__(
+        self, parts: BatchParts, cursor: Cursor, announcement: Announcement, lineage: RunLineage, ti: Any, log: Any
+    ) -> None:
         self._parts = parts
         self._cursor = cursor
-        self._announcement = Announcement(outlets, context, parts.hook)
+        self._announcement = announcement
+        self._lineage = lineage
+        self._ti = ti
         self._log = log
 
     def conclude(self) -> BatchSummary:
@@ -48,20 +66,60 @@ class BatchConclusion:
         :raises EvoLinkError: rows have failed or are unfinished, or the manifest could not be written.
         """
         manifest = self._parts.manifest
-        writer = ManifestWriter(self._parts.ledger, self._unsent(), self._announcement.add)
+        writer = ManifestWriter(self._parts.ledger, self._unsent(), self._requested, self._note)
         progress = progress_line(self._cursor, now=time.time())
         try:
             outcome = writer.write(self._rows(), manifest)
         except LandingError as error:
-            raise manifest_not_written(error, progress) from error
+            tally, stop = self._cursor.tally, self._cursor.stop
+            raise manifest_not_written(error, progress, unsent=tally.total - tally.processed, stop=stop) from error
         finally:
             self._log_problems(writer.outcome)
-        self._announcement.link(manifest.uri)
-        self._log.info("%s. The manifest is at %s.", progress, manifest.uri)
+        self._lineage.put_output_first(file(manifest.uri))
+        # Lets the task's page link to it.
+        self._ti.xcom_push(key=MANIFEST_LINK_KEY, value=manifest.uri)
+        self._log.info("%s: %s.", counts_line(self._cursor.tally), manifest.uri)
+        self._log.info("%s", cost_line(outcome.credits_used, outcome.credits_reserved))
         self._raise_for(outcome, manifest.uri)
         summary = outcome.summary(manifest.uri)
         self._announcement.publish(summary)
         return summary
+
+    def _requested(self, row: Row | BadRow) -> Requested:
+        """Return what a row asks for; nothing of one whose request can't be made."""
+        if isinstance(row, BadRow):
+            return Requested()
+        try:
+            model, parameters = self._parts.requests.given(row)
+        except InvalidInputError:
+            return Requested()
+        return Requested(model, shortened_prompt(parameters.get("prompt")))
+
+    def _note(self, row: Row | BadRow, entry: RowEntry, status: Status) -> None:
+        """Take note of what came of a row."""
+        if isinstance(row, BadRow) or entry.record is None:
+            return
+        self._lineage.add_generation(_facts(entry, entry.record, status))
+        if self._lineage.takes_inputs:
+            self._lineage.add_inputs(self._inputs(row))
+        if status is Status.LANDED:
+            self._lineage.add_files(landed.uri for landed in entry.landed)
+            self._announce(row, entry, entry.record)
+
+    def _inputs(self, row: Row) -> Sequence[Dataset]:
+        try:
+            return inputs_of(*self._parts.requests.given(row))
+        except InvalidInputError:
+            return ()  # it has changed since it was paid for
+
+    def _announce(self, row: Row, entry: RowEntry, record: LedgerRecord) -> None:
+        origin = origin_of(model=record.model, credits_used=entry.credits_used, prompt=self._requested(row).prompt)
+        pattern = self._parts.asset_name(row)
+        for index, landed in sorted(entry.files, key=itemgetter(0)):
+            if landed.generation_id == entry.generation_id:
+                result = Result(landed.generation_id, index, "", record.model)
+                key = None if pattern is None else asset_key(pattern, result, landed.media_type)
+                self._announcement.add(landed, origin, key)
 
     def _log_problems(self, outcome: Outcome) -> None:
         for key, problem in outcome.problems:
@@ -96,3 +154,9 @@ class BatchConclusion:
             return missing_credits(outcome, self._cursor.tally, self._parts.hook.get_credits())
         except EvoLinkError as error:
             return f"How many are missing is unknown: {error.facts}"
+
+
+def _facts(entry: RowEntry, record: LedgerRecord, status: Status) -> GenerationFacts:
+    return GenerationFacts(
+        entry.generation_id or "", record.model, status, record.credits_reserved, entry.credits_used, entry.seconds
+    )

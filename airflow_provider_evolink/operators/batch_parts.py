@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.batch.checked_requests import CheckedRequests
 from airflow_provider_evolink.batch.existing_files import ExistingFiles
 from airflow_provider_evolink.batch.names import row_fields, row_pattern
@@ -18,9 +20,11 @@ from airflow_provider_evolink.batch.validation import Checker
 from airflow_provider_evolink.batch.wave import WaveSubmitter
 from airflow_provider_evolink.batch.wave_builder import WaveBuilder
 from airflow_provider_evolink.batch.window import Window
-from airflow_provider_evolink.execution.credits_check import credits_left
+from airflow_provider_evolink.execution import limits
+from airflow_provider_evolink.execution.credits_check import count_submission, credits_left
 from airflow_provider_evolink.execution.task_state import open_batch_ledger
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.landing import asset_names
 from airflow_provider_evolink.landing.storage_target import StorageTarget, storage_target
 from airflow_provider_evolink.operators.batch_arguments import BatchArguments
 from airflow_provider_evolink.operators.row_landing import row_lander
@@ -70,7 +74,8 @@ class BatchParts:
             policy=arguments.policy,
             max_in_flight=arguments.max_in_flight,
             max_credits=arguments.max_credits,
-            min_credits_left=arguments.min_credits_left,
+            # Of an invalid one nobody knows: nothing is admitted before it is asked for, and refused.
+            min_credits_left=math.inf if isinstance(self._minimum, InvalidInputError) else self._minimum,
             max_failed=arguments.max_failed,
             on_row_failure=arguments.on_row_failure,
             on_invalid=arguments.on_invalid,
@@ -100,7 +105,11 @@ class BatchParts:
             self.hook,
             arguments.model,
             arguments.parameters,
-            name_fields={arguments.key, *row_fields(arguments.filename_pattern)},
+            name_fields={
+                arguments.key,
+                *row_fields(arguments.filename_pattern),
+                *row_fields(arguments.asset_name or ""),
+            },
             media_type=arguments.media_type,
             upload=arguments.upload,
         )
@@ -124,8 +133,17 @@ class BatchParts:
         return self.target / (self.arguments.manifest or f"manifest-{self._ti.task_id}{call}{index}.jsonl")
 
     def name(self, row: Row) -> str:
-        """Return the pattern of a row's file names."""
+        """Return the pattern of a row's file names.
+
+        :raises InvalidInputError: the row lacks what its names, or those of its assets, are made of.
+        """
+        self.asset_name(row)
         return row_pattern(self.arguments.filename_pattern, row)
+
+    def asset_name(self, row: Row) -> str | None:
+        """Return the pattern of the names of a row's assets; ``None`` = the URIs of its files."""
+        pattern = self.arguments.asset_name
+        return None if pattern is None else row_pattern(pattern, row, asset_names.PARAMETER)
 
     def checker(self) -> Checker:
         """Return a checker that has not checked any row yet."""
@@ -168,7 +186,9 @@ class BatchParts:
         is_killed: Callable[[], bool],
     ) -> Window:
         async def post(request: GenerationRequest, idempotency_key: str) -> Submission:
-            return await client.submit(request.endpoint, request.body, idempotency_key)
+            submission = await client.submit(request.endpoint, request.body, idempotency_key)
+            count_submission(self.hook, submission)
+            return submission
 
         options = self.options
         budget = cursor.budget(options.max_credits, options.min_credits_left)
@@ -182,9 +202,22 @@ class BatchParts:
             existing=ExistingFiles(self.target),
             cursor=cursor,
             is_killed=is_killed,
-            credits_left=lambda: credits_left(self.hook, max_age=0.0),
+            credits_left=self._credits_left,
             log=self._log,
         )
+
+    @cached_property
+    def _minimum(self) -> float | InvalidInputError | None:
+        """The credits to keep. An invalid ``[evolink] min_credits_left`` refuses what is new, and not what is paid."""
+        try:
+            return limits.min_credits_left(self.arguments.min_credits_left)
+        except InvalidInputError as error:
+            return error
+
+    def _credits_left(self) -> float:
+        if isinstance(self._minimum, InvalidInputError):
+            raise self._minimum
+        return credits_left(self.hook, max_age=0.0)
 
     def _watch(self, record: LedgerRecord) -> Watch:
         submitted_at = record.submitted_at or record.intent_at

@@ -18,8 +18,11 @@ from airflow_provider_evolink.batch.outcome_report import all_keys_changed, noth
 from airflow_provider_evolink.batch.plan import Planner
 from airflow_provider_evolink.batch.run import BatchRun
 from airflow_provider_evolink.batch.validation import Validation, keys_digest, validate
+from airflow_provider_evolink.execution.announcement import Announcement
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.landing.storage import check_writable
+from airflow_provider_evolink.landing.storage_check import check_bucket
+from airflow_provider_evolink.lineage.run import RunLineage
 from airflow_provider_evolink.media.uploader import Uploader
 from airflow_provider_evolink.operators.batch_conclusion import BatchConclusion
 from airflow_provider_evolink.operators.batch_parts import BatchParts
@@ -44,16 +47,25 @@ class BatchSession:
     :param context: of this try.
     :param log: of the task.
     :param outlets: of the task.
+    :param lineage: receives what the batch has read, made and written.
     :param is_killed: whether the task has been killed.
     """
 
     def __init__(
-        self, parts: BatchParts, context: Context, log: Any, *, outlets: Sequence[Any], is_killed: Callable[[], bool]
+        self,
+        parts: BatchParts,
+        context: Context,
+        log: Any,
+        *,
+        outlets: Sequence[Any],
+        lineage: RunLineage,
+        is_killed: Callable[[], bool],
     ) -> None:
         self._parts = parts
         self._context = context
         self._log = log
         self._outlets = outlets
+        self._lineage = lineage
         self._is_killed = is_killed
         self.cursor = Cursor("", time.time())
         self.watches: list[Watch] = []
@@ -82,7 +94,11 @@ class BatchSession:
 
         if not run(carry_on):
             return None
-        return BatchConclusion(self._parts, self.cursor, self._outlets, self._context, self._log).conclude()
+        announcement = Announcement(self._outlets, self._context, self._parts.hook)
+        conclusion = BatchConclusion(
+            self._parts, self.cursor, announcement, self._lineage, self._context["ti"], self._log
+        )
+        return conclusion.conclude()
 
     def describe(self) -> str:
         """Return a line on how far the batch is."""
@@ -108,16 +124,21 @@ class BatchSession:
         found = validate(parts.table, checker, on_invalid=parts.arguments.on_invalid)
         if paid and found.total and not checker.in_table and parts.options.policy.on_changed_input == "fail":
             raise all_keys_changed(len(paid), found.total)
-        self._check_destination(len(paid))
+        self._check_destination(len(paid), found.total)
         self._log_findings(found)
         self.cursor = Cursor(found.keys_digest, time.time(), known_until=checker.known_until)
         self.cursor.tally.total = found.total
         return functools.partial(self._planner, {key: known[key] for key in checker.in_table})
 
-    def _check_destination(self, paid: int) -> None:
-        """Refuse a destination that nothing could land in, before anything more is paid for."""
+    def _check_destination(self, paid: int, total: int) -> None:
+        """Refuse a destination that nothing could land in, before anything more is paid for.
+
+        What is paid for goes on even if an object storage is down: it says so itself when the first row is to land.
+        """
         try:
             check_writable(self._parts.target)
+            if total and not paid:
+                check_bucket(self._parts.target)
         except LandingError as error:
             raise nothing_can_land(error, paid) from error
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_evolink.api.error_facts import ErrorFacts
@@ -13,16 +13,19 @@ from airflow_provider_evolink.api.errors import GenerationNotFoundError
 from airflow_provider_evolink.api.generation import Generation
 from airflow_provider_evolink.compat import forward_kills, task_state_store
 from airflow_provider_evolink.exceptions import airflow_errors
-from airflow_provider_evolink.execution import limits, task_ledger
-from airflow_provider_evolink.execution.credits_check import check_credits_left, submit
+from airflow_provider_evolink.execution import task_ledger
+from airflow_provider_evolink.execution.credits_check import CountedSubmission
 from airflow_provider_evolink.execution.ledger_progress import LedgerProgress
+from airflow_provider_evolink.execution.literals import check_literals, is_literal, literal_errors
 from airflow_provider_evolink.execution.pending import PendingGeneration
-from airflow_provider_evolink.execution.policies import check_policies, check_upload
+from airflow_provider_evolink.execution.policies import POLICIES, check_policies
 from airflow_provider_evolink.execution.reports import killed
 from airflow_provider_evolink.execution.submission_step import SubmissionStep
 from airflow_provider_evolink.execution.task_state import open_ledger, store_key_suffix, with_ledger_asset
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
+from airflow_provider_evolink.lineage import datasets
+from airflow_provider_evolink.lineage.run import GenerationFacts
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY
 from airflow_provider_evolink.operators.landing_operator import EvoLinkLandingOperator
 from airflow_provider_evolink.polling.confirmed_read import Refused
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.api.request import GenerationRequest
     from airflow_provider_evolink.media.resolver import UploadPolicy
     from airflow_provider_evolink.types import GenerationRecord
+
+# Those that may be literals, besides the arguments of the base classes.
+_OWN_ARGUMENTS = ("model", "parameters", "media_type", "callback_url", "upload", "min_credits_left", *POLICIES)
 
 
 class EvoLinkGenerateOperator(EvoLinkLandingOperator):
@@ -119,10 +125,6 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "inlets": with_ledger_asset(kwargs.get("inlets"))})
-        with airflow_errors():
-            self._check_waiting(wait_for_completion)
-            check_upload(upload)
-            limits.check_literal_credits(min_credits_left)
         self.model: Any = model
         self.parameters = parameters
         self.media_type = media_type
@@ -133,6 +135,11 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
         self.on_clear = on_clear
         self.on_changed_input = on_changed_input
         self.min_credits_left: Any = min_credits_left
+        with literal_errors(self.task_id):
+            self._check_waiting(wait_for_completion)
+            check_literals({name: getattr(self, name) for name in _OWN_ARGUMENTS}, required=("model",))
+            if is_literal(parameters):
+                self._parameters_given()
         self._was_killed = False
         self._paid: LedgerRecord | None = None
         self._progress = LedgerProgress()
@@ -141,8 +148,6 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
     @classmethod
     def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
         """Prepare a mapped task, which gets the asset that keeps the ledger's copies as well."""
-        with airflow_errors():
-            limits.check_literal_credits(kwargs.get("min_credits_left"))
         return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
 
     def execute(self, context: Context) -> GenerationRecord:
@@ -162,7 +167,10 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
                 return self._wait(context, pending)
             task_ledger.record_early_finish(self._ledger(context), record, self.log)
             latest = generation or Generation(id=pending.generation_id, status="pending")
-            return build_record(latest, pending.origin, now=time.time())
+            unfinished = build_record(latest, pending.origin, now=time.time())
+            self._lineage.add_generation(GenerationFacts.of_record(unfinished))
+            self._lineage.add_outputs([datasets.generation(latest.id)])
+            return unfinished
 
     def on_kill(self) -> None:
         """Prevent a submission that has not been sent; one that was sent keeps running, as EvoLink can't cancel it."""
@@ -173,8 +181,23 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
         model = self.model if isinstance(self.model, str) else None
         return self._progress.facts.or_else(super()._known()).or_else(ErrorFacts(model=model))
 
+    def _inputs(self) -> Iterable[datasets.Dataset]:
+        from airflow_provider_evolink.lineage.inputs import inputs_of
+
+        return inputs_of(str(self.model), self._given_parameters())
+
+    def _given_parameters(self) -> Mapping[str, Any]:
+        """Return the model's parameters as far as this process knows them."""
+        return self.parameters if isinstance(self.parameters, Mapping) else {}
+
+    def _prompt(self) -> object:
+        return self._given_parameters().get("prompt")
+
     def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002 - a subclass needs it
         """Return the model's parameters."""
+        return self._parameters_given()
+
+    def _parameters_given(self) -> Mapping[str, Any]:
         from airflow_provider_evolink.operators.parameters import as_parameters
 
         return as_parameters(self.parameters)
@@ -214,7 +237,6 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
     def _check_arguments(self) -> None:
         """Check, before the payment, everything that would otherwise fail after it."""
         check_policies(self)
-        limits.min_credits_left(self.min_credits_left)
         probe = PendingGeneration("task-unified-0", Origin(submitted_at=time.time()))
         self._watch(probe)
         if self.wait_for_completion and self.deferrable:
@@ -223,16 +245,22 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
     def _submitter(self, context: Context, hook: EvoLinkHook, resumable: LedgerRecord | None) -> Submitter:
         # Only a clear of a finished task may pay again, and a result that can still be landed is not finished.
         on_clear = "reuse" if self._awaits_landing(resumable) else self.on_clear
+        counted = CountedSubmission(hook, self.min_credits_left)
+
+        def admit(request: GenerationRequest) -> AbstractContextManager[None]:
+            self._check_storage(hook)
+            return counted.admitted(request)
+
         return Submitter(
             ledger=self._ledger(context),
-            send=functools.partial(submit, hook),
+            send=counted.send,
             read=hook.get_generation,
             policy=Policy(self.on_unknown_submission, on_clear, self.on_changed_input),
             log=self.log,
             on_submitted=lambda record: self._on_submitted(context, record),
             is_killed=lambda: self._was_killed,
             upload=hook.media_links,
-            before_new=lambda: check_credits_left(hook, self.min_credits_left),
+            admit=admit,
         )
 
     def _on_submitted(self, context: Context, record: LedgerRecord) -> None:

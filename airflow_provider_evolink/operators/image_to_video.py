@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.operators.generate import EvoLinkGenerateOperator
 from airflow_provider_evolink.operators.landing_operator import EvoLinkLandingOperator
 
@@ -64,6 +65,8 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
         model: str | XComArg = _DEFAULT_MODEL,
         **kwargs: Any,
     ) -> None:
+        with literal_errors(kwargs.get("task_id")):
+            check_literals({"duration": duration})
         super().__init__(model=model, parameters={}, **kwargs)
         self.prompt = prompt
         self.image = image
@@ -72,6 +75,9 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
         self.aspect_ratio = self._or_default(aspect_ratio, _DEFAULT_ASPECT_RATIO)
 
     def _parameters(self, hook: EvoLinkHook) -> Mapping[str, Any]:  # noqa: ARG002 - the base class has it
+        return self._given_parameters()
+
+    def _given_parameters(self) -> Mapping[str, Any]:
         from airflow_provider_evolink.operators.parameters import image_parameters
 
         return {
@@ -80,6 +86,9 @@ class EvoLinkImageToVideoOperator(EvoLinkGenerateOperator):
             "duration": self._or_default(self.duration, _DEFAULT_DURATION),
             "aspect_ratio": self._or_default(self.aspect_ratio, _DEFAULT_ASPECT_RATIO),
         }
+
+    def _prompt(self) -> object:
+        return self.prompt
 
     def _prepare(self, hook: EvoLinkHook, parameters: Mapping[str, Any]) -> GenerationRequest:
         from airflow_provider_evolink.operators.parameters import naming_images

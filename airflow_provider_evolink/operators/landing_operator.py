@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
-from airflow_provider_evolink.exceptions import airflow_errors
-from airflow_provider_evolink.execution.landing_step import LANDED_FIELD, LandingStep, check_literals
+from airflow_provider_evolink.execution.landing_step import LANDED_FIELD, LandingStep
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.execution.reports import name_unlanded_generation
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing.checkpoint import STORE_KEY
-from airflow_provider_evolink.landing.existing import OnExisting
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
+from airflow_provider_evolink.lineage import datasets
+from airflow_provider_evolink.links.evolink import EvoLinkWatchLink
 from airflow_provider_evolink.operators.base import EvoLinkBaseOperator
 from airflow_provider_evolink.result import links_expired
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class EvoLinkLandingOperator(EvoLinkBaseOperator):
     """Base of every operator that lands what it has waited for. Waiting takes the arguments of the base class.
 
-    All three mean what they mean for
+    All four mean what they mean for
     :class:`~airflow_provider_evolink.transfers.evolink_to_object_storage.EvoLinkToObjectStorageOperator`, and are
     checked before anything is paid for. They are no part of the request: a clear with another destination lands the
     same generation there.
@@ -43,9 +44,11 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
     :param filename_pattern: file name below ``destination`` (templated), ``{generation_id}/{index}.{ext}`` by default.
     :param on_existing: ``fail`` (default), ``replace`` or ``skip``: what to do when a file already has a result's name,
         and this task instance did not write it or it was changed since.
+    :param asset_name: name of each file's asset, if ``outlets`` has an ``AssetAlias`` (templated); ``None`` = its URI.
     """
 
-    template_fields: Sequence[str] = ("destination", "filename_pattern", "evolink_conn_id")
+    template_fields: Sequence[str] = ("destination", "filename_pattern", "asset_name", "evolink_conn_id")
+    operator_extra_links = (*EvoLinkBaseOperator.operator_extra_links, EvoLinkWatchLink())
 
     def __init__(
         self,
@@ -53,25 +56,25 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
         destination: str | ObjectStoragePath | XComArg | None = None,
         filename_pattern: str = DEFAULT_PATTERN,
         on_existing: Literal["fail", "replace", "skip"] = "fail",
+        asset_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        with airflow_errors():
-            check_literals(destination, filename_pattern, on_existing)
+        with literal_errors(kwargs.get("task_id")):
+            check_literals(
+                {
+                    "destination": destination,
+                    "filename_pattern": filename_pattern,
+                    "on_existing": on_existing,
+                    "asset_name": asset_name,
+                }
+            )
         self.destination: Any = destination
         self.filename_pattern = filename_pattern
         self.on_existing = on_existing
+        self.asset_name = asset_name
         self._landing_store_key = STORE_KEY
         self._has_destination = destination is not None
-
-    @classmethod
-    def partial(cls, **kwargs: Any) -> Any:
-        """Prepare a mapped task, whose literals are checked as those of any other."""
-        with airflow_errors():
-            check_literals(
-                kwargs.get("destination"), kwargs.get("filename_pattern"), kwargs.get("on_existing", OnExisting.FAIL)
-            )
-        return super().partial(**kwargs)
 
     def _check_waiting(self, wait_for_completion: bool) -> None:
         """Refuse a destination for a task that ends before there is anything to land."""
@@ -88,6 +91,14 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
             allowed = "a folder, but the task or template that should have named it found none"
             raise InvalidInputError("destination", None, allowed)
 
+    def _check_storage(self, hook: EvoLinkHook) -> None:
+        """Refuse an object storage that nothing could land in. Called for what is about to be paid for, and only then.
+
+        :raises LandingError: see :meth:`~airflow_provider_evolink.execution.landing_step.LandingStep.check_storage`.
+        """
+        if self.destination is not None:
+            self._landing_step(hook).check_storage()
+
     def _landing_step(self, hook: EvoLinkHook) -> LandingStep:
         return LandingStep(
             destination=self.destination,
@@ -97,7 +108,18 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
             hook=hook,
             log=self.log,
             store_key=self._landing_store_key,
+            asset_name=self.asset_name,
+            prompt=self._prompt(),
+            lineage=self._lineage,
         )
+
+    def _prompt(self) -> object:
+        """Return the prompt, for the events about what has landed; ``None`` if this process does not know it."""
+        return None
+
+    def _log_cost(self, record: GenerationRecord) -> None:
+        if self.destination is None:
+            super()._log_cost(record)
 
     def _complete(self, context: Context, pending: PendingGeneration, generation: Generation) -> GenerationRecord:
         return self._land(context, super()._complete(context, pending, generation))
@@ -108,6 +130,7 @@ class EvoLinkLandingOperator(EvoLinkBaseOperator):
         :raises EvoLinkError: something has not landed. A retry lands what is missing and pays for nothing.
         """
         if self.destination is None:
+            self._lineage.add_outputs([datasets.generation(record["generation_id"])])
             return record
         step = self._landing_step(EvoLinkHook(self.evolink_conn_id))
         try:

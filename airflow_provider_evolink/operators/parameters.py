@@ -69,6 +69,18 @@ def naming_images() -> Iterator[None]:
         raise type(error)(_ARGUMENTS[error.parameter], error.value, error.allowed) from error.__cause__
 
 
+@contextmanager
+def naming_missing_image() -> Iterator[None]:
+    """Name the image that a row lacks as the field that takes it in any form."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if error.parameter not in (_IMAGES, _START) or error.value is not None:
+            raise
+        allowed = f"given, as {_SINGLE_IMAGE}; or `{error.parameter}` in the form that EvoLink documents"
+        raise InvalidInputError("image", None, allowed) from None
+
+
 def results_requested(parameters: Mapping[str, Any]) -> int:
     """Return how many results a request asks for: ``n`` where a model takes it (documented), otherwise one."""
     try:
@@ -129,4 +141,5 @@ def _single(argument: str, image: object) -> Any:
         image = image[0]
     if isinstance(image, str | PathLike) or hasattr(image, "open") or is_record(image) or is_landed(image):
         return image
-    raise InvalidInputError(argument, None if image is None else type(image), _SINGLE_IMAGE)
+    is_harmless = image is None or isinstance(image, int | float)
+    raise InvalidInputError(argument, image if is_harmless else type(image), _SINGLE_IMAGE)

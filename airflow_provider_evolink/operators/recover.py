@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.compat import BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.literals import literal_errors
 from airflow_provider_evolink.execution.task_state import with_ledger_asset
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
+from airflow_provider_evolink.lineage.run import RunLineage
+from airflow_provider_evolink.links.evolink import EvoLinkWatchLink
+from airflow_provider_evolink.operators.lineage import LineageMethods
 from airflow_provider_evolink.operators.mapping import given_once
 from airflow_provider_evolink.operators.recover_arguments import check_literals, parse_arguments
 
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.types import RecoverySummary
 
 
-class EvoLinkRecoverOperator(BaseOperator):
+class EvoLinkRecoverOperator(LineageMethods, BaseOperator):
     """Land the account's completed generations that have not landed yet, whoever submitted them. It never pays.
 
     It finds what was started by another tool or on the web page, what belongs to a run that was deleted, and what was
@@ -42,6 +46,7 @@ class EvoLinkRecoverOperator(BaseOperator):
 
     :param destination: the target folder, as for ``EvoLinkToObjectStorageOperator`` (templated).
     :param filename_pattern: names of the files, likewise (templated); with ``{generation_id}`` in it.
+    :param asset_name: name of each file's asset, likewise (templated), without ``{role}``; ``None`` = its URI.
     :param lookback: how far back to look, by the time of submission, up to 30 days; a day by default, as long as most
         links live. Seconds, or a ``timedelta``.
     :param min_age: leave generations that were submitted later than this ago to the tasks that have submitted them, so
@@ -50,7 +55,7 @@ class EvoLinkRecoverOperator(BaseOperator):
     :param max_generations: the most to land in a run, 1 to 10,000; the oldest first, and the others in a later run.
     :param evolink_conn_id: connection of type ``evolink`` or ``http``: whose account is looked through (templated).
     :return: ``{found, landed, skipped, failed, under_way, too_recent, left, credits_used}``: ``found`` = completed
-        generations of the time; ``landed`` = ``[{uri, bytes, sha256, content_type, generation_id}]``; ``skipped`` =
+        generations of the time; ``landed`` = what the transfer returns; ``skipped`` =
         how many were left alone; ``failed`` = ``[{generation_id, code, text}]`` of those whose links are dead, reported
         once by a failed run; ``left`` = how many are left to a later run; ``credits_used`` = what those in ``landed``
         have cost.
@@ -58,7 +63,8 @@ class EvoLinkRecoverOperator(BaseOperator):
     :raises RecoveryFailedError: generations could not be landed; the others have. A retry lands what is missing.
     """
 
-    template_fields: Sequence[str] = ("destination", "filename_pattern", "model", "evolink_conn_id")
+    template_fields: Sequence[str] = ("destination", "filename_pattern", "asset_name", "model", "evolink_conn_id")
+    operator_extra_links = (EvoLinkWatchLink(),)
     ui_color = "#e9e2ff"
 
     def __init__(
@@ -66,6 +72,7 @@ class EvoLinkRecoverOperator(BaseOperator):
         *,
         destination: str | ObjectStoragePath | XComArg,
         filename_pattern: str = DEFAULT_PATTERN,
+        asset_name: str | None = None,
         lookback: float | timedelta = timedelta(days=1),
         min_age: float | timedelta = 0,
         model: str | XComArg | None = None,
@@ -76,18 +83,20 @@ class EvoLinkRecoverOperator(BaseOperator):
         super().__init__(**{**kwargs, "inlets": with_ledger_asset(kwargs.get("inlets"))})
         self.destination: Any = destination
         self.filename_pattern = filename_pattern
+        self.asset_name = asset_name
         self.lookback: Any = lookback
         self.min_age: Any = min_age
         self.model: Any = model
         self.max_generations = max_generations
         self.evolink_conn_id = evolink_conn_id
-        with airflow_errors():
+        self._lineage = RunLineage()
+        with literal_errors(self.task_id):
             check_literals(self)
 
     @classmethod
     def partial(cls, *, inlets: Any = None, **kwargs: Any) -> Any:
         """Prepare a mapped task: it gets the asset that keeps its memory, and its literals are checked."""
-        with airflow_errors():
+        with literal_errors(kwargs.get("task_id")):
             check_literals(given_once(cls, kwargs))
         return super().partial(inlets=with_ledger_asset(inlets), **kwargs)
 
@@ -97,5 +106,7 @@ class EvoLinkRecoverOperator(BaseOperator):
 
         with airflow_errors():
             arguments = parse_arguments(self, now=time.time())
-            session = RecoverySession(arguments, context, self.log, inlets=self.inlets, outlets=self.outlets)
+            session = RecoverySession(
+                arguments, context, self.log, inlets=self.inlets, outlets=self.outlets, lineage=self._lineage
+            )
             return session.run()

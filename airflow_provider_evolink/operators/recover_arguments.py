@@ -8,8 +8,10 @@ from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError, LandingInputError
 from airflow_provider_evolink.api.task_list import check_limit
-from airflow_provider_evolink.batch.names import has_generation_id
-from airflow_provider_evolink.execution import landing_step, limits
+from airflow_provider_evolink.batch.names import check_asset_pattern, has_generation_id
+from airflow_provider_evolink.execution import limits
+from airflow_provider_evolink.execution.literals import check_literals as check_arguments
+from airflow_provider_evolink.execution.literals import is_literal
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
 
 
@@ -24,6 +26,7 @@ class RecoveryArguments:
 
     destination: Any
     filename_pattern: str
+    asset_name: str | None
     since: float
     submitted_before: float
     model: str | None
@@ -37,8 +40,10 @@ def check_literals(operator: Any) -> None:
     :param operator: an ``EvoLinkRecoverOperator``.
     :raises InvalidInputError: one of them; it names the argument.
     """
-    landing_step.check_literals(operator.destination, operator.filename_pattern, "fail")
+    check_arguments(vars(operator), required=("destination",))
     _check_pattern(operator.filename_pattern)
+    if operator.asset_name is not None and is_literal(operator.asset_name):
+        check_asset_pattern(operator.asset_name, of_rows=False)
     _seconds(operator)
     check_limit("max_generations", operator.max_generations)
 
@@ -58,6 +63,7 @@ def parse_arguments(operator: Any, *, now: float) -> RecoveryArguments:
     return RecoveryArguments(
         destination=operator.destination,
         filename_pattern=operator.filename_pattern,
+        asset_name=operator.asset_name,
         since=now - lookback,
         # EvoLink's clock may be ahead.
         submitted_before=now - min_age if min_age else float("inf"),

@@ -13,11 +13,15 @@ from airflow_provider_evolink.api.task_list import MAX_LISTED
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.batch.entry import Status
 from airflow_provider_evolink.batch.existing_files import ExistingFiles
+from airflow_provider_evolink.execution.announcement import Announcement, origin_of
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET, store_across_runs
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
+from airflow_provider_evolink.landing.asset_names import asset_key
+from airflow_provider_evolink.landing.filenames import Result
 from airflow_provider_evolink.landing.storage import check_writable
 from airflow_provider_evolink.landing.storage_target import storage_target
-from airflow_provider_evolink.operators.batch_announcement import Announcement
+from airflow_provider_evolink.lineage.datasets import generation
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
 from airflow_provider_evolink.operators.recover_arguments import RecoveryArguments
 from airflow_provider_evolink.operators.row_landing import row_lander
 from airflow_provider_evolink.recovery.collection import Collected, Collector, reader
@@ -40,16 +44,25 @@ class RecoverySession:
     :param log: of the task.
     :param inlets: of the task: the assets and aliases whose events report what others have landed.
     :param outlets: of the task: what gets asset events.
+    :param lineage: receives what was landed, of which generations.
     """
 
     def __init__(
-        self, arguments: RecoveryArguments, context: Context, log: Any, *, inlets: Sequence[Any], outlets: Sequence[Any]
+        self,
+        arguments: RecoveryArguments,
+        context: Context,
+        log: Any,
+        *,
+        inlets: Sequence[Any],
+        outlets: Sequence[Any],
+        lineage: RunLineage,
     ) -> None:
         self._arguments = arguments
         self._context = context
         self._log = log
         self._inlets = inlets
         self._outlets = outlets
+        self._lineage = lineage
         self._hook = EvoLinkHook(arguments.evolink_conn_id)
         self._memory = Memory(store_across_runs(context), STORE_KEY, log)
         self._failures: list[Collected] = []
@@ -82,7 +95,7 @@ class RecoverySession:
         )
         self._land(collector, selection, listed)
         self._raise_any(selection)
-        return self._announce(selection, under_way)
+        return self._announce(selection, under_way, target.uri)
 
     def _list(self) -> dict[str, Generation]:
         since = datetime.fromtimestamp(self._arguments.since, UTC)
@@ -136,6 +149,7 @@ class RecoverySession:
     def _note(self, outcome: Collected, created: float) -> None:
         self._attempted += 1
         self._memory.note(outcome, created)
+        self._note_lineage(outcome)
         if outcome.problem is not None:
             self._failures.append(outcome)
             self._log.warning("Generation %s: %s", outcome.generation_id, outcome.problem.text)
@@ -144,6 +158,21 @@ class RecoverySession:
             self._log.info("Landed generation %s", describe(outcome))
         else:
             self._skipped += 1
+
+    def _note_lineage(self, outcome: Collected) -> None:
+        if outcome.status is not Status.LANDED:
+            return
+        self._lineage.add_inputs([generation(outcome.generation_id)])
+        self._lineage.add_files(file.uri for file in outcome.files)
+        self._lineage.add_generation(
+            GenerationFacts(
+                outcome.generation_id,
+                outcome.model,
+                outcome.status.value,
+                credits_used=outcome.credits_used,
+                seconds=outcome.seconds,
+            )
+        )
 
     def _raise_any(self, selection: Selection) -> None:
         """Raise if anything could not be landed.
@@ -163,7 +192,7 @@ class RecoverySession:
             is_permanent=all(each.is_permanent for each in problems) and (stop is None or stop.permanent),
         )
 
-    def _announce(self, selection: Selection, under_way: int) -> RecoverySummary:
+    def _announce(self, selection: Selection, under_way: int, folder: str) -> RecoverySummary:
         """Report what has landed, also in runs that have failed since the last one that succeeded."""
         landed = self._memory.announced()
         files = [file for outcome in landed for file in outcome.files]
@@ -181,15 +210,21 @@ class RecoverySession:
             "credits_used": sum(outcome.credits_used or 0.0 for outcome in landed),
         }
         announcement = Announcement(self._outlets, self._context, self._hook)
-        announcement.add_files(files)
+        for outcome in landed:
+            self._announce_files(outcome, announcement)
         announcement.publish(summary)
         self._memory.save()
-        self._log.info(
-            "Recovered %s, which had cost %.10g credits. Nothing was paid now.",
-            counted(len(landed), "generation"),
-            summary["credits_used"],
-        )
+        self._log.info("Recovered: %s, below %s.", counted(len(landed), "generation"), folder)
+        self._log.info("Cost: nothing now; making what was recovered had cost %.10g credits.", summary["credits_used"])
         return summary
+
+    def _announce_files(self, outcome: Collected, announcement: Announcement) -> None:
+        origin = origin_of(model=outcome.model, credits_used=outcome.credits_used)
+        pattern = self._arguments.asset_name
+        for index, file in enumerate(outcome.files):
+            result = Result(outcome.generation_id, index, "", outcome.model)
+            key = None if pattern is None else asset_key(pattern, result, file.media_type)
+            announcement.add(file, origin, key)
 
 
 def describe(outcome: Collected) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 
 from airflow_provider_evolink.batch.landing import RowLander
+from airflow_provider_evolink.execution import posters
 from airflow_provider_evolink.execution.landing_step import fresh_link, media_network
 from airflow_provider_evolink.execution.metrics import report_landed
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
@@ -32,4 +33,6 @@ def row_lander(
     """
     renew = functools.partial(fresh_link, hook)
     network = media_network(hook.settings, KeptConnections())
-    return RowLander(target, network, renew, on_existing, try_number, report_landed, failures_in_a_row)
+    return RowLander(
+        target, network, renew, on_existing, try_number, report_landed, failures_in_a_row, posters.painter()
+    )

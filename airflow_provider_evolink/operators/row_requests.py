@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -13,8 +12,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_evolink.api import catalog, coercion
 from airflow_provider_evolink.api.addresses import without_secrets
 from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.api.misspellings import meant
 from airflow_provider_evolink.api.schema import Schema
-from airflow_provider_evolink.operators.parameters import as_parameters, image_parameters, naming_images
+from airflow_provider_evolink.operators.parameters import (
+    as_parameters,
+    image_parameters,
+    naming_images,
+    naming_missing_image,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.api.request import GenerationRequest
@@ -25,8 +30,6 @@ if TYPE_CHECKING:
 _MODEL, _PARAMETERS, _CALLBACK_URL = "model", "parameters", "callback_url"
 _IMAGE, _LAST_IMAGE = "image", "last_image"
 _OWN_FIELDS = frozenset({_MODEL, _IMAGE, _LAST_IMAGE, _PARAMETERS})
-# Below, different words begin to look alike: "quantity" and "quality" are 0.8.
-_SURELY_MEANT = 0.82
 _MAX_UNSENT = 50
 
 
@@ -85,6 +88,18 @@ class RowRequests:
         :raises UnreadableInputError: its image can't be read.
         :raises ConnectionError, TimeoutError: its image can't be read at the moment. A retry may succeed.
         """
+        model, parameters = self.given(row)
+        if not self._frames(row, model):
+            with naming_missing_image():
+                return self._prepare(model, parameters)
+        with naming_images():
+            return self._prepare(model, parameters)
+
+    def given(self, row: Row) -> tuple[str, dict[str, Any]]:
+        """Return a row's model and its parameters, with media in the form that the row has them in.
+
+        :raises InvalidInputError: as for :meth:`prepare`, as far as that is known without reading any media.
+        """
         model = row.fields.get(_MODEL, self._model)
         if not isinstance(model, str) or not model.strip():
             raise InvalidInputError(_MODEL, model, "the id of an EvoLink model")
@@ -96,26 +111,29 @@ class RowRequests:
             elif name not in _OWN_FIELDS and name not in self._name_fields:
                 self._leave_out(name, value, model)
         given = {**self._common, **_row_parameters(row), **own}
-        images = {name: row.fields[name] for name in (_IMAGE, _LAST_IMAGE) if name in row.fields and name not in known}
-        if not images:
-            return self._prepare(model, given)
-        given.update(_frames(model, images, own))
-        with naming_images():
-            return self._prepare(model, given)
+        images = self._frames(row, model)
+        return model, {**given, **_parameters_of_frames(model, images, own)} if images else given
+
+    def _frames(self, row: Row, model: str) -> dict[str, Any]:
+        """Return the row's first and last frame, where they are not parameters of its model."""
+        known = _parameters_of(model, self._media_type)
+        return {name: row.fields[name] for name in (_IMAGE, _LAST_IMAGE) if name in row.fields and name not in known}
 
     def _prepare(self, model: str, parameters: Mapping[str, Any]) -> GenerationRequest:
         return self._hook.prepare(model, parameters, media_type=self._media_type, upload=self._upload)
 
     def _leave_out(self, name: str, value: object, model: str) -> None:
-        meant = _meant(name, model, self._media_type)
-        if meant is not None:
-            allowed = f"named `{meant}` if it is that; if not, rename the field, which looks like a misspelling of it"
+        looks_like = _meant(name, model, self._media_type)
+        if looks_like is not None:
+            allowed = (
+                f"named `{looks_like}` if it is that; if not, rename the field, which looks like a misspelling of it"
+            )
             raise InvalidInputError(name, without_secrets(value), allowed)
         if len(self._unsent) < _MAX_UNSENT:
             self._unsent[name] = None
 
 
-def _frames(model: object, images: Mapping[str, object], own: Collection[str]) -> Mapping[str, Any]:
+def _parameters_of_frames(model: object, images: Mapping[str, object], own: Collection[str]) -> Mapping[str, Any]:
     if _IMAGE not in images:
         allowed = f"accompanied by an `{_IMAGE}`, the first frame"
         raise InvalidInputError(_LAST_IMAGE, without_secrets(images[_LAST_IMAGE]), allowed)
@@ -177,6 +195,4 @@ def _parameters_at(endpoint: str) -> Mapping[str, Schema]:
 @lru_cache(maxsize=1024)
 def _meant(name: str, model: str, media_type: str | None) -> str | None:
     """Return the parameter that a field is most likely a misspelling of, if any."""
-    candidates = [*_parameters_of(model, media_type), _IMAGE, _LAST_IMAGE, _MODEL, _PARAMETERS]
-    spelled = name.strip().lower().replace("-", "_").replace(" ", "_")
-    return next(iter(difflib.get_close_matches(spelled, candidates, n=1, cutoff=_SURELY_MEANT)), None)
+    return meant(name, (*_parameters_of(model, media_type), _IMAGE, _LAST_IMAGE, _MODEL, _PARAMETERS))

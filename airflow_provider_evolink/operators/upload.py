@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_evolink.compat import BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class EvoLinkUploadOperator(BaseOperator):
 
     :param source: a local path, a storage URI such as ``s3://conn_id@bucket/key``, an ``ObjectStoragePath``, a public
         http or https link, which EvoLink fetches, or a list of these (templated). png, jpeg, webp and gif images are
-        documented; EvoLink's own clients upload video and audio too, and nothing larger than 95 MiB.
+        documented; EvoLink's own clients upload video and audio too, and nothing larger than 95 MB.
     :param evolink_conn_id: connection of type ``evolink`` or ``http`` (templated).
     :return: ``{link, expires_at, file_id, content_type, size, sha256, source}``, ``expires_at`` in ISO 8601; for a list
         of sources a list of these, in its order. ``sha256`` is ``None`` for a link, ``source`` has no credentials.
@@ -47,6 +48,15 @@ class EvoLinkUploadOperator(BaseOperator):
         super().__init__(**kwargs)
         self.source: Any = source
         self.evolink_conn_id = evolink_conn_id
+        with literal_errors(self.task_id):
+            check_literals(vars(self))
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare a mapped task, whose literals are checked as those of any other."""
+        with literal_errors(kwargs.get("task_id")):
+            check_literals(kwargs)
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> UploadRecord | list[UploadRecord]:  # noqa: ARG002
         """Upload the files one after the other."""

@@ -7,6 +7,7 @@ So a single refusal decides nothing; several of the same kind, over minutes, do.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,6 +36,11 @@ class Refused:
     error: EvoLinkError
     times: int
     seconds: float
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether so many agree that a stray response can be ruled out; less if a deadline came first."""
+        return self.times >= CONFIRMING_READS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +83,22 @@ class FailedReads:
 
 
 def after_failed_read(
-    failures: FailedReads, error: EvoLinkError, *, timeout: float, now: float
+    failures: FailedReads, error: EvoLinkError, *, timeout: float, now: float, deadline: float = math.inf
 ) -> float | Refused | Unanswered:
     """Decide what follows a read that failed.
 
     :param failures: all failed reads, this one included.
     :param timeout: seconds for which reads may fail temporarily; for refusals it is never less than
         ``CONFIRMATION_SECONDS``.
+    :param deadline: when the last read takes place whatever the others were, in seconds since the epoch.
     :return: seconds until the next read, or the outcome.
     """
     seconds = now - failures.refused_since
-    if error.permanent and failures.refusals >= CONFIRMING_READS and seconds >= CONFIRMATION_SECONDS:
+    is_confirmed = failures.refusals >= CONFIRMING_READS and seconds >= CONFIRMATION_SECONDS
+    if error.permanent and (is_confirmed or now >= deadline):
         return Refused(error, failures.refusals, seconds)
-    left = failures.since + (max(timeout, CONFIRMATION_SECONDS) if error.permanent else timeout) - now
+    until = failures.since + (max(timeout, CONFIRMATION_SECONDS) if error.permanent else timeout)
+    left = min(until, deadline) - now
     if left <= 0:
         return Unanswered(error, failures.since)
     pause = min(_FIRST_PAUSE * 2.0 ** min(failures.reads - 1, 16), _MAX_PAUSE)
@@ -97,13 +106,14 @@ def after_failed_read(
 
 
 def read_until_confirmed(
-    read: Callable[[], Generation], *, timeout: float, log: Any
+    read: Callable[[], Generation], *, timeout: float, log: Any, deadline: float = math.inf
 ) -> Generation | Refused | Unanswered:
     """Read a generation until EvoLink reports on it, or its refusal can be trusted; blocks the thread.
 
     :param read: reads once; free.
     :param timeout: seconds for which reads may fail temporarily; with 0 the first such failure is the last.
     :param log: logger of the task.
+    :param deadline: when the last read takes place, in seconds since the epoch.
     :raises EvoLinkError: the read can't be sent as it is, as with a connection that lacks an API key.
     """
     failures: FailedReads | None = None
@@ -115,7 +125,7 @@ def read_until_confirmed(
                 raise
             now = time.time()
             failures = (failures or FailedReads(now)).add(error, now)
-            step = after_failed_read(failures, error, timeout=timeout, now=now)
+            step = after_failed_read(failures, error, timeout=timeout, now=now, deadline=deadline)
             if not isinstance(step, float):
                 return step
             log.warning("Reading the generation failed (%s); retrying in %.0f s.", describe_error(error), step)
@@ -125,6 +135,6 @@ def read_until_confirmed(
 def describe_error(error: EvoLinkError) -> str:
     """Return what EvoLink responded, without advice about what to do: the caller retries."""
     if not isinstance(error, ApiError):
-        return str(error)
+        return error.facts
     status = " ".join(part for part in (f"HTTP {error.status}", error.code) if part)
     return f"{status}: {error.detail}" if error.detail else status

@@ -53,6 +53,7 @@ class Outcome(StrEnum):
     TERMINAL = "terminal"
     DEADLINE = "deadline"
     UNREACHABLE = "unreachable"
+    UNREAD = "unread"
     REFUSED = "refused"
     NO_CONNECTION = "no_connection"
 
@@ -222,6 +223,7 @@ def describe(stop: StopPolling) -> str:
         Outcome.TERMINAL: "is completed" if stop.status == COMPLETED else f"ended as {stop.status}",
         Outcome.DEADLINE: f"was not finished at the deadline (last status: {stop.status or 'unknown'})",
         Outcome.UNREACHABLE: "could not be read for longer than [evolink] unreachable_timeout allows",
+        Outcome.UNREAD: "could not be read before the deadline (`timeout`, or a shorter `execution_timeout`)",
         Outcome.REFUSED: "can't be polled (EvoLink refuses the requests)",
         Outcome.NO_CONNECTION: "can't be polled (its connection was not found)",
     }

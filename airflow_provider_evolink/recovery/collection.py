@@ -33,6 +33,7 @@ class Collected:
     :param credits_used: as EvoLink reports them.
     :param files: those that have landed, or were there, in the order of the results.
     :param problem: why it has not landed.
+    :param seconds: that it took, if EvoLink reports them.
     """
 
     generation_id: str
@@ -41,6 +42,7 @@ class Collected:
     credits_used: float | None = None
     files: tuple[Landed, ...] = ()
     problem: Problem | None = None
+    seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the stored form of one that has landed."""
@@ -117,7 +119,7 @@ class Collector:
         """Return what became of a generation that there is nothing to land of, ``None`` if there is."""
         if isinstance(generation, EvoLinkError):
             return _unread(generation_id, generation)
-        outcome = Collected(generation_id, Status.SKIPPED, generation.model, generation.usage.credits_used)
+        outcome = _reported(generation, Status.SKIPPED)
         if not generation.is_terminal:
             return replace(outcome, status=Status.UNDER_WAY)
         if generation.status != COMPLETED:
@@ -133,20 +135,29 @@ class Collector:
         return len(self.existing.of(pattern)) >= len(generation.links)
 
     def _land(self, generations: Sequence[Generation]) -> Mapping[str, Collected]:
-        landed: dict[str, Collected] = {}
-        reports = {each.id: each for each in generations}
+        landed: dict[str, RowEntry] = {}
 
         def note(entry: RowEntry) -> None:
-            landed[entry.key] = _outcome(reports[entry.key], entry)
+            landed[entry.key] = entry
 
-        entries = [(RowEntry(each.id, self.pattern), each) for each in generations]
-        if entries:
-            run(lambda: self.lander.land_all(entries, note))
-        return landed
+        async def land() -> Mapping[str, bool]:
+            try:
+                await self.lander.land_all([(RowEntry(each.id, self.pattern), each) for each in generations], note)
+                return await self.lander.add_posters()
+            finally:
+                self.lander.close()
+
+        posters = run(land) if generations else {}
+        return {each.id: _outcome(each, landed[each.id].with_posters(posters)) for each in generations}
+
+
+def _reported(generation: Generation, status: Status) -> Collected:
+    used = generation.usage.credits_used
+    return Collected(generation.id, status, generation.model, used, seconds=generation.duration)
 
 
 def _outcome(generation: Generation, entry: RowEntry) -> Collected:
-    outcome = Collected(generation.id, Status.LANDED, generation.model, generation.usage.credits_used)
+    outcome = _reported(generation, Status.LANDED)
     if entry.problem is not None:
         return replace(outcome, status=Status.FAILED, problem=entry.problem)
     return replace(outcome, files=tuple(file for _, file in sorted(entry.files, key=lambda item: item[0])))

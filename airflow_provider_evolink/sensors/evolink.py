@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,14 @@ from airflow_provider_evolink.compat import (
     outer_task,
 )
 from airflow_provider_evolink.exceptions import EvoLinkFailException, airflow_errors
+from airflow_provider_evolink.execution.collecting_wait import CollectingWait
 from airflow_provider_evolink.execution.limits import default_timeout, parse_seconds
-from airflow_provider_evolink.execution.pending import PendingGeneration, after_read, collectable, may_be_unknown_yet
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
+from airflow_provider_evolink.execution.pending import KeepWaiting, PendingGeneration, after_read, collectable
+from airflow_provider_evolink.landing.sources import generations_in
+from airflow_provider_evolink.lineage.datasets import Dataset, generation
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
-from airflow_provider_evolink.polling.confirmed_read import Refused, describe_error
+from airflow_provider_evolink.polling.confirmed_read import describe_error
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.types import GenerationRecord
 
 
-class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
+class EvoLinkGenerationSensor(BaseSensorOperator, CollectingWait, EvoLinkBaseOperator):
     """Wait for a generation that was submitted elsewhere and return its record; it never submits and costs nothing.
 
     Use it to collect what a task with ``wait_for_completion=False`` submitted, or what a failed task left running. A
@@ -41,10 +45,13 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     :param generation_id: id of the generation, or a record that contains it (templated).
     :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
-        ``[evolink] default_timeout``, 30 minutes by default. The age of the generation does not count.
+        ``[evolink] default_timeout``, 30 minutes by default. The age of the generation does not count. It bounds
+        reads that fail, too; one that is under way then is not cut short.
     :return: the record, as :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns it.
     :raises EvoLinkFailException: the generation failed, and the task that submitted it has to submit a new one; or
-        EvoLink refused for minutes to return it. A retry finds the same.
+        EvoLink refused for two minutes, or for ``timeout``, to return it. A retry finds the same.
+    :raises GenerationNotFoundError: EvoLink did not know it when ``timeout`` ended, which was too soon to rule out a
+        stray response; a retry reads it again. So do other refusals.
     :raises GenerationTimeoutError: it did not end in time; a retry waits for as long again.
     :raises PollingFailedError: EvoLink was unreachable for too long; a retry polls again.
     :raises ResultMissingError: it completed without a link to a result; a retry reads it again.
@@ -55,7 +62,6 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
     """
 
     template_fields: Sequence[str] = ("generation_id", "evolink_conn_id")
-    _may_submit = False
 
     def __init__(
         self,
@@ -65,6 +71,8 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         poll_interval: float | None = None,
         **kwargs: Any,
     ) -> None:
+        with literal_errors(kwargs.get("task_id")):
+            check_literals({"generation_id": generation_id, "timeout": timeout, "poll_interval": poll_interval})
         kwargs.setdefault("poke_interval", poll_interval or 10.0)
         super().__init__(timeout=timeout, poll_interval=poll_interval, **kwargs)
         self.timeout = parse_seconds("timeout", timeout) or default_timeout()
@@ -75,20 +83,16 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         with self._skip_on_soft_fail(), airflow_errors(self._known):
             if self._reschedules(context):
                 return self._execute_rescheduling(context)
-            pending = self._pending(context, None)
-            match self._read(pending, 0.0):
-                case Generation() as generation:
-                    pending = self._updated(context, pending, generation)
-                    if generation.is_terminal:
-                        return self._complete(context, pending, generation)
-                case Refused() as refused if not may_be_unknown_yet(pending.generation_id, refused):
-                    raise self._refusal_error(refused, pending)
-            return self._wait(context, pending)
+            outcome = self._collect(context, self._pending(context, None))
+            return self._wait(context, outcome.pending) if isinstance(outcome, KeepWaiting) else outcome
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Read the generation once; a read that fails with a transient error counts as not finished."""
         with self._skip_on_soft_fail(), airflow_errors(self._known):
             return self._poke(context)
+
+    def _inputs(self) -> Iterable[Dataset]:
+        return map(generation, generations_in(self.generation_id))
 
     def _reschedules(self, context: Context) -> bool:
         return not self.deferrable and self.mode == "reschedule" and outer_task(self, context) is None
@@ -102,9 +106,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
 
     def _poke(self, context: Context) -> PokeReturnValue | bool:
         pending = self._pending(context, None)
-        latest = self._read(pending, 0.0)
-        if isinstance(latest, Refused) and not may_be_unknown_yet(pending.generation_id, latest):
-            raise self._refusal_error(latest, pending)
+        latest = self._read_unrefused(pending)
         with self._naming_paid_generation(pending):
             is_late = time.time() >= self._watch(pending).deadline
         if not isinstance(latest, Generation):
@@ -121,7 +123,7 @@ class EvoLinkGenerationSensor(BaseSensorOperator, EvoLinkBaseOperator):
         reason = describe_error(error)
         self.log.warning("Generation %s could not be read (%s).", pending.generation_id, reason)
         if is_late:
-            raise self._unfinished(StopPolling(Outcome.UNREACHABLE, None, reason), pending, error.retry_after)
+            raise self._unfinished(StopPolling(Outcome.UNREAD, None, reason), pending, error.retry_after)
         return False
 
     def execute_complete(

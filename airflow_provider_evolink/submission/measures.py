@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from airflow_provider_evolink.api.error_codes import ERROR_CODES
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
@@ -18,15 +19,50 @@ CREDITS_USED = "evolink.credits_used"
 DURATION = "evolink.generation_duration"
 BYTES_LANDED = "evolink.bytes_landed"
 
-# Of each metric: its type, and its tags in the order in which they follow its name where a name has to carry them.
-METRICS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    SUBMISSIONS: ("counter", ("model",)),
-    COMPLETIONS: ("counter", ("model",)),
-    FAILURES: ("counter", ("model", "code")),
-    CREDITS_RESERVED: ("counter", ("model",)),
-    CREDITS_USED: ("counter", ("model",)),
-    DURATION: ("timer", ("model",)),
-    BYTES_LANDED: ("counter", ("model",)),
+
+class Metric(NamedTuple):
+    """A metric that tasks report.
+
+    :param kind: ``counter`` or ``timer``.
+    :param tags: in the order in which they follow its name where a name has to carry them.
+    :param meaning: what it counts, as a clause for the documentation.
+    """
+
+    kind: str
+    tags: tuple[str, ...]
+    meaning: str
+
+
+METRICS: Mapping[str, Metric] = {
+    SUBMISSIONS: Metric("counter", ("model",), "generations that EvoLink has accepted from a task or a row of a batch"),
+    COMPLETIONS: Metric(
+        "counter",
+        ("model",),
+        "generations that have completed with a result, as the task has read; rows of a batch that have landed",
+    ),
+    FAILURES: Metric(
+        "counter",
+        ("model", "code"),
+        "generations that have failed or were cancelled at EvoLink, by EvoLink's documented error code; `other` "
+        "if there is none",
+    ),
+    CREDITS_RESERVED: Metric("counter", ("model",), "credits that EvoLink has reserved for those that it accepted"),
+    CREDITS_USED: Metric(
+        "counter",
+        ("model",),
+        "credits that EvoLink reports as used by those that completed, or were charged although they failed",
+    ),
+    DURATION: Metric(
+        "timer",
+        ("model",),
+        "milliseconds, as of all of Airflow's timers, from the submission until the task has read that it is "
+        "completed; for a row of a batch, until it has landed",
+    ),
+    BYTES_LANDED: Metric(
+        "counter",
+        ("model",),
+        "bytes of the files that were written to storage; files that were there already don't count",
+    ),
 }
 OTHER_CODE = "other"
 _LONGEST = 64

@@ -50,7 +50,7 @@ def generation_failed(record: LedgerRecord) -> PermanentGenerationFailedError:
 def generation_lost(record: LedgerRecord) -> GenerationLostError:
     """Report that EvoLink no longer knows a generation that was paid for."""
     return GenerationLostError(
-        f"Generation {record.generation_id}, which an earlier try paid for{_reserved(record)}, is no longer known to "
+        f"Generation {record.generation_id}, which is paid for{_reserved(record)}, is no longer known to "
         "EvoLink: its results are lost, unless the connection's API key now belongs to another account. Nothing was "
         'sent, and a retry finds the same. Fix the connection, or set on_clear="resubmit" and clear the task to pay '
         "for a new one.",
@@ -84,7 +84,7 @@ def abandoned(record: LedgerRecord, why: str) -> SubmissionAbandonedError:
     :param why: it must not, as a sentence.
     """
     return SubmissionAbandonedError(
-        f"An earlier try sent this request with idempotency key {record.idempotency_key}, and its response was lost: "
+        f"This request was sent before, with idempotency key {record.idempotency_key}, and its response was lost: "
         f"it may have been accepted and charged. Nothing was sent now, and a retry sends nothing. {why} To resolve it, "
         f"{_RESUBMIT}"
     )
@@ -96,7 +96,7 @@ def input_unreadable(record: LedgerRecord, error: Exception) -> SubmissionUnknow
     :param error: why it can't be read; a retry helps unless the input itself is invalid.
     """
     facts = (
-        f"{refusal_text(error)} Nothing was sent now, but an earlier try sent this request with idempotency key "
+        f"{refusal_text(error)} Nothing was sent now, but this request was sent before, with idempotency key "
         f"{record.idempotency_key}, and its response was lost: it may have been accepted and charged."
     )
     if isinstance(error, InvalidInputError):
@@ -110,8 +110,8 @@ def input_unreadable(record: LedgerRecord, error: Exception) -> SubmissionUnknow
 def request_changed_meanwhile(record: LedgerRecord) -> SubmissionUnknownError:
     """Report that a submission whose response was lost was not sent again, because its input was changing."""
     return SubmissionUnknownError(
-        f"The input changed while this try was reading it, so nothing was sent now. An earlier try sent the request "
-        f"with idempotency key {record.idempotency_key}, and its response was lost: it may have been accepted and "
+        "The input changed while this try was reading it, so nothing was sent now. The request was sent before, with "
+        f"idempotency key {record.idempotency_key}, and its response was lost: it may have been accepted and "
         "charged. A retry reads the input again."
     )
 

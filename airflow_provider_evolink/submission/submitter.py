@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ class Submitter:
     :param on_submitted: receives the record as soon as its id is known and durable.
     :param is_killed: whether the task has been killed.
     :param upload: returns the links of a request's media by their identity; free.
-    :param before_new: called before a new submission, which it may refuse; a replay has been decided on before.
+    :param admit: returns the context of a new submission, which it may refuse; a replay was admitted when it was new.
     :param sleep: waits for some seconds.
     """
 
@@ -98,7 +99,7 @@ class Submitter:
     on_submitted: Callable[[LedgerRecord], None]
     is_killed: Callable[[], bool]
     upload: Callable[[GenerationRequest], Mapping[str, str]]
-    before_new: Callable[[], None] = lambda: None
+    admit: Callable[[GenerationRequest], AbstractContextManager[None]] = lambda _: nullcontext()
     sleep: Callable[[float], None] = field(default=time.sleep)
 
     def submit_or_resume(
@@ -130,12 +131,12 @@ class Submitter:
             case Replay(record):
                 return SubmissionResult(self._submit(request, replace(record, max_tries=max_tries)))
             case Submit() as submit:
-                self.before_new()
-                links = dict(self.upload(request))
-                self._warn_about_new_charge(known, submit, try_number)
-                intent = new_intent(submit, request.model, fingerprint, api_key, now=time.time())
-                intent = replace(intent, try_number=try_number, max_tries=max_tries, media_links=links or None)
-                return SubmissionResult(self._submit(request, intent, replaced=known))
+                with self.admit(request):
+                    links = dict(self.upload(request))
+                    self._warn_about_new_charge(known, submit, try_number)
+                    intent = new_intent(submit, request.model, fingerprint, api_key, now=time.time())
+                    intent = replace(intent, try_number=try_number, max_tries=max_tries, media_links=links or None)
+                    return SubmissionResult(self._submit(request, intent, replaced=known))
 
     def _warn_about_new_charge(self, known: LedgerRecord | None, submit: Submit, try_number: int) -> None:
         """Warn whenever a later try pays for a new generation."""

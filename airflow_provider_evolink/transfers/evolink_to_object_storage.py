@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,9 +12,15 @@ from airflow_provider_evolink.api.generation import is_generation_id
 from airflow_provider_evolink.api.generation_facts import facts_of_record
 from airflow_provider_evolink.compat import BaseOperator
 from airflow_provider_evolink.exceptions import airflow_errors
-from airflow_provider_evolink.execution.landing_step import LandingStep, check_literals
+from airflow_provider_evolink.execution.landing_step import LandingStep
+from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID, EvoLinkHook
 from airflow_provider_evolink.landing.filenames import DEFAULT_PATTERN
+from airflow_provider_evolink.landing.sources import generations_in
+from airflow_provider_evolink.lineage.datasets import Dataset, generation
+from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
+from airflow_provider_evolink.links.evolink import EvoLinkWatchLink
+from airflow_provider_evolink.operators.lineage import LineageMethods
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, ObjectStoragePath, XComArg
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.types import LandedFile
 
 
-class EvoLinkToObjectStorageOperator(BaseOperator):
+class EvoLinkToObjectStorageOperator(LineageMethods, BaseOperator):
     """Copy every result of a generation to object storage or a file system, and return what was written where.
 
     Each file is downloaded in constant memory, checked (size, media type by its first bytes, SHA-256) and gets its
@@ -40,9 +46,10 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
     advises that; undocumented). Most links are valid for 24 hours (documented).
 
     Asset events: an ``AssetAlias`` in ``outlets`` gets one event per file, with the file's entry of the returned list
-    as extra; an ``Asset`` in ``outlets`` gets one event with the whole list as ``extra["landed"]``. For a fan-out (a
-    mapped task, many runs) use the alias: of several events for the same ``Asset``, a consumer's run may get only the
-    first, and the others with the next run.
+    as extra, and ``model``, ``credits`` (of its generation) and ``prompt`` (shortened) as far as they are known; an
+    ``Asset`` in ``outlets`` gets one event with the whole list as ``extra["landed"]``. For a fan-out (a mapped task,
+    many runs) use the alias: of several events for the same ``Asset``, a consumer's run may get only the first, and the
+    others with the next run.
 
     :param generation: the record that ``EvoLinkGenerateOperator`` returns (``generate.output``), a list of records
         (of a mapped task), or a generation's id (templated). An id, or a record made before the generation ended, costs
@@ -57,17 +64,22 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         it was changed since: ``fail`` (default) keeps it and fails the task with the facts, ``replace`` puts the result
         in its place, ``skip`` keeps it and leaves the result out of the returned list. Identical content counts as
         landed in any case.
+    :param asset_name: name of each file's asset, if ``outlets`` has an ``AssetAlias`` (templated), with the fields that
+        ``filename_pattern`` has, such as ``videos/{generation_id}/{index}``. Its URI is ``evolink://`` and that name,
+        percent-encoded; so is the name, outside ASCII. ``None`` = the asset has the file's URI for both.
     :param evolink_conn_id: connection of type ``evolink`` or ``http`` (templated). Results may be on this machine only
         if the connection's host is; its ``verify`` and ``proxy`` apply to the hosts of the results too.
-    :return: ``[{uri, bytes, sha256, content_type, generation_id}]`` in the order of the results; empty if the
-        model makes no files. ``uri`` contains no connection id.
+    :return: ``[{uri, bytes, sha256, content_type, generation_id, storage_conn_id, poster}]`` in the order of the
+        results; empty if the model makes no files. ``uri`` contains no connection id: it is in ``storage_conn_id``.
+        ``poster`` is the URI of a small JPEG that shows the file, or ``None``.
     :raises EvoLinkFailException: invalid input, a link that is dead for good or unsafe to follow, a failed generation,
         another file under a result's name, or storage that refuses the connection. A retry would fail too.
     :raises LandingError: a result could not be downloaded or written, or EvoLink lists no file for a completed
         generation. A retry tries again and lands only what is missing.
     """
 
-    template_fields: Sequence[str] = ("generation", "destination", "filename_pattern", "evolink_conn_id")
+    template_fields: Sequence[str] = ("generation", "destination", "filename_pattern", "asset_name", "evolink_conn_id")
+    operator_extra_links = (EvoLinkWatchLink(),)
     ui_color = "#e9e2ff"
 
     def __init__(
@@ -77,17 +89,27 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
         destination: str | ObjectStoragePath | XComArg,
         filename_pattern: str = DEFAULT_PATTERN,
         on_existing: Literal["fail", "replace", "skip"] = "fail",
+        asset_name: str | None = None,
         evolink_conn_id: str = DEFAULT_CONN_ID,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        with airflow_errors():
-            check_literals(destination, filename_pattern, on_existing)
         self.generation: Any = generation
         self.destination: Any = destination
         self.filename_pattern = filename_pattern
         self.on_existing = on_existing
+        self.asset_name = asset_name
         self.evolink_conn_id = evolink_conn_id
+        self._lineage = RunLineage()
+        with literal_errors(self.task_id):
+            check_literals(vars(self), required=("destination",))
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Prepare a mapped task, whose literals are checked as those of any other."""
+        with literal_errors(kwargs.get("task_id")):
+            check_literals(kwargs, required=("destination",))
+        return super().partial(**kwargs)
 
     def execute(self, context: Context) -> list[LandedFile]:
         """Land every result in turn; if one fails, land the others before raising its error."""
@@ -98,9 +120,17 @@ class EvoLinkToObjectStorageOperator(BaseOperator):
             outlets=self.outlets,
             hook=EvoLinkHook(self.evolink_conn_id),
             log=self.log,
+            asset_name=self.asset_name,
+            lineage=self._lineage,
         )
         with airflow_errors(self._known):
             return step.land(context, self.generation)
+
+    def _inputs(self) -> Iterable[Dataset]:
+        return map(generation, generations_in(self.generation))
+
+    def _note_failure(self) -> None:
+        self._lineage.add_generation(GenerationFacts.of_error(self._known(), None))
 
     def _known(self) -> ErrorFacts:
         """Return what is known about the generation if a single one was given, for the errors of this task."""

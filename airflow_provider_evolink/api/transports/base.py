@@ -14,6 +14,7 @@ import zlib
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.errors import (
@@ -90,10 +91,12 @@ class RequestSender:
     """Send requests to one account, no more at a time than its transport handles well.
 
     :param transport: how they travel.
+    :param conn_id: the account's Airflow connection, for errors.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, conn_id: str | None = None) -> None:
         self._transport = transport
+        self._conn_id = conn_id
         self._in_flight = asyncio.Semaphore(transport.max_concurrency)
 
     async def close(self) -> None:
@@ -113,10 +116,16 @@ class RequestSender:
         except EvoLinkError:
             raise
         except NotTransmittedError as error:
-            raise _not_sent(request.context, error.__cause__ or error) from error.__cause__
+            raise _not_sent(request.context, self._peer(request), error.__cause__ or error) from error.__cause__
         except Exception as error:
             # After any other failure it may have arrived. The cause is dropped: it may quote an echo of the API key.
-            raise _connection_lost(request.context, error) from None
+            raise _connection_lost(request.context, self._peer(request), error) from None
+
+    def _peer(self, request: ApiRequest) -> str:
+        """Return the host of a request, without anything secret that its URL may hold, and the connection."""
+        url = urlsplit(request.url)
+        host = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+        return host if self._conn_id is None else f"{host}, connection {self._conn_id!r}"
 
 
 def default_headers(settings: Settings) -> dict[str, str]:
@@ -162,18 +171,19 @@ def _decompress(body: bytes, encoding: str) -> bytes:
         return body
 
 
-def _not_sent(context: RequestContext, error: BaseException) -> NotSentError:
+def _not_sent(context: RequestContext, peer: str, error: BaseException) -> NotSentError:
     return NotSentError(
-        f"EvoLink could not be reached for {context.what} ({type(error).__name__}: {error}). The request never left "
-        f"this machine. {context.cost}{certificate_advice(error)}",
+        f"EvoLink ({peer}) could not be reached for {context.what} ({type(error).__name__}: {error}). The request "
+        f"never left this machine. {context.cost}{certificate_advice(error)}",
         advice="A retry is safe.",
         generation_id=context.generation_id,
     )
 
 
-def _connection_lost(context: RequestContext, error: Exception) -> ConnectionLostError:
+def _connection_lost(context: RequestContext, peer: str, error: Exception) -> ConnectionLostError:
     return ConnectionLostError(
-        f"EvoLink's response to {context.what} was lost ({type(error).__name__}). {context.cost_if_unknown}",
+        f"The response of EvoLink ({peer}) to {context.what} was lost ({type(error).__name__}). "
+        f"{context.cost_if_unknown}",
         advice="A retry sends the request again.",
         generation_id=context.generation_id,
     )

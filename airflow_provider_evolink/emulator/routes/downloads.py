@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from airflow_provider_evolink.emulator.errors import ApiError
-from airflow_provider_evolink.emulator.routes import byte_ranges
 from airflow_provider_evolink.emulator.routes.context import RequestContext
+from airflow_provider_evolink.media import byte_ranges
 
 _BY_ID = "/api/v1/files/download/"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 
-_SINGLE_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+# Python refuses to parse numbers of thousands of digits.
+_SINGLE_RANGE = re.compile(r"bytes=(\d{0,20})-(\d{0,20})")
 
 
 class UnsatisfiableRangeError(ValueError):
