@@ -22,7 +22,7 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash chaos cluster bench bench-airflow bench-batch bench-landing check check-deploy docs-models lock clean
+.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash test-browser chaos cluster bench bench-airflow bench-batch bench-landing bench-gallery check check-deploy docs docs-models lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,15 @@ test-crash: $(VENV)/.crash ## Kill every component at every failpoint: 40 minute
 	@echo "127.0.0.1 only, and stop with this command. The table comes at the end."
 	@env -u EVOLINK_API_KEY $(VENV)/bin/python -m pytest -m crash tests/crash
 
+test-browser: .venv/.browser ## Look at the UI's tabs in Chromium, as two users: 3 minutes; SCREENSHOTS=docs/images takes pictures
+	@echo "About 3 minutes. Needs Linux and Chromium: apt install chromium, or CHROMIUM=/path/to/chrome"
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -m browser tests/ui_browser
+
+.venv/.browser: $(STAMP)
+	@echo "Adding playwright to .venv (50 MB; no browser is downloaded)"
+	@$(call ADD,browser)
+	@touch $@
+
 chaos: .venv/.crash ## Run 200 generations under faults and kills: 7 to 15 minutes; SEED=7 repeats a run, BATCHES=3: 300 in batches
 	@echo "7 to 15 minutes, 40 at most. Needs Linux, 2 cores, 4 GB of memory, 2 GB in $${TMPDIR:-/tmp}"
 	@env -u EVOLINK_API_KEY CHAOS_SEED="$(SEED)" CHAOS_TASKS="$(TASKS)" CHAOS_BATCHES="$(BATCHES)" \
@@ -81,7 +90,7 @@ chaos: .venv/.crash ## Run 200 generations under faults and kills: 7 to 15 minut
 	@$(call ADD,crash,$*)
 	@touch $@
 
-bench: .venv/.bench ## Measure against official peers, write docs/benchmarks.md: 20 minutes; QUICK=1: 4, ROUNDS=3: 45
+bench: .venv/.bench ## Measure against official peers, write docs/explanation/benchmarks.md: 20 minutes; QUICK=1: 4, ROUNDS=3: 45
 	@$(BIN)/python -m benchmarks.run
 
 .venv/.bench: $(STAMP)
@@ -94,6 +103,10 @@ bench-batch: .venv/.bench .venv/.crash ## Measure batch, mapped tasks and a bare
 
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, on disk and S3: 3 minutes
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.landing
+
+bench-gallery: $(STAMP) ## Measure what the tabs cost Airflow, large files and readers that stall: 5 minutes
+	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.plugin
+	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.gallery
 
 cluster: .venv/.cluster ## Run 500 generations on Celery with two of everything, kill one of each: 11 minutes; TASKS=40
 	@echo "11 to 20 minutes, 30 at most. Needs Linux, 2 cores, 6 GB of memory. PostgreSQL and Valkey (Redis) run from .venv,"
@@ -110,7 +123,7 @@ bench-airflow: .venv/.crash ## Measure a real triggerer on PostgreSQL with 1,000
 	@echo "About 10 minutes. Needs Linux, 2 idle cores, 4 GB of memory, ulimit -n of 4096"
 	@ulimit -n 4096 && env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.real.run
 
-check: $(STAMP) ## Check style, spelling, types, layers, package, and that it installs beside a managed service's versions
+check: $(STAMP) ## Check style, spelling, types, layers, package, site, and that it installs beside a managed service's versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
@@ -118,6 +131,7 @@ check: $(STAMP) ## Check style, spelling, types, layers, package, and that it in
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python scripts/check_package.py
+	$(BIN)/python scripts/check_docs.py
 	$(BIN)/python scripts/check_versions.py
 
 check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHART=airflow-1.22.0.tgz saves a download
@@ -128,11 +142,14 @@ check-deploy: .venv/.deploy ## Lint deploy/ with hadolint, Compose and Helm; CHA
 	@$(call ADD,deploy)
 	@touch $@
 
-docs-models: $(STAMP) ## Write docs/models.md, the table of all models, from the catalog
+docs: $(STAMP) ## Serve the documentation as a site, on this machine only; it follows every change of a page
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --dev-addr 127.0.0.1:$(or $(PORT),8088)
+
+docs-models: $(STAMP) ## Write docs/reference/models.md, the table of all models, from the catalog
 	@$(BIN)/python scripts/make_model_table.py
 
 lock: $(STAMP) ## Write the newest versions that pyproject.toml allows to constraints.txt, and the lowest beside the tests
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group cluster --group deploy --group bench \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group dev --group crash --group cluster --group deploy --group bench --group browser \
 	  --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --resolution lowest-direct --no-deps --python-version 3.11 \

@@ -29,7 +29,7 @@ from testkit.s3 import S3, s3_server
 
 SIZE = 200_000_000
 ROUNDS, S3_ROUNDS = 5, 3
-REPORT = Path("docs/benchmarks-landing.md")
+REPORT = Path("docs/explanation/benchmarks-landing.md")
 TO_DISK = (
     "ours",
     "ours unsynced",

@@ -51,7 +51,7 @@ def page(run: Run) -> str:
     """Return the whole page."""
     parts = [_INTRODUCTION, facts_table(run.facts), "## Goals", goal_table(run.goals)]
     parts += ["## Waiting triggers", _EXPLAINED]
-    parts += ["![CPU for each finished generation](images/benchmark-triggers.svg)"]
+    parts += ["![CPU for each finished generation](../images/benchmark-triggers.svg)"]
     for count in run.counts:
         parts += [f"### {count:,} waiting", crowd_table(run.medians, count)]
     parts += ["## When to poll", _PACING_EXPLAINED, pacing_table(run.pacing)]

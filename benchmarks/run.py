@@ -28,7 +28,7 @@ from benchmarks.stub_process import LATENCY
 
 PROJECT = Path(__file__).resolve().parent.parent
 KEPT = PROJECT / ".bench" / "measured.jsonl"
-PAGE, CHART = PROJECT / "docs" / "benchmarks.md", PROJECT / "docs" / "images" / "benchmark-triggers.svg"
+PAGE, CHART = PROJECT / "docs" / "explanation" / "benchmarks.md", PROJECT / "docs" / "images" / "benchmark-triggers.svg"
 COUNTS = tuple(int(count) for count in os.environ.get("COUNTS", "1000 5000 10000").split())
 _QUICK = (IDLE, "http-sensor", PROTOTYPE, SINGLE, BATCH)
 _PACKAGES = (

@@ -7,7 +7,8 @@ publication; the video stays where it landed.
 
 **Costs** one generation of five seconds per run, about 50 credits; waiting for approval costs nothing.
 
-**Needs** the connections `evolink_default` and `publish_webhook` (type `http`).
+**Needs** the connections `evolink_default` and `publish_webhook` (type `http`). The reviewer sees four frames of the
+video with the extra `posters`, and can watch it if `[evolink] gallery_roots` has its destination.
 """
 
 from __future__ import annotations
@@ -56,7 +57,13 @@ with DAG(
     approve = ApprovalOperator(
         task_id="approve",
         subject="Publish this video?",
-        body="{{ params.prompt }}\n\n`{{ ti.xcom_pull(task_ids='land')[0].uri }}`",
+        # Four frames of the video, which lead to the tab that plays it, and what it has cost.
+        body=(
+            "{{ params.prompt }}\n\n"
+            "{{ macros.evolink.poster(ti, 'land') }}\n\n"
+            "{{ macros.evolink.watch(ti, 'land', text='Watch the video') }}. It has cost "
+            "{{ ti.xcom_pull(task_ids='generate').usage.credits_used or 'an unknown number of' }} credits."
+        ),
     )
     publish = HttpOperator(
         task_id="publish",

@@ -4,7 +4,7 @@
 Shows fan-out at scale: a group of two tasks, mapped over a list that is only known when the DAG runs. Each video is
 landed as soon as it is complete. (If the two tasks were mapped separately, the first video would wait for the last, and
 EvoLink keeps results for one day only.) The pool `evolink` limits how many generations are in progress at EvoLink,
-across all DAGs, because it counts deferred tasks, too. `docs/scale.md` has the cost of this.
+across all DAGs, because it counts deferred tasks, too. `docs/explanation/scale.md` has the cost of this.
 
 **Costs** one generation of three seconds per prompt, about 30 credits each.
 

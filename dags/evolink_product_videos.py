@@ -3,7 +3,8 @@
 
 Shows a batch: **rows** reads a table of products, **videos** is a single task that generates one video for each of
 them, lands it under the product's key and writes a manifest, and **report** reads that manifest. Thousands of rows
-need no more tasks than three: `docs/batch.md` has the details, `docs/scale.md` says when to map tasks instead.
+need no more tasks than three: `docs/how-to/table.md` has the details, `docs/explanation/scale.md` says when to map
+tasks instead.
 
 A tenth of the videos may fail before the task does, so that one rejected picture does not hold up the others; the
 report lists them. Clearing **videos** generates what is missing, and nothing else.

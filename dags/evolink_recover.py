@@ -44,6 +44,6 @@ with DAG(
         task_id="recover",
         destination="{{ params.destination }}",
         min_age=timedelta(minutes=15),
-        inlets=[AssetAlias("evolink_videos")],
-        outlets=[AssetAlias("evolink_recovered")],
+        inlets=[AssetAlias("evolink_videos", group="evolink")],
+        outlets=[AssetAlias("evolink_recovered", group="evolink")],
     )

@@ -3,8 +3,9 @@
 
 Shows mapped generations: one task instance per prompt, each paid for exactly once. The pool `evolink` limits how many
 generations are in progress at EvoLink, because it counts deferred tasks, too. The task that generates a video also
-lands it, in a folder for the day of its run, and emits an asset event with its URI, size and SHA-256, which schedules
-`evolink_asset_consumer`.
+lands it, in a folder for the day of its run, and emits an asset event with its URI, size, SHA-256, prompt and price,
+which schedules `evolink_asset_consumer`. Airflow's assets page lists each video under a name with its day, and under
+`evolink_scheduled_content` the tasks that make and that use them.
 
 **Costs** one generation of three seconds per prompt and day, about 30 credits each.
 
@@ -17,10 +18,13 @@ from __future__ import annotations
 import tempfile
 
 import pendulum
-from airflow.sdk import DAG, AssetAlias, Param
+from airflow.sdk import DAG, Asset, AssetAlias, Param
 
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 
+VIDEOS = AssetAlias("evolink_videos", group="evolink")
+SCHEDULED_CONTENT = Asset("evolink_scheduled_content", uri="evolink://scheduled-content/videos", group="evolink")
+DAY = "{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}"
 PROMPTS = [
     "Sunrise over a quiet harbor, gulls pass by. No dialogue.",
     "清晨的茶园,薄雾缓缓流动。无对白。",
@@ -50,6 +54,7 @@ with DAG(
         model="gemini-omni-flash-text-to-video",
         pool="evolink",
         map_index_template="{{ task.parameters.prompt[:40] }}",
-        destination="{{ params.destination }}/{{ (dag_run.logical_date or dag_run.run_after).strftime('%Y-%m-%d') }}",
-        outlets=[AssetAlias("evolink_videos")],
+        destination="{{ params.destination }}/" + DAY,
+        asset_name="scheduled-content/" + DAY + "/{generation_id}",
+        outlets=[VIDEOS, SCHEDULED_CONTENT],
     ).expand(parameters=[{"prompt": prompt, "duration": 3} for prompt in PROMPTS])

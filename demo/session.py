@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from testkit.webhook import WebhookReceiver
 
 PROJECT = Path(__file__).resolve().parent.parent
 FOLDER = PROJECT / ".demo"
+LANDED = FOLDER / "landed"
 RUN_TIMEOUT = 45 * 60.0
 POOL_SLOTS = 8
+POOL_DESCRIPTION = "Limits how many generations are in progress at EvoLink: tasks that wait for theirs count, too."
 _LOG_LINES = 20
 
 
@@ -112,8 +115,10 @@ def follow_task(session: Session, screen: Screen, run_id: str, task_id: str, tit
 
 
 def _settings(used: EvoLink) -> dict[str, str]:
-    """Return a poll interval of one second for accelerated generations."""
-    return {"AIRFLOW__EVOLINK__POLL_INTERVAL": "1"} if used.is_emulated else {}
+    """Return a poll interval of one second for accelerated generations, and the folders whose files the UI shows."""
+    roots = [LANDED, FOLDER / "batch", Path(tempfile.gettempdir()) / "evolink"]  # the last is the examples' own
+    interval = {"AIRFLOW__EVOLINK__POLL_INTERVAL": "1"} if used.is_emulated else {}
+    return interval | {"AIRFLOW__EVOLINK__GALLERY_ROOTS": ", ".join(root.as_uri() for root in roots)}
 
 
 def _store(stack: AirflowStack, used: EvoLink, webhook: WebhookReceiver) -> None:
@@ -123,4 +128,4 @@ def _store(stack: AirflowStack, used: EvoLink, webhook: WebhookReceiver) -> None
     port = urlsplit(evolink_default["host"]).port or 443
     stack.api.add_connection("evolink_default", evolink_default | {"port": port})
     stack.api.add_connection("publish_webhook", json.loads(webhook.connection))
-    stack.api.add_pool("evolink", POOL_SLOTS)
+    stack.api.add_pool("evolink", POOL_SLOTS, POOL_DESCRIPTION)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from urllib.parse import quote
 
+from airflow_provider_evolink.links.addresses import gallery_tab, video_tab
 from demo.command import run_command
 from demo.screen import Screen
 from demo.session import Session, running
@@ -43,6 +44,8 @@ def _addresses(session: Session, run_id: str) -> str:
     return f"""
 Airflow UI   {url} (no login needed)
 This run     {url}/dags/{DAG_ID}/runs/{quote(run_id, safe="")}
+Watch        {url}/{video_tab(DAG_ID, run_id, "land")}
+Gallery      {url}/{gallery_tab(DAG_ID, run_id)}
 Connections  {url}/connections
 EvoLink      {session.evolink.name}
 Trigger any DAG that is not paused; nothing runs by itself.

@@ -9,7 +9,7 @@ from typing import Any
 
 from demo.evolink import Progress
 from demo.screen import Screen, Step
-from demo.session import FOLDER, Session, follow_task
+from demo.session import LANDED, Session, follow_task
 
 DAG_ID = "evolink_image_to_video"
 
@@ -36,7 +36,7 @@ def generate_video(session: Session, screen: Screen) -> Video:
     :raises DemoError: a task failed; the text ends with the last lines of its log.
     """
     started = time.monotonic()
-    run_id = session.trigger({"destination": (FOLDER / "landed").as_uri()})
+    run_id = session.trigger({"destination": LANDED.as_uri()})
     with screen.step("Generation") as step:
         session.follow(run_id, "generate", lambda state: _show(step, state, _progress(session, run_id, state)))
     follow_task(session, screen, run_id, "land", "Landing")

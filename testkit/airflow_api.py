@@ -35,10 +35,12 @@ class AirflowApi:
 
     :param url: address of the api-server.
     :param timeout: seconds to wait for a response.
+    :param login: name and password of a user; None where every client is an admin.
     """
 
-    def __init__(self, url: str, timeout: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(self, url: str, timeout: float = _TIMEOUT_SECONDS, login: tuple[str, str] | None = None) -> None:
         self._client = httpx.Client(base_url=url, timeout=timeout, trust_env=False)
+        self._login = login
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,9 +91,9 @@ class AirflowApi:
         """
         self.post("connections", {"connection_id": connection_id, **fields})
 
-    def add_pool(self, name: str, slots: int) -> None:
+    def add_pool(self, name: str, slots: int, description: str) -> None:
         """Create a pool that counts deferred tasks, too."""
-        self.post("pools", {"name": name, "slots": slots, "include_deferred": True})
+        self.post("pools", {"name": name, "slots": slots, "description": description, "include_deferred": True})
 
     def manual_dags(self) -> list[str]:
         """Return the DAGs that run only when somebody starts them."""
@@ -153,8 +155,12 @@ class AirflowApi:
         return response.json() if response.content else None
 
     def _token(self) -> str:
-        """Fetch a token; every client of this Airflow is an admin."""
-        return str(self._client.get("/auth/token").raise_for_status().json()["access_token"])
+        if self._login is None:
+            response = self._client.get("/auth/token")
+        else:
+            body = dict(zip(("username", "password"), self._login, strict=True))
+            response = self._client.post("/auth/token", json=body)
+        return str(response.raise_for_status().json()["access_token"])
 
 
 def _run(dag_id: str, run_id: str) -> str:

@@ -39,6 +39,8 @@ class AirflowStack:
     :param env: environment variables in addition to its own: connections and settings.
     :param on_phase: called with each new phase of the start.
     :param processes: services that Airflow needs: waiting also fails when one of them dies, and they stop with Airflow.
+    :param path: below which the api-server serves, such as ``/airflow``.
+    :param login: name and password of an administrator; None where every client is one.
     """
 
     def __init__(
@@ -48,13 +50,15 @@ class AirflowStack:
         env: Mapping[str, str] | None = None,
         on_phase: Callable[[str], object] = str,
         processes: Processes | None = None,
+        path: str = "",
+        login: tuple[str, str] | None = None,
     ) -> None:
         port = free_port()
         self.home = home
-        self.url = f"http://127.0.0.1:{port}"
-        self.api = AirflowApi(self.url)
+        self.url = f"http://127.0.0.1:{port}{path}"
+        self.api = AirflowApi(self.url, login=login)
         self.processes = processes or Processes(home / "components")
-        self.environment = airflow_environment(home, dags_folder, port) | dict(env or {})
+        self.environment = airflow_environment(home, dags_folder, port, path) | dict(env or {})
         self._on_phase = on_phase
         self._phase = ""
         self._exits = ExitStack()
@@ -64,7 +68,8 @@ class AirflowStack:
 
         :param component: a key of ``COMPONENTS``.
         """
-        command = [sys.executable, "-m", "airflow", *COMPONENTS[component]]
+        # A checkout has the metadata of a build: with the current folder on its path, Airflow would find plugins twice.
+        command = [sys.executable, "-P", "-m", "airflow", *COMPONENTS[component]]
         self.processes.start(component, command, self.environment)
 
     def kill(self, component: str) -> None:

@@ -24,13 +24,15 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def airflow_environment(home: Path, dags_folder: Path, port: int) -> dict[str, str]:
+def airflow_environment(home: Path, dags_folder: Path, port: int, path: str = "") -> dict[str, str]:
     """Return the environment of all components of one Airflow, with fresh secrets.
 
     :param home: its AIRFLOW_HOME.
     :param dags_folder: folder of its DAG files.
     :param port: port of its api-server on the loopback address.
+    :param path: below which the api-server serves, such as ``/airflow``.
     """
+    url = f"http://127.0.0.1:{port}{path}"
     return clean_environment() | {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
@@ -39,13 +41,13 @@ def airflow_environment(home: Path, dags_folder: Path, port: int) -> dict[str, s
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",  # no login on the loopback address
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         # The first request to the execution API takes longer than the default limit of 5 s.

@@ -42,7 +42,11 @@ class S3:
     @property
     def connection(self) -> str:
         """An Airflow connection to it, as JSON."""
-        extra = {"endpoint_url": self.url, "region_name": "us-east-1"}
+        return self.connection_with()
+
+    def connection_with(self, **extra: Any) -> str:
+        """Return an Airflow connection to it, as JSON, with more in its extra."""
+        extra = {"endpoint_url": self.url, "region_name": "us-east-1", **extra}
         return json.dumps({"conn_type": "aws", "login": self.key, "password": self.secret, "extra": extra})
 
     def file_system(self, url: str | None = None) -> Any:

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from airflow_provider_evolink.types import ManifestLine
 
 # SHA-256 and size in bytes.
 File = tuple[str, int]
-_FIELDS = {"key", "status", "generation_id", "uris", "bytes", "sha256", "credits", "error", "tries"}
+_FIELDS = set(get_type_hints(ManifestLine))
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__CORE__FERNET_KEY="ZmVybmV0LWtleS1mb3ItdGVzdHMtb25seS0wMDAwMDA=",
     AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
+    AIRFLOW__EVOLINK__POSTERS="False",  # most tests count the files that land
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
     AIRFLOW__API_AUTH__JWT_SECRET="tests-only-" * 8,
 )
@@ -78,7 +79,13 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
     from tests.leaping import LeapingTime
 
     clock = LeapingTime()
-    for module in ("polling.confirmed_read", "execution.generation_wait", "operators.base", "sensors.evolink"):
+    for module in (
+        "polling.confirmed_read",
+        "execution.generation_wait",
+        "execution.collecting_wait",
+        "operators.base",
+        "sensors.evolink",
+    ):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
     return clock

@@ -14,11 +14,11 @@ from airflow_provider_evolink.api.error_facts import ATTRIBUTES
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from testkit.webhook import WebhookReceiver
+from tests.documents import ROOT, run_code
 from tests.loaded_dag import store_dags
 from tests.operators.submissions import TEXT
-from tests.test_documents import ROOT, run_code
 
-PAGE = ROOT / "docs" / "alerts.md"
+PAGE = ROOT / "docs" / "how-to" / "alerts.md"
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ def line(key: str, generation: dict[str, Any], **changes: Any) -> dict[str, Any]
     """Return the line of a landed row."""
     uri = f"file:///landed/{key}/0.png"
     sha256, size = FILES[uri]
-    about = {"key": key, "status": "landed", "generation_id": generation["id"], "uris": [uri], "bytes": [size]}
-    cost = {"sha256": [sha256], "credits": generation["charged"], "error": None, "tries": 1}
-    return {**about, **cost, **changes}
+    about = {"key": key, "status": "landed", "model": "m", "prompt": generation["prompt"]}
+    files = {"generation_id": generation["id"], "uris": [uri], "posters": [None], "bytes": [size], "sha256": [sha256]}
+    cost = {"seconds": 60.5, "credits": generation["charged"], "error": None, "tries": 1}
+    return {**about, **files, **cost, **changes}
 
 
 def manifest(*lines: dict[str, Any]) -> str:

@@ -16,13 +16,17 @@ import pytest
 import airflow_provider_evolink
 
 ROOT = Path(__file__).parent.parent
-EXTRAS = {"emulator"}
+EXTRAS = {"drawing", "emulator"}
 # Imported only where generations are polled.
 LEFT_TO_THE_TRIGGERER = {"aiohttp_transport"}
+# Imported only if OpenLineage's provider is there and asks.
+LEFT_TO_OPENLINEAGE = {"airflow_provider_evolink.operators.openlineage"}
+# Imported only by the api-server, at the first request for a landed file.
+LEFT_TO_THE_API_SERVER = {f"airflow_provider_evolink.ui.{name}" for name in ("access", "app", "responses")}
 HEAVY = {
-    "PIL", "aiohttp", "av", "boto3", "botocore", "fsspec.implementations.http", "google", "h2", "jsonschema",
-    "multipart", "numpy", "pandas", "pytest", "requests", "rich.progress", "s3fs", "sqlalchemy.orm", "starlette",
-    "uvicorn",
+    "PIL", "aiohttp", "av", "boto3", "botocore", "fastapi", "fsspec.implementations.http", "google", "h2", "jsonschema",
+    "multipart", "numpy", "openlineage", "pandas", "pytest", "requests", "rich.progress", "s3fs", "sqlalchemy.orm",
+    "starlette", "uvicorn",
 }  # fmt: skip
 # What DAG files import, and what only a running task needs.
 DAG_AUTHORS = [
@@ -54,11 +58,13 @@ print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules), calls,
 
 
 def modules(*parts: str) -> list[str]:
-    """Return every module below a part of the package, without extras and what is left to the triggerer."""
+    """Return every module below a part of the package, without extras and what is left to one component."""
     path = Path(airflow_provider_evolink.__file__).parent.joinpath(*parts)
     prefix = ".".join(["airflow_provider_evolink", *parts, ""])
-    found = [module.name for module in pkgutil.walk_packages([str(path)], prefix)]
-    return [name for name in found if not (EXTRAS | LEFT_TO_THE_TRIGGERER) & set(name.split("."))]
+    found = {module.name for module in pkgutil.walk_packages([str(path)], prefix)}
+    left_out = EXTRAS | LEFT_TO_THE_TRIGGERER
+    found -= LEFT_TO_OPENLINEAGE | LEFT_TO_THE_API_SERVER
+    return [name for name in sorted(found) if not left_out & set(name.split("."))]
 
 
 def start(first: list[str], then: list[str]) -> subprocess.Popen[str]:

@@ -21,7 +21,7 @@ from airflow.triggers.base import BaseTrigger
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.decorators.evolink import evolink_task
 from airflow_provider_evolink.get_provider_info import get_provider_info
-from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
+from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink, EvoLinkWatchLink
 
 INFO = get_provider_info()
 [CONNECTION] = INFO["connection-types"]
@@ -107,13 +107,18 @@ def test_the_commands() -> None:
 
 def test_the_links() -> None:
     """The extra links are those that the operators and the sensor have."""
-    names = ("operators.evolink.EvoLinkGenerateOperator", "operators.batch.EvoLinkBatchOperator")
-    owners = [*names, "sensors.evolink.EvoLinkGenerationSensor"]
+    operators = ("evolink.EvoLinkGenerateOperator", "batch.EvoLinkBatchOperator", "recover.EvoLinkRecoverOperator")
+    owners = [
+        *(f"operators.{name}" for name in operators),
+        "sensors.evolink.EvoLinkGenerationSensor",
+        "transfers.evolink_to_object_storage.EvoLinkToObjectStorageOperator",
+    ]
     links = {
         type(link) for name in owners for link in attribute(f"airflow_provider_evolink.{name}").operator_extra_links
     }
 
-    assert {attribute(path) for path in INFO["extra-links"]} == links == {EvoLinkManifestLink, EvoLinkResultLink}
+    assert {attribute(path) for path in INFO["extra-links"]} == links
+    assert links == {EvoLinkManifestLink, EvoLinkResultLink, EvoLinkWatchLink}
 
 
 def test_the_connection_type_is_the_hooks() -> None:
@@ -145,12 +150,18 @@ def test_config(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow returns every option with its default, and the environment can set it."""
     metadata = INFO["config"]["evolink"]["options"][option]
     default = metadata["default"]
+    monkeypatch.delenv(f"AIRFLOW__EVOLINK__{option.upper()}", raising=False)
 
     assert conf.get("evolink", option, fallback=None) == default
+    read, parse = {
+        "float": (conf.getfloat, float),
+        "boolean": (conf.getboolean, lambda text: text.lower() == "true"),
+        "string": (conf.get, str),
+    }[metadata["type"]]
     if default is not None:
-        assert conf.getfloat("evolink", option) == float(default)
+        assert read("evolink", option) == parse(default)
     monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", metadata["example"])
-    assert conf.getfloat("evolink", option) == float(metadata["example"])
+    assert read("evolink", option) == parse(metadata["example"])
 
 
 def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

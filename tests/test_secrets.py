@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,10 +53,10 @@ def operator(**kwargs: Any) -> EvoLinkGenerateOperator:
     )
 
 
-def error_of(harness: TaskHarness, task: Any) -> str:
-    """Run a try and return its error as Airflow prints it, causes included."""
+def error_of(harness: TaskHarness, make: Callable[[], Any]) -> str:
+    """Make a task, run a try, and return its error as Airflow prints it, causes included."""
     try:
-        harness.run(task)
+        harness.run(make())
     except Exception as error:
         return "".join(traceback.format_exception(error)) + repr(error)
     return ""
@@ -106,9 +107,9 @@ def test_when_something_fails(
     times = 1 if fault == "endless_body" else 8
     emulator.control.inject(fault, on=endpoint, times=times, **OPTIONS.get(fault, {}))
 
-    error = error_of(harness, operator())
+    error = error_of(harness, operator)
     harness.ti.try_number += 1
-    error += error_of(harness, operator())
+    error += error_of(harness, operator)
 
     check(emulator, harness, error, capsys.readouterr().out)
 
@@ -120,7 +121,7 @@ def test_when_evolink_echoes_the_api_key(
     """An API key that EvoLink quotes in an error is masked, in the ledger too."""
     emulator.control.inject(fault, message=f"Token {emulator.api_key} has no channel", code="service_error")
 
-    error = error_of(harness, operator())
+    error = error_of(harness, operator)
 
     assert "Token *** has no channel" in error
     check(emulator, harness, error, capsys.readouterr().out)
@@ -161,7 +162,7 @@ def test_when_the_input_is_bad(
     arguments: dict[str, Any],
 ) -> None:
     """An error about one parameter shows neither the others nor a callback's token."""
-    error = error_of(harness, operator(parameters=parameters, **arguments))
+    error = error_of(harness, lambda: operator(parameters=parameters, **arguments))
 
     assert error
     assert "planted-token" not in error

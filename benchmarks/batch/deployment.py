@@ -75,6 +75,7 @@ def deployed(folder: Path, contenders: Iterable[str]) -> Iterator[Deployment]:
                 "PYTHONPATH": str(ROOT),
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address,
                 "AIRFLOW__CORE__MAX_MAP_LENGTH": str(_MAX_MAP_LENGTH),
+                "AIRFLOW__EVOLINK__POSTERS": "False",  # the bare script makes none
             }
             stack = exits.enter_context(AirflowStack(home, _dags(folder, chosen), env, print, processes))
         exits.enter_context(pinned(STUB_CORE))

@@ -29,7 +29,7 @@ from benchmarks.stub_process import LATENCY
 from testkit.interrupts import interrupts
 
 KEPT, GOALS = ROOT / ".bench" / "batch.jsonl", ROOT / ".bench" / "batch-goals.json"
-PAGE = ROOT / "docs" / "benchmarks-batch.md"
+PAGE = ROOT / "docs" / "explanation" / "benchmarks-batch.md"
 _PACKAGES = ("apache-airflow", "apache-airflow-task-sdk", "aiohttp", "httpx")
 _IDLE_SECONDS, _QUICK_IDLE_SECONDS = 60.0, 20.0
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_evolink.api import catalog
+from airflow_provider_evolink.api import catalog, request
 from airflow_provider_evolink.api.errors import InvalidInputError
 from scripts import make_catalog
 from tests import hostile
@@ -280,3 +280,16 @@ def test_models_without_files() -> None:
         assert not catalog.makes_files(name)
     for name in ("gemini-omni-flash-image-to-video", "suno-v5-beta", "a-model-of-tomorrow"):
         assert catalog.makes_files(name)
+
+
+def test_lists_of_media_have_the_documented_minimum() -> None:
+    """A list that needs a file is refused while it is empty, and the table of models says so."""
+    for name in ("gpt-image-1.5", "gpt-image-2", "gpt-image-2.5-flare", "gpt-image-2.5-sunburst"):
+        with pytest.raises(InvalidInputError, match="a list of 1 to 16 items"):
+            request.check(name, {"prompt": "x", "image_urls": []})
+    for model in filter(None, map(catalog.find, catalog.names())):
+        for path, rule in model.media.items():
+            schema = model.schema["properties"].get(path, {})
+            if rule.is_list and schema:
+                assert rule.min_count in (None, schema.get("minItems")) or rule.min_count == 0, (model.name, path)
+                assert rule.min_count or path not in model.schema.get("required", ()), (model.name, path)

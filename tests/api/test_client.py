@@ -85,7 +85,7 @@ async def test_a_malformed_id_is_not_sent(
 
 @pytest.mark.parametrize(
     ("name", "cost", "generation_id"),
-    [("submit", "charged is unknown", None), ("read", "generation continues", UNKNOWN_ID), ("credits", "free", None)],
+    [("submit", "charged is unknown", None), ("read", "Reads are free", UNKNOWN_ID), ("credits", "free", None)],
 )
 async def test_an_invalid_body_is_a_complete_error(name: str, cost: str, generation_id: str | None) -> None:
     """JSON of the wrong shape is an error that says what it cost and what a retry does."""

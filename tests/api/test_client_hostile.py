@@ -47,7 +47,7 @@ TRANSPORTS = pytest.mark.parametrize("transport_class", [HttpxTransport, Aiohttp
 @TRANSPORTS
 @pytest.mark.parametrize("respond", [*TOO_MUCH, *BROKEN], ids=lambda respond: respond.__name__)
 async def test_a_hostile_response_is_one_clear_error(respond: Any, transport_class: Any) -> None:
-    """Memory and time are bounded, and the error is retryable and says that the generation continues."""
+    """Memory and time are bounded, and the error is retryable and says that a read changes nothing."""
     with serving(respond, hangs_up=True) as server:
         settings = settings_for(server, timeout=2)
         async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
@@ -55,7 +55,7 @@ async def test_a_hostile_response_is_one_clear_error(respond: Any, transport_cla
 
     assert type(error) is (errors.InvalidResponseError if respond in TOO_MUCH else errors.ConnectionLostError)
     assert error.generation_id == UNKNOWN_ID
-    assert "generation continues" in str(error)
+    assert "Reads are free and change nothing at EvoLink." in str(error)
     assert not error.permanent
 
 

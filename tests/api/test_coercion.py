@@ -139,6 +139,25 @@ def test_a_number_as_text_is_the_same_request() -> None:
     assert prepare(T2V, {**VIDEO, "prompt": "7"}).body == prepare(T2V, {**VIDEO, "prompt": 7}).body
 
 
+@pytest.mark.parametrize("duration", [5.0, "5.0", " 5.00 ", "5.", "+5"])
+def test_a_whole_number_is_an_integer(duration: object) -> None:
+    """What a data frame makes of 5 in a column with gaps is the same request as 5."""
+    assert prepare(T2V, {**VIDEO, "duration": duration}).body == prepare(T2V, {**VIDEO, "duration": 5}).body
+
+
+@pytest.mark.parametrize("duration", [5.5, float("nan"), float("inf"), 1e300, float(2**53)])
+def test_other_floats_are_no_integers(duration: float) -> None:
+    """A fraction, and a float that may stand for several integers, are not rounded."""
+    assert refusal(T2V, prompt="x", duration=duration).parameter == "duration"
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(2.0, "2"), (2, "2"), ("2", "2")])
+def test_a_whole_number_is_a_choice(factor: object, expected: str) -> None:
+    """Where a model has numbers as text, a data frame's 2.0 is its '2'."""
+    body = sent("topaz-video-upscale", video_urls=[LINK], model_params={"upscale_factor": factor})
+    assert body["model_params"] == {"upscale_factor": expected}
+
+
 @pytest.mark.parametrize("duration", ["99", "2", 99, "-5", "10000000000000000000"])
 def test_out_of_range_stays_rejected(duration: Any) -> None:
     """A number that came as text is rejected as the number it is."""
@@ -162,7 +181,7 @@ def test_a_missing_cell_is_not_text(place: str, missing: float) -> None:
     assert "a finite number" in str(refusal("gemini-omni-flash-image-to-video", **given))
 
 
-@pytest.mark.parametrize("value", ["5.0", "5 s", "", "None", "five", "0x5", "1_0", "\u0665", "5" * 50])
+@pytest.mark.parametrize("value", ["5.5", "5. 0", "5e0", "5 s", "", "None", "five", "0x5", "1_0", "\u0665", "5" * 50])
 def test_text_that_is_not_a_number_is_rejected(value: str) -> None:
     """For text in place of a number, the error names the DAG setting that keeps numbers as numbers."""
     error = refusal(T2V, prompt="x", duration=value)

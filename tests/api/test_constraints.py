@@ -123,6 +123,12 @@ ELEMENT = {"element_name": "me", "element_description": "a face"}
             "add up to `duration`, which is 5",
         ),
         (
+            "kling-o3-image-to-video",
+            {"prompt": "x", "image_start": "https://example.com/a.png", "model_params": {"multi_prompt": ["a", "b"]}},
+            "model_params.multi_prompt",
+            "a list of objects, each with its `duration`",
+        ),
+        (
             "kling-o3-reference-to-video",
             {
                 "prompt": "x",

@@ -29,7 +29,7 @@ from tests.api.documented_models import (
     unfitting,
 )
 
-FORM = re.compile(r"`([^`]+)`=(.+?) is invalid: must be (.+)\. Nothing was sent, nothing was charged\.", re.DOTALL)
+FORM = re.compile(r"`([^`]+)`=(.+?) is invalid: must be (.+)\. This attempt sent nothing and cost nothing\.", re.DOTALL)
 # What may follow "must be": a noun, a participle, an adjective, or a value itself.
 COMPLETES = re.compile(
     r"(an?|the|text|anything|given|left out|accompanied by|chosen so|nested|spelled|non-blank|valid|equal to|in|at most"

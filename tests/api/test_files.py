@@ -123,7 +123,7 @@ def test_a_large_file_has_time_to_arrive() -> None:
 @pytest.mark.parametrize(
     ("code", "error_class", "part"),
     [
-        (40001, errors.BadRequestError, "95 MiB"),
+        (40001, errors.BadRequestError, "95 MB"),
         (40002, errors.BadRequestError, "png, jpeg, webp or gif"),
         (40003, errors.BadRequestError, "EvoLinkHook.delete_file"),
         (40004, errors.BadRequestError, "download the link"),
@@ -148,7 +148,7 @@ async def test_a_rejection(code: Any, error_class: type[errors.EvoLinkError], pa
     ("status", "body", "error_class", "part"),
     [
         (400, {"success": False, "code": 40003, "msg": "Quota"}, errors.BadRequestError, "delete_file"),
-        (413, {"success": False, "code": 413, "msg": "Too large"}, errors.BadRequestError, "95 MiB"),
+        (413, {"success": False, "code": 413, "msg": "Too large"}, errors.BadRequestError, "95 MB"),
         (413, b"<html>", errors.InvalidResponseError, "not EvoLink's JSON"),
         (503, {"success": False, "code": 50001, "msg": "Storage"}, errors.ServerError, "later retry may succeed"),
     ],

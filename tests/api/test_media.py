@@ -264,10 +264,10 @@ def test_the_largest_image_fits_into_a_request() -> None:
     largest = png + bytes(MAX_IMAGE_BYTES - len(png))
     reference = image_reference("a.png", lambda _: largest)
     assert len(json.dumps(reference)) + 2**20 < MAX_BODY_BYTES
-    assert "at most 47 MiB" in refusal("a.png", largest + b"\0")
-    assert "at most 47 MiB" in refusal(f"data:image/png;base64,{encoded(largest + bytes(3))}")
-    assert "at most 47 MiB" in refusal(encoded(largest + bytes(3)))
-    assert "at most 47 MiB" in refusal("A" * (2 * MAX_IMAGE_BYTES + 1))
+    assert "at most 47 MB" in refusal("a.png", largest + b"\0")
+    assert "at most 47 MB" in refusal(f"data:image/png;base64,{encoded(largest + bytes(3))}")
+    assert "at most 47 MB" in refusal(encoded(largest + bytes(3)))
+    assert "at most 47 MB" in refusal("A" * (2 * MAX_IMAGE_BYTES + 1))
 
 
 def test_an_error_never_shows_an_image() -> None:

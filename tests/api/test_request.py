@@ -89,8 +89,8 @@ def test_an_unknown_model_passes_with_one_warning() -> None:
 
 def test_unknown_parameters_pass_with_one_warning_each() -> None:
     """A parameter that is newer than the catalog passes with one warning that names it and the model's page."""
-    first, second = request.check(I2V, {**GOOD, "aspekt_ratio": "16:9", "model_params": {"seed": 1}})
-    assert first.startswith("Did you mean 'aspect_ratio'? `aspekt_ratio` is not documented for gemini-omni-flash-image")
+    first, second = request.check(I2V, {**GOOD, "camera": "left", "model_params": {"seed": 1}})
+    assert first.startswith("`camera` is not documented for gemini-omni-flash-image")
     assert "https://docs.evolink.ai/en/api-manual/" in first
     assert second.startswith("`model_params` is not documented")
 
@@ -221,10 +221,10 @@ def test_a_body_of_64_mb_passes_and_a_byte_more_does_not() -> None:
     frame = len('{"prompt":""}')
     largest = "x" * (64 * 1024 * 1024 - frame)
     assert len(request.encode_body({"prompt": largest})) == 64 * 1024 * 1024
-    with pytest.raises(InvalidInputError, match=r"64\.0 MB.*at most 64 MB.*links or upload='always'") as raised:
+    with pytest.raises(InvalidInputError, match=r"64\.1 MB.*at most 64 MB.*links or upload='always'") as raised:
         request.encode_body({"prompt": largest + "x"})
     assert len(str(raised.value)) < 300
-    with pytest.raises(InvalidInputError, match=r"128\.0 MB"):
+    with pytest.raises(InvalidInputError, match=r"128\.1 MB"):
         request.encode_body({"prompt": "é" * (64 * 1024 * 1024)})
 
 
@@ -259,7 +259,8 @@ def test_an_error_about_what_is_not_a_link_shows_no_secrets(link: str) -> None:
 
 
 def test_an_error_says_what_it_cost() -> None:
-    """An error has the parameter, the value, what is allowed, and that nothing was charged."""
+    """An error has the parameter, the value, what is allowed, and that it cost nothing."""
     assert str(refusal(I2V, {**GOOD, "duration": 2})) == (
-        "`duration`=2 is invalid: must be an integer from 3 to 10, or 'auto'. Nothing was sent, nothing was charged."
+        "`duration`=2 is invalid: must be an integer from 3 to 10, or 'auto'. "
+        "This attempt sent nothing and cost nothing."
     )

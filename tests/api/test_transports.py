@@ -285,3 +285,31 @@ async def test_the_api_key_is_in_no_text(echo: str, transport_class: Any) -> Non
 
     assert len(outputs) >= 5
     assert all("planted" not in f"{output} {output!r}" for output in outputs)
+
+
+@TRANSPORTS
+async def test_a_failed_connection_is_named(transport_class: Any) -> None:
+    """The error has the host and the connection, and neither the API key nor a login in the URL."""
+    settings = Settings("http://user:sesame@127.0.0.1:1", KEY, conn_id="my_evolink")
+    async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+        with pytest.raises((errors.NotSentError, errors.ConnectionLostError)) as caught:
+            await submit(client)
+    text = str(caught.value)
+    assert "EvoLink (http://127.0.0.1:1, connection 'my_evolink')" in text
+    assert KEY not in text
+    assert "sesame" not in text
+
+
+@TRANSPORTS
+async def test_a_lost_connection_is_named(transport_class: Any) -> None:
+    """So has the error of a response that was lost."""
+
+    async def hang_up(request: ReceivedRequest, write: Write) -> None:
+        await write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
+
+    with serving(hang_up) as server:
+        settings = settings_for(server, conn_id="my_evolink")
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+            with pytest.raises(errors.ConnectionLostError) as caught:
+                await client.credits()
+        assert f"The response of EvoLink ({settings.base_url}, connection 'my_evolink') to the" in str(caught.value)

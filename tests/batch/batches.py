@@ -22,7 +22,7 @@ def rows(count: int, **fields: Any) -> list[dict[str, Any]]:
     return [{"sku": f"A{number}", "prompt": f"Product {number}", "duration": 3, **fields} for number in range(count)]
 
 
-def batch(requests: Any, destination: Path, **kwargs: Any) -> EvoLinkBatchOperator:
+def batch(requests: Any, destination: Path | str, **kwargs: Any) -> EvoLinkBatchOperator:
     """Return a task that makes short videos and polls every 50 ms."""
     given = {"model": TEXT, "key": "sku", "poll_interval": 0.05, **kwargs}
     return EvoLinkBatchOperator(task_id="task", requests=requests, destination=str(destination), **given)

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import LedgerError
-from airflow_provider_evolink.batch.budget import Admission, Budget, price_class
+from airflow_provider_evolink.batch.budget import Admission, Budget
 from airflow_provider_evolink.batch.cursor import Cursor
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status, replaced_entry, spent
+from airflow_provider_evolink.batch.existing_files import ExistingFile
+from airflow_provider_evolink.batch.expected_prices import price_class
 from airflow_provider_evolink.batch.tally import Tally
 from airflow_provider_evolink.landing.checkpoint import Landed
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
@@ -61,7 +63,7 @@ ENTRIES = st.builds(
     TEXT,
     st.none() | RECORDS,
     FILES.map(tuple),
-    st.lists(TEXT, max_size=2).map(tuple),
+    st.lists(st.builds(ExistingFile, TEXT, st.booleans()), max_size=2).map(tuple),
     st.none() | CREDITS,
     CREDITS,
     TEXT,
@@ -88,6 +90,7 @@ def test_entries_survive_being_stored(entry: RowEntry) -> None:
     hostile.corrupted(
         RowEntry("A", "A/{index}", SUBMITTED, ((0, _landed()),)).to_json(),
         RowEntry("A", problem=Problem(Status.FAILED, "text", None, True, 1)).to_json(),
+        RowEntry("A", existing=(ExistingFile("file:///a"), ExistingFile("file:///b", has_poster=True))).to_json(),
     )
 )
 def test_any_stored_value_is_an_entry_or_refused(stored: Any) -> None:
@@ -112,7 +115,7 @@ def test_any_stored_value_is_an_entry_or_refused(stored: Any) -> None:
         (RowEntry("A", record=replace(SUBMITTED, phase=Phase.FINISHED)), Status.LANDED),
         (RowEntry("A", record=replace(SUBMITTED, phase=Phase.FINISHED), is_outdated=True), Status.UNFINISHED),
         (RowEntry("A", record=SUBMITTED, is_outdated=True), Status.UNFINISHED),
-        (RowEntry("A", existing=("file:///a",)), Status.SKIPPED),
+        (RowEntry("A", existing=(ExistingFile("file:///a"),)), Status.SKIPPED),
     ],
 )
 def test_statuses(entry: RowEntry, status: Status) -> None:

@@ -31,6 +31,10 @@ FILES = (
     "video/B.mp4",
     "image/B.jpg",
     "veo-3.1/A1_cover.jpg",
+    "posters/A1-veo.mp4",
+    "posters/A1-veo.mp4.poster.jpg",
+    "posters/A2-veo.mp4.poster.jpg",
+    "posters/A3.poster.jpg",
     "{key}/0.mp4",
     "{generation_id}/A1.mp4",
 )
@@ -45,6 +49,9 @@ CASES = [
     ("{kind}/{key}.{ext}", "B", ["image/B.jpg", "video/B.mp4"]),
     ("{model}/{key}_{role}.{ext}", "A1", ["veo-3.1/A1_cover.jpg"]),
     ("{key}/{model}.{ext}", "A1", ["A1/0.mp4", "A1/1.png", "A1/x.mp4"]),
+    ("posters/{key}-{model}.{ext}", "A1", ["posters/A1-veo.mp4"]),
+    ("posters/{key}-{model}.{ext}", "A2", []),
+    ("posters/{key}.poster.{ext}", "A3", ["posters/A3.poster.jpg"]),
     ("{generation_id}/{key}.{ext}", "A1", []),
     ("{{key}}/{index}.{ext}", "A1", ["{key}/0.mp4"]),
     ("{{generation_id}}/{key}.{ext}", "A1", ["{generation_id}/A1.mp4"]),
@@ -55,7 +62,7 @@ CASES = [
 
 def found(existing: ExistingFiles, pattern: str, key: str) -> list[str]:
     """Return the URIs of a row's files."""
-    return existing.of(row_pattern(pattern, Row(1, key, {})))
+    return [file.uri for file in existing.of(row_pattern(pattern, Row(1, key, {})))]
 
 
 @pytest.fixture
@@ -146,6 +153,20 @@ def test_listings_do_not_grow_with_rows(memory: StorageTarget) -> None:
         found(existing, "sub/flat-{key}.{ext}", f"new-{number}")
     found(existing, "{key}/{index}.{ext}", "A1")
     assert memory.fs.listed == ["videos", "videos/A1"]
+
+
+def test_posters_are_found_with_their_files(tmp_path: Path, memory: StorageTarget) -> None:
+    """The listing that finds a row's files also says which of them have a poster beside them."""
+    for name in ("A1/0.mp4", "A1/0.mp4.poster.jpg", "A1/1.mp4", "A1/2.mp4.poster.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    target = storage_target(str(tmp_path))
+
+    files = ExistingFiles(target).of("A1/{index}.{ext}")
+
+    assert [file.poster for file in files] == [(target / "A1/0.mp4.poster.jpg").uri, None]
+    posters = {file.poster for key in ("A1", "A2") for file in ExistingFiles(memory).of(f"posters/{key}-{{model}}.mp4")}
+    assert posters == {(memory / "posters/A1-veo.mp4.poster.jpg").uri}
 
 
 def test_folders_of_rows_are_not_kept(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.api.errors import LandingError
-from airflow_provider_evolink.batch.existing_files import ExistingFiles
+from airflow_provider_evolink.batch.existing_files import ExistingFile, ExistingFiles
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.landing.lander import Lander
@@ -135,9 +135,9 @@ def test_the_summary_counts_what_the_task_has_spent(
 
     assert summary["total"] == 1
     assert summary["credits_used"] == pytest.approx(charged, abs=0.01)
-    last = [text for text in capsys.readouterr().out.splitlines() if "credits used" in text]
-    assert len(last) == 1
-    assert f"1 of 1 row has landed, {summary['credits_used']:.10g} credits used" in last[0]
+    [where, cost] = [text for text in capsys.readouterr().out.splitlines() if "landed" in text or "Cost" in text]
+    assert f"1 of 1 row has landed: {summary['manifest']}" in where
+    assert f"Cost: {summary['credits_used']:,.10g} credits" in cost
 
 
 def test_a_storage_that_can_t_be_listed_stops_submitting(
@@ -146,7 +146,7 @@ def test_a_storage_that_can_t_be_listed_stops_submitting(
     """If the destination can't be looked at any more, nothing more is paid for, and what was paid for lands."""
     of = ExistingFiles.of
 
-    def fail(self: ExistingFiles, pattern: str) -> list[str]:
+    def fail(self: ExistingFiles, pattern: str) -> list[ExistingFile]:
         if pattern.startswith("A3"):
             raise LandingError("The files can't be listed.", advice="A retry lists them again.")
         return of(self, pattern)

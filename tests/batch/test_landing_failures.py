@@ -284,3 +284,41 @@ def test_a_destination_in_s3_is_opened_before_or_within_the_event_loop(
     )
 
     assert (summary["landed"], summary["manifest"]) == (3, f"s3://{BUCKET}/out/manifest-task.jsonl")
+
+
+@pytest.mark.parametrize("pattern", ["{sku}/{index}.{ext}", "{generation_id}/{index}.{ext}"])
+def test_a_missing_bucket_is_found_out_before_anything_is_paid(
+    evolink: EmulatorHandle, harness: TaskHarness, s3: S3, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    """The error names the storage as the cause, whatever files are named after, and says that nothing was sent."""
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_S3", s3.connection)
+
+    failure = failure_of(run, harness, batch(ROWS, "s3://batch_s3@not-there/out", filename_pattern=pattern))
+
+    assert failure.permanent
+    assert str(failure) == (
+        "Nothing can land at s3://not-there/out: bucket 'not-there' not found with connection 'batch_s3' "
+        "(FileNotFoundError: The specified bucket does not exist). Nothing was sent by this try. "
+        "A retry is refused again: fix that, then clear this task."
+    )
+    assert evolink.control.state()["requests"]["total"] == 0
+
+
+def test_a_bucket_that_is_gone_does_not_stop_what_is_paid_for(
+    evolink: EmulatorHandle, harness: TaskHarness, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later try goes on, sends nothing new, and names the storage as the cause of both."""
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_S3", s3.connection)
+    run(harness, batch(ROWS[:2], f"s3://batch_s3@{BUCKET}/gone"))
+
+    failure = failure_of(clear, harness, batch(ROWS[:3], "s3://batch_s3@not-there/gone"))
+
+    text = str(failure)
+    assert text.startswith("The storage can't be used. The result could not be written to s3://not-there/gone/manifest")
+    assert "bucket 'not-there' not found" in text
+    assert "1 row was not submitted, and cost nothing. 2 of 3 rows have landed" in text
+    assert text.endswith(
+        "A retry is refused again: fix that, then clear this task, which goes on with what is left and writes the "
+        "manifest, and pays for nothing twice."
+    )
+    assert submissions(evolink) == 2

@@ -121,13 +121,34 @@ def test_an_unreadable_account(evolink: EmulatorHandle, harness: TaskHarness, tm
     assert retry(harness, operator)["landed"] == 3
 
 
+def test_an_invalid_option_lands_what_is_paid_for(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[evolink] min_credits_left that is no number refuses new rows; those that are paid for land."""
+    table = rows(4)
+    failure_of(run, harness, batch(table, tmp_path, max_credits=2.5 * PRICE))
+    for file in tmp_path.glob("*.mp4"):
+        file.unlink()
+    monkeypatch.setenv("AIRFLOW__EVOLINK__MIN_CREDITS_LEFT", "some")
+
+    failure = failure_of(retry, harness, batch(table, tmp_path))
+
+    assert "`[evolink] min_credits_left`='some' is invalid" in str(failure)
+    assert failure.retryable is False
+    assert [line["status"] for line in lines_of(failure).values()].count("landed") == submissions(evolink) == 2
+    monkeypatch.delenv("AIRFLOW__EVOLINK__MIN_CREDITS_LEFT")
+    assert_all_landed(retry(harness, batch(table, tmp_path)), table, evolink)
+
+
 def test_the_configuration_has_a_default(
     evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[evolink] min_credits_left holds for batches too, and an invalid number is refused before anything is sent."""
     monkeypatch.setenv("AIRFLOW__EVOLINK__MIN_CREDITS_LEFT", "1e9")
     assert "min_credits_left" in str(failure_of(run, harness, batch(rows(2), tmp_path)))
-    failure = failure_of(run, harness, batch(rows(2), tmp_path, min_credits_left="few"))
+    rendered = batch(rows(2), tmp_path, min_credits_left="{{ few }}")
+    rendered.min_credits_left = "few"
+    failure = failure_of(run, harness, rendered)
 
     assert isinstance(failure, InvalidInputError)
     assert (failure.parameter, submissions(evolink)) == ("min_credits_left", 0)

@@ -23,7 +23,7 @@ def test_a_worker_that_waits_logs_at_a_bounded_rate(
     lines = [line for line in capsys.readouterr().out.splitlines() if "landed" in line or "waiting for" in line]
     assert len(lines) == 2
     assert "6 of 6 rows have landed" in lines[-1]
-    assert "The manifest is at file://" in lines[-1]
+    assert "manifest-task.jsonl" in lines[-1]
 
 
 def test_one_is_singular() -> None:

@@ -13,6 +13,7 @@ from airflow_provider_evolink.api.errors import ConnectionLostError, EvoLinkErro
 from airflow_provider_evolink.api.generation import Generation, parse_generation
 from airflow_provider_evolink.batch.cursor import Cursor
 from airflow_provider_evolink.batch.entry import Problem, RowEntry, Status
+from airflow_provider_evolink.batch.errors import BudgetExhaustedError
 from airflow_provider_evolink.batch.manifest import Outcome
 from airflow_provider_evolink.batch.outcome_report import failure, progress_line
 from airflow_provider_evolink.batch.reports import ReportContext, after_read, is_ready
@@ -136,6 +137,19 @@ def test_the_error_says_what_a_retry_does() -> None:
     assert "the account is empty 7 are missing." in str(error)
     assert "A retry goes on with 3" in str(error)
     assert "2 of them were not submitted" in str(error)
+
+
+def test_the_error_begins_with_the_cause() -> None:
+    """An alert may show one line: the cause stands there, and what a retry does is stated once."""
+    stop = Problem.of(BudgetExhaustedError(10, 9.5), 1, Status.UNFINISHED)
+
+    error = failure(replace(outcome(), unsent=20, retryable=0), "m", stop)
+
+    lines = str(error).splitlines()
+    assert lines[0].startswith("`max_credits`=10 leaves no room for the next row")
+    assert "of 5 rows have failed" in lines[1]
+    assert lines[2:] == ["Every row is in the manifest, m."]
+    assert str(error).count("A retry") == 1
 
 
 def test_progress() -> None:

@@ -119,6 +119,14 @@ def test_bad_keys(value: object) -> None:
     assert row.key is None
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_an_empty_cell_of_a_data_frame_is_no_value(missing: object) -> None:
+    """What a data frame has where a cell is empty is left out, as an empty cell of CSV is."""
+    (row,) = RowTable([{"sku": "A", "duration": missing, "prompt": "x"}], "sku")
+    assert isinstance(row, Row)
+    assert row.fields == {"sku": "A", "prompt": "x"}
+
+
 @pytest.mark.parametrize("item", [None, "A1", 5, ["A1"], [("sku", "A1")]])
 def test_items_that_are_no_rows(item: Any) -> None:
     """An item of a list that is no mapping is a bad row, and the others are read."""
@@ -196,9 +204,9 @@ def test_broken_csv(cell: str) -> None:
 
 @given(st.lists(hostile.anything, max_size=5), hostile.texts)
 def test_any_list_becomes_rows(items: list[Any], key: str) -> None:
-    """Whatever a list holds, every item becomes one row, good or bad, in order."""
-    rows = list(RowTable(items, key))
-    assert [row.number for row in rows] == list(range(1, len(items) + 1))
+    """Whatever a list holds, every item becomes one row, good or bad, in order; the last one has the key's field."""
+    rows = list(RowTable([*items, {key: "A"}], key))
+    assert [row.number for row in rows] == list(range(1, len(items) + 2))
     assert all(isinstance(row, BadRow) or row.key.encode().strip() for row in rows)
 
 
@@ -211,3 +219,31 @@ def test_any_text_becomes_rows_or_is_refused(text: str, form: Literal["jsonl", "
         assert error.parameter in {"key", "requests"}
         return
     assert all(str(row).isprintable() for row in rows if isinstance(row, BadRow))
+
+
+@pytest.mark.parametrize(("value", "key"), [(1.0, "1"), (-3.0, "-3"), (2.0**53, str(2**53))])
+def test_whole_numbers_of_a_data_frame_are_keys(value: float, key: str) -> None:
+    """A column of integers with an empty cell is one of floats; 3.0 is the key 3."""
+    (row,) = RowTable([{"sku": value}], "sku")
+    assert row.key == key
+
+
+def test_large_floats_are_no_keys() -> None:
+    """Above 2**53 two integers may be the same float."""
+    (row,) = RowTable([{"sku": 2.0**53 + 2}], "sku")
+    assert problem(row).startswith("`sku`=")
+
+
+def test_no_row_has_the_keys_field() -> None:
+    """The table as a whole is refused with the fields that there are; one row that has it is enough."""
+    rows = [{"id": 1, "prompt": "x"}, {"id": 2}]
+    error = (
+        r"^`key`='sku' is invalid: must be a field of the rows, but none has it; the first row has 'id' and 'prompt'"
+    )
+    with pytest.raises(InvalidInputError, match=error):
+        list(RowTable(rows, "sku"))
+    with pytest.raises(InvalidInputError, match=error):
+        text_rows("\n".join(map(json.dumps, rows)), "jsonl")
+    with pytest.raises(InvalidInputError, match="the first row has no fields at all"):
+        list(RowTable([{}], "sku"))
+    assert isinstance(list(RowTable([*rows, {"sku": "A"}], "sku"))[2], Row)

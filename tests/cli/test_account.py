@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
+import yaml
 
+from airflow_provider_evolink.api.generation import Credits
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from tests.cli.conftest import Ran, Run
@@ -30,8 +33,21 @@ def test_credits(emulator: EmulatorHandle, run_command: Run) -> None:
     """The amounts are those of the account."""
     [row] = json.loads(run_command("credits", "-o", "json").out)
 
-    assert float(row["account"]) == EvoLinkHook().get_credits().account_remaining
-    assert row["conn_id"] == "evolink_default"
+    credits_ = EvoLinkHook().get_credits()
+    assert row == {
+        "conn_id": "evolink_default", "api_key": credits_.key_remaining, "account": credits_.account_remaining,
+    }  # fmt: skip
+    assert [type(row[name]) for name in ("api_key", "account")] == [float, float]
+
+
+def test_an_unlimited_key(emulator: EmulatorHandle, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is null for programs, and a word for people."""
+    monkeypatch.setattr(EvoLinkHook, "get_credits", lambda _: Credits(None, 12.5))
+
+    for output, read in (("json", json.loads), ("yaml", yaml.safe_load)):
+        [row] = read(run_command("credits", "-o", output).out)
+        assert (row["api_key"], row["account"]) == (None, 12.5)
+    assert "unlimited" in run_command("credits").out
 
 
 def test_a_connection_of_the_database(emulator: EmulatorHandle, run_command: Run, database: None) -> None:
@@ -52,8 +68,37 @@ def test_a_missing_connection(emulator: EmulatorHandle, run_command: Run, databa
     ran = run_command("credits", "--conn-id", "nowhere")
 
     check_failed(ran, emulator)
-    assert "nowhere" in ran.err
+    assert "Connection 'nowhere' was not found" in ran.err
     assert ran.err.count("\n") == 1
+
+
+def account_commands(folder: Path) -> list[list[str]]:
+    """Return the commands that ask EvoLink."""
+    return [["credits"], ["collect", UNKNOWN, "--to", str(folder)]]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_dead_host(run_command: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int) -> None:
+    """One line names the connection and the host, and has no key."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"http://127.0.0.1:{server.getsockname()[1]}"
+    connection = {"conn_type": "evolink", "host": host, "password": "sk-dead-0123456789"}
+    monkeypatch.setenv("AIRFLOW_CONN_DEAD", json.dumps(connection))
+    ran = run_command(*account_commands(tmp_path)[number], "--conn-id", "dead")
+
+    assert ran.code == 1
+    assert ran.err.startswith(f"EvoLink ({host}, connection 'dead') could not be reached")
+    assert ran.err.count("\n") == 1
+    assert "sk-dead" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_connection_that_does_not_exist(run_command: Run, tmp_path: Path, database: None, number: int) -> None:
+    """One line names it, whatever the command."""
+    ran = run_command(*account_commands(tmp_path)[number], "--conn-id", "nowhere")
+
+    assert (ran.code, ran.err.count("\n")) == (1, 1)
+    assert "Connection 'nowhere' was not found" in ran.err
 
 
 def test_a_rejected_key(emulator: EmulatorHandle, run_command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +109,7 @@ def test_a_rejected_key(emulator: EmulatorHandle, run_command: Run, monkeypatch:
 
     check_failed(ran, emulator)
     assert "sk-wrong" not in ran.err
+    assert f"'evolink_default' ({emulator.url})" in ran.err
     assert ran.err.count("\n") == 1
 
 
@@ -78,7 +124,7 @@ def test_collect(emulator: EmulatorHandle, run_command: Run, tmp_path: Path) -> 
         rows = json.loads(ran.out)
         assert [row["generation_id"] for row in rows] == ids
         assert sorted(uri for row in rows for uri in row["files"]) == [file.as_uri() for file in files(tmp_path)]
-        assert all(float(row["credits_used"]) > 0 for row in rows)
+        assert all(row["credits_used"] > 0 for row in rows)
     assert sent(emulator, "submit") == submissions
 
 

@@ -36,10 +36,13 @@ def test_one_model(run_command: Run) -> None:
     [row] = json.loads(run_command("models", "kling-v3-image-to-video", "-o", "json").out)
     parameters = {each["parameter"]: each for each in row["parameters"]}
 
-    assert (row["media"], row["link_hours"]) == ("video", "24")
+    assert (row["media"], row["link_hours"]) == ("video", 24)
+    assert isinstance(row["media_parameters"], list)
     assert "image_start" in row["media_parameters"]
+    assert "image_start" in row["required"]
+    assert ", ".join(row["required"]) in run_command("models", "kling-v3-image-to-video", "-o", "plain").out
     assert parameters["duration"] == {
-        "parameter": "duration", "required": "", "allowed": "an integer from 3 to 15", "default": "5",
+        "parameter": "duration", "required": False, "allowed": "an integer from 3 to 15", "default": 5,
     }  # fmt: skip
     assert "model_params.multi_prompt[].prompt" in parameters
 
@@ -61,6 +64,18 @@ def test_the_formats(run_command: Run) -> None:
     for output in ("table", "plain"):
         out = run_command("models", "z-image-turbo", "-o", output).out
         assert [each["parameter"] for each in row["parameters"] if each["parameter"] not in out] == []
+
+
+def test_values_keep_their_types(run_command: Run) -> None:
+    """JSON has truth values, numbers and null; a table has words, and nothing where there is none."""
+    [row] = json.loads(run_command("models", "kling-v3-image-to-video", "-o", "json").out)
+
+    assert row["note"] is None
+    assert {each["parameter"]: each["required"] for each in row["parameters"]}["image_start"] is True
+    assert {type(each["required"]) for each in row["parameters"]} == {bool}
+    out = run_command("models", "kling-v3-image-to-video").out
+    assert not {"None", "True", "null"} & set(out.replace("|", " ").split())
+    assert "yes" in out
 
 
 def test_a_misspelt_name(run_command: Run) -> None:

@@ -31,7 +31,7 @@ STOP = replace(
     GOOD,
     submissions=1,
     tasks={"generate": "failed", "land": "upstream_failed"},
-    log=f"An earlier try sent this request with idempotency key {KEY}",
+    log=f"This request was sent before, with idempotency key {KEY}",
     xcom={},
     ledger={"phase": "intent", "idempotency_key": KEY},
     returned=[],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What docs/scale.md says about Airflow's own limits, which differ between versions."""
+"""What docs/explanation/scale.md says about Airflow's own limits, which differ between versions."""
 
 from __future__ import annotations
 

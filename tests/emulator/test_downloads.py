@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_evolink.emulator.routes import byte_ranges
+from airflow_provider_evolink.media import byte_ranges
 
 # an undocumented model: none of the documented ones makes images this small and this fast
 IMAGE = {"model": "small-image-1", "size": "64x64"}

@@ -64,7 +64,7 @@ AMENDED: dict[str, dict[str, Any]] = {
         "properties": {
             **_PROMPT,
             "size": {"enum": ["auto", "3:2", "1024x1536"]},  # "multiples of 16", "655,360 to 8,294,400 pixels"
-            "image_urls": {"maxItems": 16},
+            "image_urls": {"minItems": 1, "maxItems": 16},  # "1~16"
         }
     },
     # The pages of the files API have success responses only; the errors are known from EvoLink's own clients.

@@ -163,13 +163,17 @@ def test_unusable_sources(emulator: EmulatorHandle, source: Any, options: dict[s
     assert requests(emulator) == {}
 
 
-def test_a_file_that_is_too_large(emulator: EmulatorHandle, tmp_path: Path) -> None:
-    """A file of more than 95 MiB is refused before anything is sent."""
+@pytest.mark.parametrize(("size", "shown"), [(MAX_UPLOAD_BYTES + 1, r"95\.1 MB"), (200 * 2**20, "200 MB")])
+def test_a_file_that_is_too_large(
+    emulator: EmulatorHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, shown: str
+) -> None:
+    """A file of more than 95 MB is refused unread, before anything is sent; the error has its size and the limit."""
     large = tmp_path / "a.mp4"
     with large.open("wb") as file:
-        file.truncate(MAX_UPLOAD_BYTES + 1)
+        file.truncate(size)
+    monkeypatch.setattr("airflow_provider_evolink.media.spool._copy", pytest.fail)
 
-    with pytest.raises(InvalidInputError, match="95 MiB"):
+    with pytest.raises(InvalidInputError, match=f"at most 95 MB, .*, but this one has {shown}"):
         EvoLinkHook().upload(large)
     assert requests(emulator) == {}
 

@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
 from airflow.sdk import Asset, AssetAlias
 
 from airflow_provider_evolink.api.errors import (
+    AccessDeniedError,
+    EvoLinkError,
     FileConflictError,
     GenerationFailedError,
+    GenerationNotFoundError,
     GenerationTimeoutError,
     InvalidInputError,
     LandingInputError,
+    PollingFailedError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.types import GenerationRecord
 from tests.hooks.calls import LIGHTHOUSE, MODEL, PythonTask
+from tests.leaping import LeapingTime
 from tests.operators.landings import check_landed, files, sent
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
@@ -123,10 +129,12 @@ def test_the_tasks_outlets_get_events(emulator: EmulatorHandle, tmp_path: Path) 
     alias, asset = AssetAlias("videos"), Asset("video_folder")
     task = PythonTask(outlets=[alias, asset])
 
-    landed = task.call(lambda: EvoLinkHook().land(wait(submitted()), tmp_path))
+    record = wait(submitted())
+    landed = task.call(lambda: EvoLinkHook().land(record, tmp_path, asset_name="harbor/{index}"))
 
     [event] = task.outlet_events[alias].asset_alias_events
-    assert event.extra == landed[0]
+    origin = {"model": record["model"], "credits": record["usage"]["credits_used"]}
+    assert (event.dest_asset_key.name, event.extra) == ("harbor/0", {**landed[0], **origin})
     assert task.outlet_events[asset].extra == {"landed": landed}
 
 
@@ -174,3 +182,68 @@ def test_invalid_arguments_download_nothing(emulator: EmulatorHandle, tmp_path: 
     with pytest.raises(LandingInputError, match="`on_existing`="):
         EvoLinkHook().land(record, tmp_path, on_existing="overwrite")  # type: ignore[arg-type]
     assert sent(emulator, "media") == (0,)
+
+
+UNKNOWN = "task-unified-1757169743-7cvnl5zw"
+
+
+def new_id() -> str:
+    """Return an id of a generation that would be a few seconds old."""
+    return f"task-unified-{int(time.time()) - 5}-7cvnl5zw"
+
+
+def wait_async(generation: str, **options: float) -> GenerationRecord:
+    """Await a generation in an event loop."""
+    return asyncio.run(EvoLinkHook().wait_async(generation, **options))
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize("form", ["blocking", "awaited"])
+def test_a_timeout_bounds_an_unknown_id(emulator: EmulatorHandle, form: str, is_new: bool) -> None:
+    """The error that EvoLink does not know it comes when the timeout ends, however new the id is."""
+    started, wait_for = time.monotonic(), wait_async if form == "awaited" else EvoLinkHook().wait
+    generation_id = new_id() if is_new else UNKNOWN
+
+    with pytest.raises(GenerationNotFoundError, match=f"{generation_id} .*404 task_not_found.*read 3 times") as caught:
+        wait_for(generation_id, timeout=3)
+
+    assert 2 < time.monotonic() - started < 10
+    assert caught.value.permanent is True
+
+
+def test_a_timeout_too_short_to_believe_a_refusal(emulator: EmulatorHandle) -> None:
+    """A single 404 is reported as what it is: a retry may find the generation."""
+    with pytest.raises(GenerationNotFoundError, match="It was read once with this response") as caught:
+        EvoLinkHook().wait(UNKNOWN, timeout=0.001)
+    assert caught.value.retryable
+
+
+def test_a_long_timeout_waits_for_a_confirmation_only(emulator: EmulatorHandle, leaping: LeapingTime) -> None:
+    """With half an hour to wait, an unknown id is reported after the two minutes that rule out a stray response."""
+    with pytest.raises(GenerationNotFoundError, match=r"in 1[2-4]\d s"):
+        EvoLinkHook().wait(UNKNOWN)
+    assert 100 <= sum(leaping.slept) <= 150
+
+
+def test_a_generation_that_is_known_late(emulator: EmulatorHandle) -> None:
+    """A generation that EvoLink does not know right after its submission is waited for."""
+    generation_id = submitted()
+    emulator.control.inject("not_found", on="read", times=2)
+
+    assert EvoLinkHook().wait(generation_id, timeout=60, poll_interval=0.1)["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "expected"), [("server_error", 503, PollingFailedError), ("http_error", 403, AccessDeniedError)]
+)
+def test_a_timeout_bounds_other_failures(
+    emulator: EmulatorHandle, fault: str, status: int, expected: type[EvoLinkError]
+) -> None:
+    """Neither an outage nor another refusal extends the wait."""
+    generation_id, started = submitted(), time.monotonic()
+    emulator.control.inject(fault, on="read", times=None, status=status)
+    emulator.control.inject(fault, on="batch", times=None, status=status)
+
+    with pytest.raises(expected, match=generation_id):
+        EvoLinkHook().wait(generation_id, timeout=3)
+    assert time.monotonic() - started < 15

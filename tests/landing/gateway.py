@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler
-from typing import ClassVar
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from testkit.s3 import S3
 
 PRECONDITION_FAILED = (
     b"<Error><Code>PreconditionFailed</Code><Message>At least one of the pre-conditions you specified did not hold"
@@ -18,12 +22,13 @@ class Gateway(BaseHTTPRequestHandler):
     """Forward requests to the S3 server, refuse those that match ``refused``, and add conditional writes.
 
     ``conditions`` is "honored" (like S3: an object is only created if there is none), "ignored" (like the server behind
-    it), or "refused" (like other stores).
+    it), or "refused" (like other stores). ``refusal`` is the status and the code of a refused request.
     """
 
     protocol_version = "HTTP/1.1"
     upstream: str
     refused: tuple[str, str]
+    refusal = (403, "AccessDenied")
     conditions = "ignored"
     created: ClassVar[set[str]]
     lock: ClassVar[threading.Lock]
@@ -35,7 +40,8 @@ class Gateway(BaseHTTPRequestHandler):
             self.command == "POST" and query.startswith("uploadId")
         )
         if self.command == self.refused[0] and self.refused[1] in self.path:
-            self._respond(403, {}, b"<Error><Code>AccessDenied</Code></Error>")
+            status, code = self.refusal
+            self._respond(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
         elif self.headers.get("If-None-Match") and self.conditions == "refused":
             self._respond(501, {}, b"<Error><Code>NotImplemented</Code><Message>No such header.</Message></Error>")
         elif creates and self.conditions == "honored":
@@ -73,3 +79,21 @@ class Gateway(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
         pass
+
+
+@contextmanager
+def gateway_to(s3: S3) -> Iterator[Any]:
+    """Run a reverse proxy in front of S3; its attribute ``refused`` selects requests that fail."""
+    attributes = {
+        "upstream": s3.url.removeprefix("http://"),
+        "refused": ("none", "none"),
+        "created": set(),
+        "lock": threading.Lock(),
+    }
+    handler = type("Gateway", (Gateway,), attributes)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
+    yield handler
+    server.shutdown()
+    server.server_close()

@@ -81,6 +81,8 @@ def test_lands(media: MediaServer, tmp_path: Path) -> None:
         "sha256": LANDED.sha256,
         "content_type": "video/mp4",
         "generation_id": ID,
+        "storage_conn_id": None,
+        "poster": None,
     }
 
 

@@ -6,12 +6,10 @@ from __future__ import annotations
 import gc
 import hashlib
 import io
-import threading
 import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -21,7 +19,7 @@ from airflow_provider_evolink.landing import s3 as s3_store
 from airflow_provider_evolink.landing.storage import contains, stored_generation_id
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 from testkit.s3 import S3
-from tests.landing.gateway import Gateway
+from tests.landing.gateway import gateway_to
 from tests.landing.media_server import mp4
 from tests.landing.publishing import BODY, ID, MIB, publish, race, staged
 
@@ -29,19 +27,8 @@ from tests.landing.publishing import BODY, ID, MIB, publish, race, staged
 @pytest.fixture
 def gateway(s3: S3) -> Iterator[Any]:
     """A reverse proxy in front of S3; the attribute ``refused`` selects requests that fail."""
-    attributes = {
-        "upstream": s3.url.removeprefix("http://"),
-        "refused": ("none", "none"),
-        "created": set(),
-        "lock": threading.Lock(),
-    }
-    handler = type("Gateway", (Gateway,), attributes)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    handler.url = f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
-    yield handler
-    server.shutdown()
-    server.server_close()
+    with gateway_to(s3) as gateway:
+        yield gateway
 
 
 def bucket(s3: S3, url: str | None = None) -> StorageTarget:

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, NoCredenti
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
 from airflow_provider_evolink.landing.storage_errors import (
     already_exists,
+    check_error,
     describe,
     lacks_conditional_writes,
     write_error,
@@ -139,3 +140,28 @@ def test_conflicts_and_unsupported_conditions() -> None:
     for error in (OSError(errno.ENOSYS, "x"), aws("NotImplemented", 501), NotImplementedError("x")):
         assert lacks_conditional_writes(error)
         assert not already_exists(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (aws("NoSuchBucket", 404), StorageRefusedError),
+        (aws("InvalidAccessKeyId", 403), StorageRefusedError),
+        (aws("SignatureDoesNotMatch", 403), StorageRefusedError),
+        (aws("Unauthorized", 401), StorageRefusedError),
+        (NoCredentialsError(), StorageRefusedError),
+        (aws("AccessDenied", 403), None),
+        (PermissionError("no"), None),
+        (aws("NotImplemented", 501), None),
+        (NotImplementedError(), None),
+        (aws("RequestTimeTooSkewed", 403), LandingError),
+        (aws("SlowDown", 503), LandingError),
+        (EndpointConnectionError(endpoint_url="http://x"), LandingError),
+        (TimeoutError("no response within 20 s"), LandingError),
+    ],
+)
+def test_a_look_before_the_payment(error: Exception, outcome: type[LandingError] | None) -> None:
+    """Only what keeps a file from being written stops a payment, for good or for now; a mere denial does not."""
+    failure = check_error(S3, error)
+
+    assert (None if failure is None else type(failure)) is outcome

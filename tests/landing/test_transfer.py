@@ -313,14 +313,14 @@ def test_links_to_private_addresses_are_refused(
 
 
 def test_asset_alias_gets_an_event_for_each_file(media: MediaServer, s3: S3) -> None:
-    """An alias gets an event per file, with its entry as extra and no connection id in the URI."""
+    """An alias gets an event per file, with its entry and its model as extra, and no connection id in the URI."""
     alias = AssetAlias("landed-videos")
     task_context = context()
     given = record(media.serve("/a.mp4", body=BODY), media.serve("/b.mp4", body=mp4(seed="b")))
     landed = operator(given, "s3://store@videos/events", outlets=[alias]).execute(task_context)
     events = task_context["outlet_events"][alias].asset_alias_events
     assert [event.dest_asset_key.uri for event in events] == [entry["uri"] for entry in landed]
-    assert [event.extra for event in events] == landed
+    assert [event.extra for event in events] == [{**entry, "model": given["model"]} for entry in landed]
 
 
 def test_asset_gets_the_list(media: MediaServer, tmp_path: Path) -> None:
@@ -337,11 +337,12 @@ def test_names_outside_ascii(media: MediaServer, tmp_path: Path) -> None:
     alias = AssetAlias("landed-videos")
     task_context = context()
     folder = tmp_path / "vidéos"
-    landed = operator(record(media.serve("/a.mp4", body=BODY)), str(folder), outlets=[alias]).execute(task_context)
+    given = record(media.serve("/a.mp4", body=BODY))
+    landed = operator(given, str(folder), outlets=[alias]).execute(task_context)
     assert landed[0]["uri"] == f"file://{folder}/{A}/0.mp4"
     event = task_context["outlet_events"][alias].asset_alias_events[0]
     assert event.dest_asset_key.uri.endswith(f"/vid%C3%A9os/{A}/0.mp4")
-    assert event.extra == landed[0]
+    assert event.extra["uri"] == landed[0]["uri"]
 
 
 @pytest.mark.parametrize("name", ["take #0", "what? 1", "100% sure", "%23", "a b;c=d&e", "film[1]", "größer #ü"])

@@ -58,7 +58,8 @@ def check_landed(record: Mapping[str, Any], folder: Path) -> None:
     for entry in record["landed"]:
         body = Path(entry["uri"].removeprefix("file://")).read_bytes()
         assert (entry["bytes"], entry["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
-        assert set(entry) == {"uri", "bytes", "sha256", "content_type", "generation_id"}
+        facts = {"uri", "bytes", "sha256", "content_type", "generation_id"}
+        assert set(entry) == {*facts, "storage_conn_id", "poster"}
 
 
 def sent(emulator: EmulatorHandle, *endpoints: str) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ from tests.task_harness import FailingStore, TaskHarness
 
 pytestmark = pytest.mark.usefixtures("no_pauses", "no_submission_pauses")
 
-PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "alerts.md"
 COLUMNS = ("generation_id", "code", "credits_reserved", "credits_used", "charged", "request_id")
 CONN_ID = "evolink_default"
 
@@ -143,7 +143,9 @@ def test_an_unreachable_host(harness: TaskHarness, monkeypatch: pytest.MonkeyPat
     connection = {"conn_type": "evolink", "host": "http://127.0.0.1:1", "password": "sk-x"}
     monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
 
-    check(failure_of(harness.run, operator()), "NotSentError", charged=False, model=TEXT)
+    error = failure_of(harness.run, operator())
+    check(error, "NotSentError", charged=False, model=TEXT)
+    assert str(error).startswith("EvoLink (http://127.0.0.1:1, connection 'evolink_default') could not be reached")
 
 
 @pytest.mark.parametrize(
@@ -321,6 +323,7 @@ def test_pickle_keeps_what_a_class_adds() -> None:
 
 def test_exceptions_of_a_mapped_argument(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A model that is not text, as of a broken template, does not break the error about it."""
-    task = EvoLinkGenerateOperator(task_id="task", model=5, parameters={})  # type: ignore[arg-type]
+    task = EvoLinkGenerateOperator(task_id="task", model="{{ model }}", parameters={})
+    task.model = 5
 
     assert failure_of(harness.run, task).model is None

@@ -114,13 +114,20 @@ def test_a_model_of_unknown_media_type(emulator: EmulatorHandle, harness: TaskHa
 def test_an_unknown_parameter(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An unknown parameter is sent with one warning, which names it and the parameter that may have been meant."""
-    record = harness.run(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", durations=5))
+    """An unknown parameter is sent with one warning, which names it; also a similar one, beside the documented one."""
+    given = {"prompt": "A lighthouse", "duration": 3, "durations": 5}
+    record = harness.run(operator("gemini-omni-flash-text-to-video", **given))
 
     assert record["status"] == "completed"
     [warning] = warnings(capsys)
-    for name in ("durations", "'duration'"):
-        assert name in warning
+    assert "`durations`" in warning
+
+
+def test_a_misspelled_parameter(emulator: EmulatorHandle, harness: TaskHarness) -> None:
+    """A misspelled parameter is refused with the right spelling, and nothing is sent."""
+    with pytest.raises(EvoLinkFailException, match=r"^`duraton`=5 is invalid: must be named `duration`"):
+        harness.run(operator("gemini-omni-flash-text-to-video", prompt="A lighthouse", duraton=5))
+    assert emulator.control.state()["requests"]["total"] == 0
 
 
 @pytest.mark.parametrize(
@@ -158,7 +165,8 @@ def test_out_of_range(
 @pytest.mark.parametrize("parameters", ["{{ a }}", ["prompt"], None, 5])
 def test_parameters_that_are_not_a_mapping(emulator: EmulatorHandle, harness: TaskHarness, parameters: Any) -> None:
     """Parameters that a template or an upstream task produced are checked, too."""
-    task = EvoLinkGenerateOperator(task_id="task", model="gpt-image-2", parameters=parameters)
+    task = EvoLinkGenerateOperator(task_id="task", model="gpt-image-2", parameters="{{ a }}")  # type: ignore[arg-type]
+    task.parameters = parameters
 
     with pytest.raises(EvoLinkFailException, match=r"^`parameters`="):
         harness.run(task)
@@ -166,7 +174,7 @@ def test_parameters_that_are_not_a_mapping(emulator: EmulatorHandle, harness: Ta
 
 def test_a_request_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """More than the documented 64 MB is rejected, and the error says what helps."""
-    with pytest.raises(EvoLinkFailException, match=r"'64\.0 MB' is invalid: .*at most 64 MB.*link") as caught:
+    with pytest.raises(EvoLinkFailException, match=r"'64\.1 MB' is invalid: .*at most 64 MB.*link") as caught:
         harness.run(operator("gemini-omni-flash-text-to-video", prompt="x" * 64 * 2**20))
 
     assert len(str(caught.value)) < 500
@@ -181,7 +189,7 @@ def test_an_image_that_is_too_large(emulator: EmulatorHandle, harness: TaskHarne
         file.truncate(20 * 2**30)
     task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=ObjectStoragePath(huge.as_uri()))
 
-    with pytest.raises(EvoLinkFailException, match=r"^`image`=.*at most 47 MiB"):
+    with pytest.raises(EvoLinkFailException, match=r"^`image`=.*at most 47 MB .*has 20,480 MB"):
         harness.run(task)
     assert emulator.control.state()["requests"]["total"] == 0
 

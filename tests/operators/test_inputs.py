@@ -254,7 +254,8 @@ def test_a_pathlib_path_is_an_image(emulator: EmulatorHandle, harness: TaskHarne
 
 def test_parameters_that_a_template_rendered_as_text(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Parameters that arrive as text are rejected with the setting that preserves their type."""
-    rendered = EvoLinkGenerateOperator(task_id="any", model="gpt-image-2", parameters="{'prompt': 'x'}")  # type: ignore[arg-type]
+    rendered = EvoLinkGenerateOperator(task_id="any", model="gpt-image-2", parameters="{{ parameters }}")  # type: ignore[arg-type]
+    rendered.render_template_fields({"parameters": {"prompt": "x"}})  # type: ignore[arg-type]
     with pytest.raises(EvoLinkFailException, match=r"^`parameters`=.*mapping.*render_template_as_native_obj=True"):
         harness.run(rendered)
 
@@ -262,7 +263,8 @@ def test_parameters_that_a_template_rendered_as_text(emulator: EmulatorHandle, h
 @pytest.mark.parametrize("media_type", [None, "film"])
 def test_a_misspelled_model(emulator: EmulatorHandle, harness: TaskHarness, media_type: Any) -> None:
     """The error of a model that almost has the name of another suggests that one."""
-    misspelled = image_task(model="gemini-omni-flash-image2video", media_type=media_type)
+    misspelled = image_task(model="gemini-omni-flash-image2video")
+    misspelled.media_type = media_type
     with pytest.raises(EvoLinkFailException, match=r"^`model`=.*'gemini-omni-flash-image-to-video'"):
         harness.run(misspelled)
     assert emulator.control.state()["requests"]["total"] == 0

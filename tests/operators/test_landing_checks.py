@@ -91,7 +91,7 @@ def test_what_templates_render_is_refused_before_the_payment(
 
     text = str(caught.value)
     assert re.match(rf"`{parameter}`=.+ is invalid: must be ", text)
-    assert text.endswith("Nothing was sent, nothing was charged.")
+    assert text.endswith("This attempt sent nothing and cost nothing.")
     assert "secret" not in text
     assert sent(emulator, "total") == (0,)
     assert harness.store.held == {}
@@ -122,7 +122,7 @@ def test_several_results_under_one_name_are_refused_before_the_payment(
         filename_pattern="{generation_id}.{ext}",
     )
 
-    with pytest.raises(EvoLinkFailException, match=r"^`filename_pattern`=.*\{index\}.*Nothing was sent"):
+    with pytest.raises(EvoLinkFailException, match=r"^`filename_pattern`=.*\{index\}.*This attempt sent nothing"):
         harness.run(task)
     assert sent(emulator, "total") == (0,)
 
@@ -163,7 +163,7 @@ def test_a_storage_that_can_not_be_opened_now(
     emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path
 ) -> None:
     """A storage connection that is not found may be there later: the task is retried, and nothing was sent."""
-    with pytest.raises(LandingError, match=r"not_there.*cost nothing.*Nothing was sent to EvoLink"):
+    with pytest.raises(LandingError, match=r"not_there.*Nothing was sent to EvoLink now.*cost nothing.*retry"):
         harness.run(rendered(destination=NOT_THERE))
     assert sent(emulator, "total") == (0,)
 

@@ -78,7 +78,7 @@ def test_without_a_destination_nothing_lands(emulator: EmulatorHandle, harness: 
 def test_every_result_lands_under_the_pattern(
     emulator: EmulatorHandle, harness: LandingHarness, s3: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several results land in a bucket as the pattern says, and no URI shows the connection."""
+    """Several results land in a bucket as the pattern says, and the connection is named beside the URI."""
     monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
     task = EvoLinkGenerateOperator(
         task_id="task",
@@ -93,6 +93,7 @@ def test_every_result_lands_under_the_pattern(
 
     uris = [f"s3://videos/one/gpt-image-2/0{index}.png" for index in (0, 1)]
     assert [entry["uri"] for entry in record["landed"]] == uris
+    assert [entry["storage_conn_id"] for entry in record["landed"]] == ["store", "store"]
     assert len(list((s3.folder / "videos/one/gpt-image-2").iterdir())) == 2
 
 
@@ -136,7 +137,9 @@ def test_asset_events(emulator: EmulatorHandle, harness: LandingHarness, folder:
     record = harness.run(landing(folder, outlets=[alias, asset]))
 
     [event] = harness.outlet_events[alias].asset_alias_events
-    assert (event.dest_asset_key.uri, event.extra) == (record["landed"][0]["uri"], record["landed"][0])
+    [entry], used = record["landed"], record["usage"]["credits_used"]
+    origin = {"model": record["model"], "credits": used, "prompt": "A lighthouse"}
+    assert (event.dest_asset_key.uri, event.extra) == (entry["uri"], {**entry, **origin})
     assert harness.outlet_events[asset].extra == {"landed": record["landed"]}
 
 
@@ -150,6 +153,24 @@ def test_lineage(
     record = harness.run(landing(folder))
 
     assert [output.asset.uri for output in collector.collected_assets.outputs] == [record["landed"][0]["uri"]]
+
+
+def test_lineage_that_fails(
+    emulator: EmulatorHandle, harness: LandingHarness, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that fails costs a warning; the file has landed, and its asset event is there."""
+
+    class Broken(HookLineageCollector):
+        def add_output_asset(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("no such scheme")
+
+    monkeypatch.setattr("airflow.sdk.lineage.get_hook_lineage_collector", Broken)
+    alias = AssetAlias("videos")
+
+    record = harness.run(landing(folder, outlets=[alias]))
+
+    check_landed(record, folder)
+    assert len(harness.outlet_events[alias].asset_alias_events) == 1
 
 
 def test_a_model_that_makes_no_files(emulator: EmulatorHandle, harness: LandingHarness, folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from testkit.s3 import S3
 from tests.media import files
 from tests.task_harness import TaskHarness
 from tests.uploading import forget_links, uploads
@@ -35,7 +36,7 @@ def generate(model: str, **parameters: Any) -> EvoLinkGenerateOperator:
     return EvoLinkGenerateOperator(task_id="any", model=model, parameters=parameters, poll_interval=1)
 
 
-def picture(destination: Path, **kwargs: Any) -> dict[str, Any]:
+def picture(destination: Path | str, **kwargs: Any) -> dict[str, Any]:
     """Make a picture that lands, and return its record."""
     task = EvoLinkGenerateOperator(
         task_id="picture", model="gpt-image-2", parameters={"prompt": "A lighthouse"}, poll_interval=1,
@@ -88,6 +89,27 @@ def test_a_record_whose_link_has_died(emulator: EmulatorHandle, harness: TaskHar
     assert len(uploads(emulator)) == 1
 
 
+@pytest.mark.parametrize("form", ["record", "entries"])
+def test_a_chain_through_a_bucket(
+    emulator: EmulatorHandle, harness: TaskHarness, s3: S3, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """After the link has died, the landed file is read with the connection that its destination named."""
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", s3.connection)
+    record = picture("s3://store@videos/chain")
+    assert [entry["storage_conn_id"] for entry in record["landed"]] == ["store"]
+    late = {**record, "expires_at": "2020-01-01T00:00:00+00:00"}
+    assert harness.run(video(late if form == "record" else record["landed"]))["status"] == "completed"
+    assert len(uploads(emulator)) == 1
+
+
+def test_a_record_of_an_earlier_version(emulator: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
+    """Without the name of a connection, the landed file is read as before."""
+    record = picture(tmp_path)
+    old = [{name: entry[name] for name in entry if name != "storage_conn_id"} for entry in record["landed"]]
+    late = {**record, "landed": old, "expires_at": "2020-01-01T00:00:00+00:00"}
+    assert harness.run(video(late))["status"] == "completed"
+
+
 def test_a_landed_entry_becomes_a_video(emulator: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
     """One entry of ``landed``, or the list of the one, as the transfer returns it, is that file."""
     landed = picture(tmp_path)["landed"]
@@ -99,7 +121,7 @@ def test_a_result_that_is_gone_costs_nothing(emulator: EmulatorHandle, harness: 
     """A dead link without a file ends the task by the name of the user's argument, before anything is sent."""
     record = TaskHarness().run(generate("gpt-image-2", prompt="A lighthouse"))
     submitted = emulator.control.state()["requests"]["submit"]
-    with pytest.raises(EvoLinkFailException, match=r"^`image`=.*has expired.*has not landed.*nothing was charged"):
+    with pytest.raises(EvoLinkFailException, match=r"^`image`=.*has expired.*has not landed.*cost nothing"):
         harness.run(video({**record, "expires_at": "2020-01-01T00:00:00+00:00"}))
     assert emulator.control.state()["requests"]["submit"] == submitted
 

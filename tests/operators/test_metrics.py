@@ -152,14 +152,6 @@ def test_open_telemetry(emulator: EmulatorHandle, tmp_path: Path) -> None:
     check(totals, facts, "airflow.evolink.{}")
 
 
-def test_the_documentation_lists_every_metric() -> None:
-    """The page has each metric, its type and its tags, and no other."""
-    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\| `(evolink\.\w+)` \| (\w+) \| ([`\w, ]+) \|", page, re.MULTILINE)
-
-    assert {name: (kind, tuple(re.findall(r"\w+", tags))) for name, kind, tags in found} == METRICS
-
-
 def test_nothing_is_done_where_stats_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """With stats off, nothing is worked out, and Airflow's list of metrics is not read."""
     metrics._are_on.cache_clear()

@@ -153,6 +153,23 @@ def test_the_configuration_has_a_default(
     monkeypatch.setenv("AIRFLOW__EVOLINK__MIN_CREDITS_LEFT", "some")
     with pytest.raises(EvoLinkFailException, match=r"`\[evolink\] min_credits_left`='some' is invalid"):
         TaskHarness().run(operator())
+    assert harness.retry(operator())["reattached"] is True
+
+
+def test_an_invalid_minimum_resumes_what_is_paid_for(
+    emulator: EmulatorHandle, harness: TaskHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses a new payment only: a replay is sent, and the generation is waited for."""
+    emulator.control.inject("lost_response", on="submit", times=2)
+    with pytest.raises(Exception, match="On a retry or a clear"):
+        harness.run(operator())
+    monkeypatch.setenv("AIRFLOW__EVOLINK__MIN_CREDITS_LEFT", "some")
+
+    assert harness.retry(operator())["replay"] == "confirmed"
+    rendered = operator(min_credits_left="{{ few }}")
+    rendered.min_credits_left = "few"
+    assert harness.retry(rendered)["status"] == "completed"
+    assert len(accepted(emulator)) == 1
 
 
 def test_without_a_minimum_nothing_is_read(emulator: EmulatorHandle, harness: TaskHarness) -> None:

@@ -152,7 +152,7 @@ def test_another_content_under_the_same_name_is_a_changed_request(
         ("connection_reset", {}, ConnectionLostError, "retry sends the request again"),
         ("rate_limit", {}, RateLimitedError, "after a pause"),
         ("http_error", {"status": 401}, AuthenticationError, "valid API key"),
-        ("http_error", {"status": 413}, BadRequestError, "95 MiB"),
+        ("http_error", {"status": 413}, BadRequestError, "95 MB"),
         ("unexpected_json", {"body": {"success": False, "code": 40003, "msg": "Full"}}, BadRequestError, "delete"),
     ],
 )

@@ -121,6 +121,24 @@ def test_misspelled_parameters(hook: EvoLinkHook, field: str, meant: str) -> Non
     assert field not in body(RowRequests(hook, OMNI, name_fields={"sku", field}), **fields)
 
 
+@pytest.mark.parametrize("common", [True, False])
+def test_misspelled_parameters_that_are_sent_as_they_are(hook: EvoLinkHook, common: bool) -> None:
+    """What is in ``parameters``, of all rows or of one, is refused if it is misspelled, as by any operator."""
+    misspelled = {"duraton": 5}
+    requests = RowRequests(hook, OMNI, misspelled if common else {})
+    own = {} if common else {"parameters": misspelled}
+    with pytest.raises(InvalidInputError, match=r"`duraton`=5 .*named `duration`"):
+        requests.prepare(row(prompt="x", image=LINK, **own))
+    assert "durations" in body(RowRequests(hook, OMNI, {"durations": 1}), prompt="x", image=LINK, duration=5)
+
+
+@pytest.mark.parametrize("duration", [5.0, "5.0"])
+def test_a_whole_number_of_a_data_frame(hook: EvoLinkHook, duration: object) -> None:
+    """A row's 5.0 is the same request as its 5."""
+    made = [RowRequests(hook, OMNI).prepare(row(prompt="x", image=LINK, duration=value)) for value in (duration, 5)]
+    assert made[0].body == made[1].body
+
+
 @pytest.mark.parametrize("field", ["quantity", "title", "price", "format", "ratio", "status", "colour", "url", "", "n"])
 def test_other_fields_are_no_misspellings(hook: EvoLinkHook, field: str) -> None:
     """What a table of products has besides is not mistaken for a parameter."""
@@ -240,3 +258,19 @@ def test_what_a_row_costs(hook: EvoLinkHook, model: str) -> None:
         times.append(time.perf_counter() - start)
     # The fastest, as the machine may be busy; twice what was measured.
     assert min(times) < 300e-6
+
+
+def test_a_row_without_an_image(hook: EvoLinkHook) -> None:
+    """The error names the field that takes an image in any form, and all the forms."""
+    allowed = (
+        "given, as a single image: a link, a data URL, base64, a path, a storage URI or the record of a generation"
+    )
+    for model, parameter in ((OMNI, "image_urls"), ("kling-v3-image-to-video", "image_start")):
+        with pytest.raises(InvalidInputError, match=f"`image`=None is invalid: must be {allowed}; or `{parameter}`"):
+            RowRequests(hook, model).prepare(row(prompt="x"))
+
+
+def test_a_number_is_no_image(hook: EvoLinkHook) -> None:
+    """The error shows it."""
+    with pytest.raises(InvalidInputError, match=r"^`image`=3\.5 is invalid: must be a single image"):
+        RowRequests(hook, OMNI).prepare(row(prompt="x", image=3.5))

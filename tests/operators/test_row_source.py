@@ -95,7 +95,7 @@ def test_missing_files(tmp_path: Path) -> None:
     """A file that does not exist, or is a folder, is refused by the parameter's name before anything is sent."""
     (tmp_path / "folder.csv").mkdir()
     for name in ("none.csv", "folder.csv"):
-        with pytest.raises(UnreadableInputError, match=f"`requests`=.*{name}.*Nothing was sent"):
+        with pytest.raises(UnreadableInputError, match=f"`requests`=.*{name}.*This attempt sent nothing"):
             keys(row_table(str(tmp_path / name), "sku"))
 
 

@@ -132,7 +132,7 @@ def test_invalid_options_are_rejected_before_paying(
     monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", value)
 
     with pytest.raises(
-        EvoLinkFailException, match=rf"^`\[evolink\] {option}`=.* is invalid: must be .*Nothing was sent"
+        EvoLinkFailException, match=rf"^`\[evolink\] {option}`=.* is invalid: must be .*This attempt sent nothing"
     ):
         harness.run(operator(deferrable=deferrable, poll_interval=None))
     assert emulator.control.state()["requests"]["total"] == 0
@@ -151,7 +151,7 @@ def test_an_option_that_breaks_after_the_payment_names_the_generation(
     with pytest.raises(PollingFailedError, match=r"30\.7 credits.*`\[evolink\] unreachable_timeout`=") as caught:
         task.execute_complete(harness.context, {"outcome": "terminal"})
     assert str(caught.value.generation_id) in str(caught.value)
-    assert "Nothing was sent" not in str(caught.value)
+    assert "sent nothing" not in str(caught.value)
 
     monkeypatch.delenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT")
     assert harness.retry(operator())["status"] == "completed"

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -142,6 +144,26 @@ def test_an_unknown_generation(emulator: EmulatorHandle, harness: TaskHarness, l
     assert isinstance(caught.value.error, GenerationNotFoundError)
     assert 3 <= emulator.control.state()["requests"]["total"] <= 10
     assert 100 <= sum(leaping.slept) <= 150
+
+
+@EVERY_MODE
+@pytest.mark.parametrize("age", [5, 10**6])
+def test_a_timeout_bounds_an_unknown_generation(
+    emulator: EmulatorHandle, harness: TaskHarness, mode: str, age: int
+) -> None:
+    """EvoLink's error comes when the timeout ends, however new the id is, and no retry is left for it."""
+    started = time.monotonic()
+    with pytest.raises(EvoLinkFailException, match=r"404 task_not_found.*read [34] times") as caught:
+        play(harness, sensor(f"task-unified-{int(time.time()) - age}-unknown", mode, timeout=3))
+    assert isinstance(caught.value.error, GenerationNotFoundError)
+    assert time.monotonic() - started < 10
+
+
+@EVERY_MODE
+def test_a_timeout_too_short_to_believe_a_refusal(emulator: EmulatorHandle, harness: TaskHarness, mode: str) -> None:
+    """A single 404 fails the try, and the next one reads the generation again."""
+    with pytest.raises(GenerationNotFoundError, match=r"It was read once with this response.*a retry reads"):
+        play(harness, sensor("task-unified-1-unknown", mode, timeout=0.001))
 
 
 @EVERY_MODE
@@ -420,8 +442,10 @@ def test_an_invalid_setting_does_not_deny_the_payment(
     """In every mode, an error about an invalid setting says that the generation is paid for."""
     emulator.control.set_speed(0.1)
 
+    task = sensor(record["generation_id"], mode)
+    task.poll_interval = 0.01
     with pytest.raises(PollingFailedError, match=f"{record['generation_id']} .*paid for.*poll_interval") as caught:
-        play(harness, sensor(record["generation_id"], mode, poll_interval=0.01))
+        play(harness, task)
     assert "nothing was charged" not in str(caught.value).lower()
 
 
@@ -446,3 +470,60 @@ def test_one_hook_and_one_lookup_per_execution(
     else:
         task.execute(harness.context)
     assert hook_uses == HookUses(hooks=2, lookups=2)
+
+
+@EVERY_MODE
+def test_a_dead_host_until_the_timeout(harness: TaskHarness, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """The error names the limit that ended the wait, the host and the connection, and claims no age of the id."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host = f"http://127.0.0.1:{server.getsockname()[1]}"
+    connection = {"conn_type": "evolink", "host": host, "password": "sk-dead-0123456789"}
+    monkeypatch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", json.dumps(connection))
+
+    with pytest.raises(PollingFailedError) as caught:
+        play(harness, sensor("task-unified-1757165031-uyujaw3d", mode, timeout=0.3))
+
+    text = str(caught.value)
+    assert "could not be read before the deadline (`timeout`, or a shorter `execution_timeout`)." in text
+    assert f"Last error: EvoLink ({host}, connection 'evolink_default') could not be reached for the status" in text
+    assert text.endswith(
+        "Reads are free and change nothing at EvoLink. A retry or a clear of this task waits for it again, for as "
+        "long; waiting costs nothing."
+    )
+    for claim in ("after its submission", "unreachable_timeout", "EvoLinkGenerationSensor", "sk-dead"):
+        assert claim not in text
+
+
+def test_the_outage_limit_is_named_if_it_ended_the_wait(
+    emulator: EmulatorHandle, harness: TaskHarness, record: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``[evolink] unreachable_timeout`` is named only where it was what ended the wait."""
+    monkeypatch.setenv("AIRFLOW__EVOLINK__UNREACHABLE_TIMEOUT", "0.2")
+    emulator.control.inject("server_error", on="read", times=None, status=503)
+
+    with pytest.raises(PollingFailedError, match=r"longer than \[evolink\] unreachable_timeout allows\. .* HTTP 503"):
+        sensor(record["generation_id"]).resume_execution(
+            "execute_complete", {"event": {"outcome": "unreachable", "detail": "HTTP 503"}}, harness.context
+        )
+
+
+@pytest.mark.parametrize("word", ["hello", "None", "no.digits-here"])
+def test_a_word_is_no_id(emulator: EmulatorHandle, harness: TaskHarness, word: str) -> None:
+    """What can't be an id is refused without a request, also if a template has rendered it."""
+    task = sensor("task-unified-1757165031-uyujaw3d")
+    task.generation_id = word
+    before = len(emulator.control.state()["requests"])
+
+    with pytest.raises(EvoLinkFailException, match=rf"^`generation_id`='{word}' is invalid: must be an id such as"):
+        harness.run(task)
+    assert len(emulator.control.state()["requests"]) == before
+
+
+def test_a_refusal_has_one_remedy(harness: TaskHarness, emulator: EmulatorHandle, record: dict[str, Any]) -> None:
+    """The advice of the single response is replaced: it would contradict that of the task."""
+    emulator.control.inject("http_error", on="read", times=None, status=400)
+
+    with pytest.raises(EvoLinkFailException, match="It was read ") as caught:
+        play(harness, sensor(record["generation_id"], "poke", timeout=3))
+    assert "A retry will be rejected again" not in str(caught.value)
+    assert "this task waits for it" in str(caught.value)

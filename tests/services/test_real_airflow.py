@@ -161,7 +161,7 @@ def test_scheduled_content_triggers_its_consumer(
 
 @pytest.mark.timeout(400)
 def test_content_review_waits_for_a_user(airflow: AirflowStack, webhook: WebhookReceiver, tmp_path: Path) -> None:
-    """Nothing is published before a user has approved it in Airflow, and then it is."""
+    """A user sees four frames of the video and its price; nothing is published before they approve, and then it is."""
     before = len(webhook.received)
     run = airflow.api.trigger("evolink_content_review", {"destination": tmp_path.as_uri()})
 
@@ -173,7 +173,13 @@ def test_content_review_waits_for_a_user(airflow: AirflowStack, webhook: Webhook
     # Airflow 3.3 mistakes a response within the first seconds for a crash of the task.
     time.sleep(10)
     task = f"dags/evolink_content_review/dagRuns/{run.replace('+', '%2B').replace(':', '%3A')}/taskInstances/approve/-1"
+    body = airflow.api.get(f"{task}/hitlDetails")["body"]
     airflow.api.patch(f"{task}/hitlDetails", {"chosen_options": ["Approve"]})
 
+    [landed] = airflow.api.xcom("evolink_content_review", run, "land")
+    used = airflow.api.xcom("evolink_content_review", run, "generate")["usage"]["credits_used"]
+    assert Path(landed["poster"].removeprefix("file://")).read_bytes().startswith(b"\xff\xd8\xff")
+    assert "[![Watch](" in body
+    assert f"It has cost {used} credits." in body
     assert airflow.wait_for_run("evolink_content_review", run) == "success"
     assert webhook.received[before:] == [airflow.api.xcom("evolink_content_review", run, "land")]

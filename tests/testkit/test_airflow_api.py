@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from demo.session import POOL_DESCRIPTION, POOL_SLOTS
 from testkit.airflow_api import AirflowApi
 from tests.loopback import ReceivedRequest, Write, http_response, serving
 
@@ -62,3 +64,16 @@ def test_a_repeated_request_can_succeed() -> None:
         api = AirflowApi(server.url)
         assert api.patch("dags/one", {"is_paused": False}) == {"access_token": "t"}
         api.close()
+
+
+def test_a_pool_says_what_it_limits() -> None:
+    """The pool that `make ui` creates counts deferred tasks, and the UI has its description."""
+    with serving(airflow) as server:
+        api = AirflowApi(server.url)
+        api.add_pool("evolink", POOL_SLOTS, POOL_DESCRIPTION)
+        api.close()
+    pool = json.loads(next(each.body for each in server.requests if each.target.endswith("/pools")))
+    assert pool == {
+        "name": "evolink", "slots": POOL_SLOTS, "description": POOL_DESCRIPTION, "include_deferred": True,
+    }  # fmt: skip
+    assert "in progress at EvoLink" in POOL_DESCRIPTION

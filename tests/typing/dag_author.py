@@ -18,7 +18,7 @@ from airflow_provider_evolink.batch.errors import BatchFailedError
 from airflow_provider_evolink.decorators.evolink import evolink_task
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
-from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink
+from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink, EvoLinkWatchLink
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
 from airflow_provider_evolink.operators.recover import EvoLinkRecoverOperator
@@ -122,7 +122,8 @@ def one_after_the_other() -> list[LandedFile]:
         on_changed_input="resubmit",
     )
     assert_type(hook.wait(video["generation_id"], timeout=60.0), GenerationRecord)
-    landed = hook.land(video, "s3://my_conn@bucket/{{ ds }}", "{index}.{ext}", on_existing="replace")
+    folder = "s3://my_conn@bucket/{{ ds }}"
+    landed = hook.land(video, folder, "{index}.{ext}", on_existing="replace", asset_name="videos/{index}")
     assert_type(landed, list[LandedFile])
     assert_type(landed[0]["bytes"], int)
     return landed
@@ -155,6 +156,7 @@ def decorated(subject: str) -> dict[str, Any]:
     destination=PICTURES / "out",
     filename_pattern="{index}.{ext}",
     on_existing="replace",
+    asset_name="{{ ds }}/{index}",
     evolink_conn_id="evolink_default",
     deferrable=False,
     timeout=timedelta(minutes=20),
@@ -212,6 +214,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         destination="s3://my_conn@bucket/{{ ds }}",
         filename_pattern="{{ params.sku }}/{index}.{ext}",
         on_existing="replace",
+        asset_name="videos/{generation_id}",
     )
     landing_of_any_model = EvoLinkGenerateOperator(
         task_id="landing_of_any_model",
@@ -293,6 +296,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         on_changed_input="fail",
         retries=2,
         retry_policy=RETRY_POLICY,
+        asset_name="videos/{key}/{index}",
         outlets=[Asset("s3://bucket/videos"), AssetAlias("videos")],
     )
     assert_type(of_a_file.output, XComArg)
@@ -332,7 +336,7 @@ class MyRecord(GenerationRecord):
 class MyOperator(EvoLinkGenerateOperator):
     """A custom operator with another link beside the provider's."""
 
-    operator_extra_links = (EvoLinkResultLink(),)
+    operator_extra_links = (EvoLinkResultLink(), EvoLinkWatchLink())
 
     def execute(self, context: Any) -> MyRecord:
         """Change the record."""

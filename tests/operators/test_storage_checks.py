@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An object storage that can't be used is found out before the payment, and never stops what is paid for."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import TaskDeferred
+
+from airflow_provider_evolink.api.errors import LandingError
+from airflow_provider_evolink.decorators.evolink import evolink_task
+from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.landing import storage_check
+from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator
+from testkit.environment import free_port
+from testkit.s3 import BUCKET, S3
+from tests.landing.gateway import gateway_to
+from tests.operators.landings import LandingHarness, sent
+from tests.operators.submissions import TEXT, DyingStore, WorkerDied, accepted, operator
+
+PNG = Path(__file__).parent.parent / "data" / "frame.png"
+NO_RETRIES = {"config_kwargs": {"retries": {"max_attempts": 0}}}
+# What is wrong with a storage, as the end of its connection's id, and how the error names that.
+REFUSED = {
+    "key": "no access to bucket 'videos' with connection 'check_key' (PermissionError: The Access Key Id",
+    "secret": "no access to bucket 'videos' with connection 'check_secret' (PermissionError: The request signature",
+    "bucket": "bucket 'not-there' not found with connection 'check_bucket' (FileNotFoundError: The specified bucket",
+}
+
+
+@pytest.fixture
+def harness() -> LandingHarness:
+    """A task instance without an attempt yet."""
+    return LandingHarness()
+
+
+@pytest.fixture
+def gateway(s3: S3) -> Iterator[Any]:
+    """A reverse proxy in front of S3 that can refuse requests."""
+    with gateway_to(s3) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def connect(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Return a function that defines a connection to a storage and returns a destination there."""
+
+    def destination(name: str, url: str | None = None, **changes: Any) -> str:
+        connection = json.loads(s3.connection_with(endpoint_url=url or s3.url, **NO_RETRIES)) | changes
+        # Airflow keeps a file system for each connection id.
+        unique = f"check_{name}"
+        monkeypatch.setenv(f"AIRFLOW_CONN_{unique.upper()}", json.dumps(connection))
+        return f"s3://{unique}@{BUCKET}/checks"
+
+    return destination
+
+
+@pytest.fixture(params=REFUSED)
+def refused(request: pytest.FixtureRequest, connect: Callable[..., str]) -> tuple[str, str]:
+    """A destination that can't work, and how the error says so."""
+    changes = {"key": {"login": "nobody"}, "secret": {"password": "wrong"}}
+    destination = connect(request.param, **changes.get(request.param, {}))
+    if request.param == "bucket":
+        destination = destination.replace(BUCKET, "not-there")
+    return destination, REFUSED[request.param]
+
+
+def text_task(destination: str) -> Any:
+    """Return the operator for any model."""
+    return operator(destination=destination)
+
+
+def image_task(destination: str) -> Any:
+    """Return the operator that makes a video from an image, which is uploaded after the check."""
+    return EvoLinkImageToVideoOperator(
+        task_id="task", prompt="x", image=str(PNG), duration=3, poll_interval=1, destination=destination
+    )
+
+
+def decorated_task(destination: str) -> Any:
+    """Return the operator of a decorated function."""
+    decorate = evolink_task(model=TEXT, poll_interval=1, task_id="task", destination=destination)
+    return decorate(lambda: {"prompt": "A lighthouse", "duration": 3})().operator  # type: ignore[attr-defined]
+
+
+def mapped_task(destination: str) -> Any:
+    """Return an instance of a mapped task."""
+    arguments = {"parameters": {"prompt": "x", "duration": 3}, "destination": destination}
+    with DAG("mapped", schedule=None):
+        mapped = EvoLinkGenerateOperator.partial(task_id="task", model=TEXT).expand_kwargs([arguments])
+    return mapped.unmap(arguments)
+
+
+@pytest.mark.parametrize("make", [text_task, image_task, decorated_task, mapped_task])
+def test_what_certainly_cannot_work_is_refused(
+    emulator: EmulatorHandle, harness: LandingHarness, refused: tuple[str, str], make: Callable[[str], Any]
+) -> None:
+    """A missing bucket or bad credentials end the task before anything is sent or recorded, whoever would pay."""
+    destination, reason = refused
+
+    with pytest.raises(EvoLinkFailException) as caught:
+        harness.run(make(destination))
+
+    text = str(caught.value)
+    assert text.startswith("Nothing can land at s3://")
+    assert reason in text
+    assert "Nothing was sent to EvoLink now: this attempt cost nothing. A retry is refused again: fix that" in text
+    assert sent(emulator, "total") == (0,)
+    assert harness.store.held == {}
+
+
+def assert_asked_again(emulator: EmulatorHandle, harness: LandingHarness, task: Any, reason: str) -> None:
+    """Check that a task fails before it pays, and that a retry may help."""
+    with pytest.raises(LandingError, match=reason) as caught:
+        harness.run(task)
+    assert not caught.value.permanent
+    assert caught.value.charged is False
+    assert str(caught.value).endswith("this attempt cost nothing. A retry tries again.")
+    assert sent(emulator, "total") == (0,)
+
+
+def test_an_unreachable_storage(emulator: EmulatorHandle, harness: LandingHarness, connect: Callable[..., str]) -> None:
+    """A storage that can't be reached is worth a retry, and costs nothing until then."""
+    task = operator(destination=connect("closed", f"http://127.0.0.1:{free_port()}"))
+    assert_asked_again(emulator, harness, task, "at the moment: EndpointConnectionError")
+
+
+def test_a_storage_that_hangs(
+    emulator: EmulatorHandle,
+    harness: LandingHarness,
+    connect: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The check waits for a limited time."""
+    monkeypatch.setattr(storage_check, "TIMEOUT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        task = operator(destination=connect("hangs", f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        assert_asked_again(emulator, harness, task, "at the moment: TimeoutError: no response within 1 s")
+
+
+@pytest.mark.parametrize("refusal", [(500, "InternalError"), (503, "ServiceUnavailable"), (400, "ExpiredToken")])
+def test_a_storage_that_fails_for_now(
+    emulator: EmulatorHandle,
+    harness: LandingHarness,
+    connect: Callable[..., str],
+    gateway: Any,
+    refusal: tuple[int, str],
+) -> None:
+    """A retry pays once the storage works again."""
+    gateway.refused, gateway.refusal = ("GET", "list-type"), refusal
+    task = operator(destination=connect(f"fails_{refusal[1].lower()}", gateway.url))
+    assert_asked_again(emulator, harness, task, "at the moment: OSError|at the moment: PermissionError")
+
+    gateway.refused = ("none", "none")
+    assert len(harness.retry(task)["landed"]) == 1
+    assert sent(emulator, "submit") == (1,)
+
+
+def test_who_may_not_list_may_land(
+    emulator: EmulatorHandle, harness: LandingHarness, connect: Callable[..., str], gateway: Any
+) -> None:
+    """A policy that allows only writes passes without a word."""
+    gateway.refused = ("GET", "list-type")
+    task = operator(destination=connect("put_only", gateway.url))
+
+    assert len(harness.run(task)["landed"]) == 1
+
+
+def test_a_resume_does_not_ask(
+    emulator: EmulatorHandle, harness: LandingHarness, connect: Callable[..., str], gateway: Any
+) -> None:
+    """What is paid for is waited for although the storage fails now; the task pays once."""
+    task = operator(destination=connect("resumes", gateway.url))
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+    gateway.refused, gateway.refusal = ("GET", "list-type"), (403, "InvalidAccessKeyId")
+
+    harness.ti.try_number += 1
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+
+    assert sent(emulator, "submit") == (1,)
+
+
+def test_a_replay_does_not_ask(
+    emulator: EmulatorHandle, harness: LandingHarness, connect: Callable[..., str], gateway: Any
+) -> None:
+    """A submission whose response was lost is resolved although the storage fails now."""
+    task = operator(destination=connect("replays", gateway.url))
+    store, harness.store = harness.store, DyingStore(2, after=False)
+    with pytest.raises(WorkerDied):
+        task.execute(harness.context)
+    store.held = harness.store.held
+    harness.store = store
+    gateway.refused, gateway.refusal = ("GET", "list-type"), (403, "InvalidAccessKeyId")
+
+    harness.ti.try_number += 1
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+
+    assert len(accepted(emulator)) == 1
