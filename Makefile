@@ -39,7 +39,7 @@ demo: $(STAMP) ## Turn an image into an MP4 through a real Airflow, against the 
 demo-batch: $(STAMP) ## Turn a table with 20 pictures into 20 MP4s through a real Airflow, in one task
 	@$(BIN)/python -m demo.run_batch
 
-ui: $(STAMP) ## The same, then keep Airflow's UI running until Ctrl-C
+ui: $(STAMP) ## The same, then a gallery and a video to approve in Airflow's UI, which runs until Ctrl-C
 	@$(BIN)/python -m demo.ui
 
 test: $(STAMP) ## Run the whole test suite, offline

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make ui``: the demo, then Airflow's UI until Ctrl-C."""
+"""``make ui``: the demo, then Airflow's UI until Ctrl-C; with the emulator, also a gallery and a video to approve."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from airflow_provider_evolink.links.addresses import gallery_tab, video_tab
 from demo.command import run_command
 from demo.screen import Screen
 from demo.session import Session, running
+from demo.showcase import GALLERY_DAG, REVIEW_DAG, Showcase, prepare_showcase
 from demo.summary import summary
 from demo.video import DAG_ID, generate_video
 
@@ -22,10 +23,13 @@ def main() -> int:
 def _ui(screen: Screen, key: str | None) -> None:
     with running(screen, key, DAG_ID) as session:
         video = generate_video(session, screen)
+        facts = summary(session, video)
         _unpause_manual_dags(session)
+        # These would cost hundreds of credits of a real account.
+        showcase = prepare_showcase(session, screen) if session.evolink.is_emulated else None
         screen.close()
-        screen.facts(summary(session, video))
-        screen.print(_addresses(session, video.run_id))
+        screen.facts(facts)
+        screen.print(_addresses(session, video.run_id, showcase))
         try:
             session.stack.wait_forever()
         except KeyboardInterrupt:
@@ -39,17 +43,25 @@ def _unpause_manual_dags(session: Session) -> None:
         session.stack.api.unpause(dag_id)
 
 
-def _addresses(session: Session, run_id: str) -> str:
+def _addresses(session: Session, run_id: str, showcase: Showcase | None) -> str:
     url = session.stack.url
     return f"""
 Airflow UI   {url} (no login needed)
 This run     {url}/dags/{DAG_ID}/runs/{quote(run_id, safe="")}
-Watch        {url}/{video_tab(DAG_ID, run_id, "land")}
-Gallery      {url}/{gallery_tab(DAG_ID, run_id)}
+Watch        {url}/{video_tab(DAG_ID, run_id, "land")}{_showcase_addresses(url, showcase)}
 Connections  {url}/connections
 EvoLink      {session.evolink.name}
 Trigger any DAG that is not paused; nothing runs by itself.
 Press Ctrl-C to stop everything."""
+
+
+def _showcase_addresses(url: str, showcase: Showcase | None) -> str:
+    if showcase is None:
+        return ""
+    review = quote(showcase.review_run, safe="")
+    return f"""
+Gallery      {url}/{gallery_tab(GALLERY_DAG, showcase.gallery_run)}
+Approve      {url}/dags/{REVIEW_DAG}/runs/{review}/tasks/approve/required_actions"""
 
 
 if __name__ == "__main__":
