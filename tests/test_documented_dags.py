@@ -42,11 +42,13 @@ def storage(s3: S3, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The buckets of the connection ``my_conn``, with what the DAGs read."""
     monkeypatch.setenv("AIRFLOW_CONN_MY_CONN", s3.connection)
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
+    # By its API: the server remembers for minutes what its folder holds.
+    server = s3.file_system()
     for bucket in ("videos", "pictures", "shop"):
-        (s3.folder / bucket).mkdir(exist_ok=True)
+        server.makedirs(bucket, exist_ok=True)
     for name in ("lighthouse", "bud", "flower"):
-        (s3.folder / "pictures" / f"{name}.png").write_bytes(files.whole_png(1024, 768))
-    (s3.folder / "shop" / "products.csv").write_text(PRODUCTS)
+        server.pipe_file(f"pictures/{name}.png", files.whole_png(1024, 768))
+    server.pipe_file("shop/products.csv", PRODUCTS.encode())
     return s3.folder
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.generation import EXAMPLE_ID
-from airflow_provider_evolink.api.json_values import check_finite
 from airflow_provider_evolink.compat import is_parsing_dag_file
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.execution import limits
@@ -77,6 +76,8 @@ def _text(name: str, allowed: str) -> Callable[[Any], None]:
 
 
 def _finite(name: str, value: Any) -> None:
+    from airflow_provider_evolink.api.json_values import check_finite
+
     for path, number in value.items() if isinstance(value, dict) else [(name, value)]:
         check_finite(number, str(path))
 
