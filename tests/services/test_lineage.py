@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
+from airflow_provider_evolink.posters.stamp import SUFFIX
 from testkit.airflow_stack import AirflowStack
 
 DAGS = Path(__file__).parent / "lineage"
@@ -82,8 +83,9 @@ def names(datasets: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def files(folder: Path) -> list[tuple[str, str]]:
-    """Return the files below a folder, as datasets."""
-    return sorted(("file", str(path)) for path in folder.rglob("*") if path.is_file())
+    """Return the files below a folder, as datasets; posters are none."""
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(SUFFIX))
+    return sorted(("file", str(path)) for path in files)
 
 
 def facts(event: dict[str, Any]) -> list[dict[str, Any]]:
