@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "EVOLINK"))]:
     del os.environ[name]
+# A shell without job control starts what runs in the background with Ctrl-C ignored; tests interrupt themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _HOME = tempfile.TemporaryDirectory(prefix="evolink-tests-", ignore_cleanup_errors=True)
 _DAGS = Path(__file__).parent.parent / "dags"
 os.environ.update(
