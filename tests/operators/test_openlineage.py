@@ -94,10 +94,10 @@ def test_a_picture_becomes_a_landed_video(emulator: EmulatorHandle, harness: Lan
 
     record = harness.run(task)
 
-    said = completed(task)
+    reported = completed(task)
     [file] = files(tmp_path)
-    assert (said["inputs"], said["outputs"]) == (picture, [("file", str(file))])
-    [generation] = said["facet"]["generations"]
+    assert (reported["inputs"], reported["outputs"]) == (picture, [("file", str(file))])
+    [generation] = reported["facet"]["generations"]
     assert generation == {
         "generationId": record["generation_id"],
         "model": record["model"],
@@ -106,7 +106,7 @@ def test_a_picture_becomes_a_landed_video(emulator: EmulatorHandle, harness: Lan
         "creditsUsed": record["usage"]["credits_used"],
         "durationSeconds": generation["durationSeconds"],
     }
-    assert (said["facet"]["generationCount"], said["facet"]["fileCount"]) == (1, 1)
+    assert (reported["facet"]["generationCount"], reported["facet"]["fileCount"]) == (1, 1)
 
 
 def test_another_process_resumes(emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path) -> None:
@@ -118,10 +118,10 @@ def test_another_process_resumes(emulator: EmulatorHandle, harness: LandingHarne
 
     resumed.resume_execution("execute_complete", {"event": event}, harness.context)
 
-    said = completed(resumed)
-    assert said["inputs"] == [("file", str(PNG))]
-    assert said["outputs"] == [("file", str(files(tmp_path)[0]))]
-    assert said["facet"]["creditsReserved"] > 0
+    reported = completed(resumed)
+    assert reported["inputs"] == [("file", str(PNG))]
+    assert reported["outputs"] == [("file", str(files(tmp_path)[0]))]
+    assert reported["facet"]["creditsReserved"] > 0
 
 
 def _event(deferred: TaskDeferred) -> Any:
@@ -140,9 +140,9 @@ def test_from_s3_to_s3(
 
     record = harness.run(task)
 
-    said = completed(task)
-    assert said["inputs"] == [("s3://videos", "pictures/größe #1.png")]
-    assert said["outputs"] == [("s3://videos", f"größe #1/{record['generation_id']}/0.mp4")]
+    reported = completed(task)
+    assert reported["inputs"] == [("s3://videos", "pictures/größe #1.png")]
+    assert reported["outputs"] == [("s3://videos", f"größe #1/{record['generation_id']}/0.mp4")]
 
 
 def test_generate_wait_and_land(emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path) -> None:
@@ -206,12 +206,12 @@ def test_a_generation_that_fails(emulator: EmulatorHandle, harness: LandingHarne
     with pytest.raises((AirflowException, EvoLinkFailException)):
         harness.run(task)
 
-    said = failed(task)
-    [generation] = said["facet"]["generations"]
+    reported = failed(task)
+    [generation] = reported["facet"]["generations"]
     assert generation["generationId"] == accepted(emulator)[0]["id"]
     assert (generation["model"], generation["status"]) == (TEXT, "failed")
     assert generation["creditsReserved"] > 0
-    assert said["outputs"] == []
+    assert reported["outputs"] == []
 
 
 def test_a_failure_before_anything_was_sent(emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path) -> None:
@@ -243,11 +243,11 @@ def test_a_batch(emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Pa
 
     summary = run_batch(harness, task)
 
-    said = completed(task)
-    assert said["inputs"] == [("file", str(table)), ("file", str(PNG))]
-    assert set(said["outputs"]) == {("file", str(path)) for path in files(folder)}
+    reported = completed(task)
+    assert reported["inputs"] == [("file", str(table)), ("file", str(PNG))]
+    assert set(reported["outputs"]) == {("file", str(path)) for path in files(folder)}
     assert len(harness.deferrals) > 1
-    facet = said["facet"]
+    facet = reported["facet"]
     assert (facet["generationCount"], facet["fileCount"]) == (3, 3)
     assert facet["creditsUsed"] == pytest.approx(summary["credits_used"])
     assert {row["status"] for row in facet["generations"]} == {"landed"}
