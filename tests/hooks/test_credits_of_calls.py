@@ -26,23 +26,10 @@ from tests.hooks.calls import LIGHTHOUSE, MODEL, PythonTask
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
+pytestmark = pytest.mark.usefixtures("no_pauses", "quick", "new_process")
 
 # Of LIGHTHOUSE.
 PRICE = 30.7
-
-
-@pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    credits_check._readings.clear()
-    for module in ("send_outcome", "submitter"):
-        monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
-
-
-@pytest.fixture
-def task() -> PythonTask:
-    """A task that has not run yet."""
-    return PythonTask()
 
 
 def left(emulator: EmulatorHandle) -> float:

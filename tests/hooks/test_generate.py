@@ -45,12 +45,6 @@ def _no_submission_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
 
 
-@pytest.fixture
-def task() -> PythonTask:
-    """A task that has not run yet."""
-    return PythonTask()
-
-
 def cover(parameters: dict[str, Any] = LIGHTHOUSE, **options: Any) -> GenerationRecord:
     """Generate a video under the key ``cover``."""
     return EvoLinkHook().generate(MODEL, parameters, key="cover", poll_interval=0.1, **options)

@@ -32,12 +32,6 @@ def _no_submission_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
 
 
-@pytest.fixture
-def task() -> PythonTask:
-    """A task that has not run yet."""
-    return PythonTask()
-
-
 class InterruptingStore(Store):
     """A store that is interrupted, as by Ctrl-C or Airflow's own timeout, before or after its n-th write."""
 

@@ -28,12 +28,6 @@ def _no_submission_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
 
 
-@pytest.fixture
-def task() -> PythonTask:
-    """A task that has not run yet."""
-    return PythonTask()
-
-
 def generate(parameters: dict[str, Any], key: str = "cover", **options: Any) -> GenerationRecord:
     """Generate a video."""
     return EvoLinkHook().generate(MODEL, parameters, key=key, poll_interval=0.1, **options)

@@ -25,20 +25,7 @@ from airflow_provider_evolink.types import GenerationRecord
 from tests.hooks.calls import LIGHTHOUSE, MODEL, PythonTask
 from tests.operators.submissions import accepted
 
-pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
-
-
-@pytest.fixture(autouse=True)
-def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    credits_check._readings.clear()
-    for module in ("send_outcome", "submitter"):
-        monkeypatch.setattr(f"airflow_provider_evolink.submission.{module}.PAUSE_SECONDS", 0.0)
-
-
-@pytest.fixture
-def task() -> PythonTask:
-    """A task that has not run yet."""
-    return PythonTask()
+pytestmark = pytest.mark.usefixtures("no_pauses", "quick", "new_process")
 
 
 def call(key: str, minimum: float = 1.0) -> GenerationRecord:
