@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry
 from airflow_provider_evolink.batch.shared_links import share_links, with_own_links
 from airflow_provider_evolink.batch.tally import Tally
@@ -28,6 +28,8 @@ from airflow_provider_evolink.submission.record import LedgerRecord, Phase, unre
 
 # Rows in one entry of the store: some 30 kB, half of what Airflow considers large.
 ROWS_PER_CHUNK = 50
+# Chunks whose rows a worker remembers once it has stored them: the manifest, which follows, need not ask for them.
+_REMEMBERED_CHUNKS = 20
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Chunk:
 class BatchLedger:
     """Read and write the chunks of one task instance.
 
-    :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
+    :param store: Airflow's task state store, or files. It refuses the writes of a try that has been superseded.
     :param retention: passed with each write.
     :param name: store key, to which the chunk's number is appended.
     :param try_number: of the try that reads and writes.
@@ -82,6 +84,7 @@ class BatchLedger:
     not_before: float
     log: Any
     on_change: Callable[[LedgerRecord | None, LedgerRecord, float | None], None] = lambda *_: None
+    _stored: dict[int, dict[str, RowEntry]] = field(default_factory=dict, init=False, repr=False)
 
     def chunks(self) -> Iterator[Chunk]:
         """Read all chunks in order, one at a time."""
@@ -91,10 +94,13 @@ class BatchLedger:
             number += 1
 
     def read(self, number: int) -> Chunk | None:
-        """Read a chunk; ``None`` if there never was one of this number.
+        """Read a chunk, unless this worker has just stored it; ``None`` if there never was one of this number.
 
         :raises LedgerError: it could not be read. Nothing may be sent then.
+        :raises ConfigurationError, InvalidInputError: its storage can't hold a ledger.
         """
+        if number in self._stored:
+            return Chunk(number, dict(self._stored[number]))
         entries = self._entries(number)
         try:
             stored = entries.newest()
@@ -102,7 +108,7 @@ class BatchLedger:
                 stored = self._from_copy(stored, list(entries.copied()))
             elif stored is not ABSENT:
                 stored = self._with_copied_ids(stored, entries)
-        except LedgerError:
+        except (ConfigurationError, InvalidInputError, LedgerError):
             raise
         except Exception as error:
             raise LedgerError(
@@ -124,6 +130,7 @@ class BatchLedger:
         :param first_sends: keys of the rows whose first send waits for this write: if it fails, they were never sent.
         :raises LedgerError: it could not be written, for example because a later try has superseded this one.
         """
+        self._stored.pop(chunk.number, None)
         entries, value = self._entries(chunk.number), _to_json(chunk.rows.values())
         # The copy first: the write that Airflow refuses to a superseded try must be the last one before a send.
         self._write_copy(entries, value)
@@ -135,6 +142,7 @@ class BatchLedger:
             raise LedgerError(
                 f"The task's ledger could not be written ({error}). A retry continues from what it holds."
             ) from error
+        self._remember(chunk)
         changes, chunk.changes = chunk.changes, []
         for before, row in changes:
             if row.record is not None and not row.was_landed:
@@ -152,6 +160,11 @@ class BatchLedger:
                 f"The task's ledger could not be written ({error}), so what it holds was not reported. A retry, or the "
                 "try that has superseded this one, reports it."
             ) from error
+
+    def _remember(self, chunk: Chunk) -> None:
+        self._stored[chunk.number] = dict(chunk.rows)
+        if len(self._stored) > _REMEMBERED_CHUNKS:
+            del self._stored[next(iter(self._stored))]
 
     def _entries(self, number: int) -> TryEntries:
         return TryEntries(self.store, self.retention, f"{self.name}-{number}", self.try_number, self.copy)
@@ -176,8 +189,8 @@ class BatchLedger:
         if not candidates:
             return stored
         self.log.warning(
-            "Airflow's task state store holds no record of this batch's earlier tries, as after a clear that empties "
-            "it. Using the ledger's copy."
+            "The ledger holds no record of this batch's earlier tries, as after a clear that empties Airflow's task "
+            "state store. Using the ledger's copy."
         )
         latest = [max(rows, key=_submitted_at) for rows in candidates.values()]
         return {"rows": [_with_id(row, candidates[row["key"]]) for row in latest]}

@@ -187,15 +187,16 @@ class BatchRun:
         left: dict[int, int] = {}
         for chunk in chunks.values():
             left[chunk.number] = left.get(chunk.number, 0) + 1
-        stored_at = dict.fromkeys(left, time.monotonic())
+        unstored_since: dict[int, float] = {}
 
         def on_landed(entry: RowEntry) -> None:
-            chunk = chunks[entry.key]
+            chunk, now = chunks[entry.key], time.monotonic()
             chunk.put(entry)
             left[chunk.number] -= 1
-            if left[chunk.number] == 0 or time.monotonic() - stored_at[chunk.number] >= RECORD_SECONDS:
+            since = unstored_since.setdefault(chunk.number, now)
+            if left[chunk.number] == 0 or now - since >= RECORD_SECONDS:
                 self.ledger.write(chunk)
-                stored_at[chunk.number] = time.monotonic()
+                del unstored_since[chunk.number]
 
         await self.lander.land_all([(entry, generation) for _, entry, generation in ready], on_landed)
         self._stop_if_nothing_lands()

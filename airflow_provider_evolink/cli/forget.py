@@ -11,6 +11,7 @@ from typing import Any
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.cli.running import DONE, FAILED, NOT_DONE, USAGE, Command, command, complain, show
 from airflow_provider_evolink.cli.stored_entries import StoredEntry, find_entries, remove, running
+from airflow_provider_evolink.cli.stored_files import find_in_files
 from airflow_provider_evolink.cli.submissions import Submission, submissions_in
 
 # Rows of a table; other formats have all.
@@ -60,7 +61,8 @@ def _forget(args: Namespace) -> int:
 
 
 def _entries(args: Namespace, session: Any) -> list[StoredEntry]:
-    return find_entries(session, args.dag_id, args.task_id, args.run_id, args.map_index)
+    selected = (args.dag_id, args.task_id, args.run_id, args.map_index)
+    return [*find_entries(session, *selected), *find_in_files(*selected)]
 
 
 def _names(submissions: Sequence[Submission]) -> str:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_evolink.api.errors import ConnectionLostError, ConnectionNotFoundError, EvoLinkError, NotSentError
-from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 
 DONE, FAILED, USAGE, NOT_DONE = 0, 1, 2, 3
@@ -58,7 +57,7 @@ def open_account(conn_id: str) -> EvoLinkHook:
     hook = EvoLinkHook(conn_id)
     try:
         _ = hook.settings
-    except CONNECTION_NOT_FOUND:
+    except ConnectionNotFoundError:
         raise ConnectionNotFoundError(
             f"Connection {conn_id!r} was not found. Nothing was sent: create it, or name another with --conn-id."
         ) from None

@@ -7,16 +7,17 @@ A task reaches its stores through Airflow's API, and only its own. A command has
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from airflow_provider_evolink.api.errors import ConfigurationError
-from airflow_provider_evolink.compat import map_index_of
+from airflow_provider_evolink.compat import has_state_stores, map_index_of
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET, copy_owner
 from airflow_provider_evolink.submission.record import STORE_KEY
 
-STORE, COPY = "store", "copy"
+# Where an entry is, in the order in which a task looks for it.
+FILES, STORE, COPY = PLACES = ("files", "store", "copy")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,28 +33,30 @@ class StoredEntry:
     """An entry of a ledger.
 
     :param key: without what the copy puts before it.
-    :param place: ``store`` or ``copy``.
+    :param place: ``files``, ``store`` or ``copy``.
     :param value: as JSON; ``None`` if it is none.
-    :param row: of the database.
+    :param remove: removes it, given a session on Airflow's database.
     """
 
     instance: Instance
     key: str
     place: str
     value: Any
-    row: Any = field(repr=False, compare=False)
+    remove: Callable[[Any], None] = field(repr=False, compare=False)
 
 
 def find_entries(
     session: Any, dag_id: str, task_id: str, run_id: str | None, map_index: int | None
 ) -> list[StoredEntry]:
-    """Return the entries of a task's ledgers, also of runs that were deleted, as far as their copies are there.
+    """Return what Airflow has of a task's ledgers, also of runs that were deleted, as far as their copies are there.
 
     :param session: on Airflow's database.
     :param run_id: ``None`` = of all runs.
     :param map_index: ``None`` = of all instances.
     :raises ConfigurationError: Airflow keeps its state stores elsewhere.
     """
+    if not has_state_stores():
+        return []
     from airflow.state import get_state_backend
     from airflow.state.metastore import MetastoreBackend
 
@@ -90,10 +93,14 @@ def running(session: Any, dag_id: str, task_id: str, instances: Iterable[Instanc
 def remove(session: Any, entries: Iterable[StoredEntry]) -> None:
     """Remove entries; a value that ``[workers] state_store_backend`` keeps elsewhere stays there, and is never read."""
     for entry in entries:
-        session.delete(entry.row)
+        entry.remove(session)
 
 
-def _is_ledgers(key: str) -> bool:
+def _remover(row: Any) -> Callable[[Any], None]:
+    return lambda session: session.delete(row)
+
+
+def is_ledgers(key: str) -> bool:
     """Return whether a store key is that of a record or a chunk, and not that of a landing's checkpoint."""
     # After it: the number of a try, an operator that was executed by hand, or the key of a call of the hook.
     return key == STORE_KEY or key.startswith(tuple(f"{STORE_KEY}{mark}" for mark in ".-:"))
@@ -103,8 +110,10 @@ def _in_store(session: Any, dag_id: str, task_id: str) -> Iterator[StoredEntry]:
     from airflow.models.task_state_store import TaskStateStoreModel as Model
 
     for row in session.query(Model).filter(Model.dag_id == dag_id, Model.task_id == task_id):
-        if _is_ledgers(row.key):
-            yield StoredEntry(Instance(row.run_id, map_index_of(row)), row.key, STORE, _parsed(row.value), row)
+        if is_ledgers(row.key):
+            yield StoredEntry(
+                Instance(row.run_id, map_index_of(row)), row.key, STORE, _parsed(row.value), _remover(row)
+            )
 
 
 def _in_copy(session: Any, dag_id: str, task_id: str, instances: Iterable[Instance]) -> Iterator[StoredEntry]:
@@ -116,8 +125,8 @@ def _in_copy(session: Any, dag_id: str, task_id: str, instances: Iterable[Instan
         start = f"{copy_owner(dag_id, instance.run_id, task_id, instance.map_index)}."
         for row in copies.filter(AssetModel.name == LEDGER_ASSET.name, Model.key.startswith(start)):
             key = row.key.removeprefix(start)
-            if _is_ledgers(key):
-                yield StoredEntry(instance, key, COPY, _parsed(row.value), row)
+            if is_ledgers(key):
+                yield StoredEntry(instance, key, COPY, _parsed(row.value), _remover(row))
 
 
 def _instances(session: Any, dag_id: str, task_id: str) -> Iterator[Instance]:

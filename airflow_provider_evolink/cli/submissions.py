@@ -11,7 +11,7 @@ from typing import Any
 from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry, spent
 from airflow_provider_evolink.batch.ledger import rows_in_chunk
-from airflow_provider_evolink.cli.stored_entries import Instance, StoredEntry
+from airflow_provider_evolink.cli.stored_entries import PLACES, Instance, StoredEntry
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 
 UNREADABLE = "unreadable"
@@ -23,7 +23,7 @@ class Submission:
 
     :param row: key of the batch's row, or the store key of a single generation's record.
     :param entry: as the newest entry has it; ``None`` if it is unreadable.
-    :param places: ``store``, ``copy`` or both.
+    :param places: ``files``, ``store`` and ``copy``, or some of them.
     """
 
     instance: Instance
@@ -66,7 +66,7 @@ class Submission:
 
 
 def submissions_in(entries: Iterable[StoredEntry]) -> list[Submission]:
-    """Return the submissions that entries know, each once: as the newest entry of a try has it, the store's first."""
+    """Return the submissions that entries know, each once: as the newest entry in the first of its places has it."""
     found: dict[tuple[Any, ...], Submission] = {}
     for entry in sorted(entries, key=_newest_first):
         for row, known in _rows(entry):
@@ -78,7 +78,7 @@ def submissions_in(entries: Iterable[StoredEntry]) -> list[Submission]:
 
 def _newest_first(entry: StoredEntry) -> tuple[Any, ...]:
     _, _, number = entry.key.rpartition(".")
-    return (entry.place != "store", -(int(number) if number.isdecimal() else 1))
+    return (PLACES.index(entry.place), -(int(number) if number.isdecimal() else 1))
 
 
 def _rows(entry: StoredEntry) -> Iterator[tuple[str, RowEntry | None]]:

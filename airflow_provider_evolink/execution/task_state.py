@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a task instance remembers across tries and clears: its ledger, and the checkpoint of its landing.
 
-Both are in Airflow's task state store, which a clear may empty, and in a copy, which it leaves alone.
+Both are in Airflow's task state store, which a clear may empty, or in files (see :mod:`..execution.object_ledger`), and
+in a copy, which it leaves alone. Airflow before 3.3 has neither that store nor the copy. Files have one where Airflow
+can keep it, so that nothing is paid for again if ``[evolink] ledger_path`` is set or unset later.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from airflow_provider_evolink.compat import (
 )
 from airflow_provider_evolink.execution.airflow_requests import OneAtATime
 from airflow_provider_evolink.execution.metrics import report_change
+from airflow_provider_evolink.execution.object_ledger import ledger_path, numbered_records, values_across_runs
 from airflow_provider_evolink.submission.entries import Store
 from airflow_provider_evolink.submission.ledger import Ledger
 
@@ -104,14 +107,30 @@ def open_batch_ledger(context: Context, name: str, log: Any) -> BatchLedger:
     )
 
 
-def _store(context: Context) -> Any:
-    store = task_state_store(context)
+def has_store(context: Context) -> bool:
+    """Return whether there is anything that remembers what a task pays for."""
+    return _store_or_none(context) is not None
+
+
+def _store(context: Context) -> Store:
+    store = _store_or_none(context)
     if store is None:
         raise ConfigurationError(
-            "Airflow provides no state store for this task, so a payment would be forgotten after a crash. Nothing was "
-            "sent, and a retry fails too: Airflow 3.3 or later is required."
+            "This Airflow has no task state store (3.3 and later have it), and no other place for the ledger is "
+            "configured, so a payment would be forgotten after a crash. Nothing was sent, and a retry fails too. Set "
+            "ledger_path in the section [evolink] of airflow.cfg (or AIRFLOW__EVOLINK__LEDGER_PATH) to a folder that "
+            "all workers share, for example ledger_path = s3://my_conn@bucket/evolink."
         )
-    return OneAtATime(store)
+    return store
+
+
+def _store_or_none(context: Context) -> Store | None:
+    # Outside of a task there is a substitute for Airflow's store, and nothing that a folder could be named by.
+    path = ledger_path() if hasattr(context.get("ti"), "run_id") else None
+    if path is not None:
+        return numbered_records(path, context)
+    store = task_state_store(context)
+    return None if store is None else OneAtATime(store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +163,11 @@ class MirroredStore:
 
 
 def mirrored_store(context: Context, log: Any) -> Store | None:
-    """Return a store for what should survive clears of a task instance; ``None`` if Airflow has none."""
-    store, copy = task_state_store(context), _copy_of(context)
-    if store is None:
-        return None
-    own = OneAtATime(store)
-    return own if copy is None else MirroredStore(own, copy, context["ti"].try_number <= 1, log)
+    """Return a store for what should survive clears of a task instance; ``None`` if there is none."""
+    store, copy = _store_or_none(context), _copy_of(context)
+    if store is None or copy is None:
+        return store
+    return MirroredStore(store, copy, context["ti"].try_number <= 1, log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +185,9 @@ class _AssetCopy:
 
 
 def store_across_runs(context: Context) -> Store | None:
-    """Return a store for what should outlive the runs of a task; ``None`` if Airflow has none."""
+    """Return a store for what should outlive the runs of a task; ``None`` if there is none."""
+    if (path := ledger_path()) is not None:
+        return values_across_runs(path, context)
     ti, store = context["ti"], asset_state_store(context, LEDGER_ASSET)
     return None if store is None else _AssetCopy(OneAtATime(store), copy_owner(ti.dag_id, ti.task_id, ti.map_index))
 

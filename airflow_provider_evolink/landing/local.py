@@ -40,7 +40,7 @@ def publish(staging_file: BinaryIO, path: Path, generation_id: str | None, *, re
         remove_leftovers(path)
         with _temporary_name(staging_file, path, generation_id) as part:
             part.replace(path) if replace else _rename(part, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def read_generation_id(path: Path) -> str | None:
@@ -59,7 +59,7 @@ def make_directory(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except FileExistsError:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -160,7 +160,8 @@ def _tag(file: BinaryIO, generation_id: str | None) -> None:
         os.setxattr(file.fileno(), _ATTRIBUTE, generation_id.encode())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the file system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

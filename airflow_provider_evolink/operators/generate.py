@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_evolink.api.error_facts import ErrorFacts
 from airflow_provider_evolink.api.errors import GenerationNotFoundError
 from airflow_provider_evolink.api.generation import Generation
-from airflow_provider_evolink.compat import forward_kills, task_state_store
+from airflow_provider_evolink.compat import forward_kills
 from airflow_provider_evolink.exceptions import airflow_errors
 from airflow_provider_evolink.execution import task_ledger
 from airflow_provider_evolink.execution.credits_check import CountedSubmission
@@ -21,7 +21,12 @@ from airflow_provider_evolink.execution.pending import PendingGeneration
 from airflow_provider_evolink.execution.policies import POLICIES, check_policies
 from airflow_provider_evolink.execution.reports import killed
 from airflow_provider_evolink.execution.submission_step import SubmissionStep
-from airflow_provider_evolink.execution.task_state import open_ledger, store_key_suffix, with_ledger_asset
+from airflow_provider_evolink.execution.task_state import (
+    has_store,
+    open_ledger,
+    store_key_suffix,
+    with_ledger_asset,
+)
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
 from airflow_provider_evolink.lineage import datasets
@@ -203,7 +208,7 @@ class EvoLinkGenerateOperator(EvoLinkLandingOperator):
         return as_parameters(self.parameters)
 
     def _read_ledger(self, context: Context) -> LedgerRecord | None:
-        return None if task_state_store(context) is None else self._ledger(context).read()
+        return self._ledger(context).read() if has_store(context) else None
 
     def _submit_or_resume(self, context: Context, known: LedgerRecord | None) -> SubmissionResult:
         """Submit a generation, or resume the one that the ledger holds."""

@@ -28,7 +28,7 @@ class Store(Protocol):
 class TryEntries:
     """Read and write the entries of one name.
 
-    :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
+    :param store: Airflow's task state store, or files. It refuses the writes of a try that has been superseded.
     :param retention: passed with each write.
     :param name: store key of the first try's entry; that of a later try has its number appended.
     :param try_number: of the try that reads and writes.

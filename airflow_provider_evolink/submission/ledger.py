@@ -3,7 +3,8 @@
 
 A record is written before the paid request (*intent*), after its response (*submitted*), and when the generation has a
 result (*finished*) or has failed (*failed*). It is kept in Airflow's task state store, with one entry per try, so
-that a late try can't overwrite what a later one has written, whatever storage holds the values. Since Airflow 3.4
+that a late try can't overwrite what a later one has written, whatever storage holds the values; or in files, see
+:mod:`..submission.record_log`. Since Airflow 3.4
 empties that store when a task is cleared, there is also a copy, which clears leave alone. These rules must not be
 relaxed:
 
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, LedgerError
 from airflow_provider_evolink.submission.entries import ABSENT, Store, TryEntries, intent_at, is_open, with_response
 from airflow_provider_evolink.submission.record import STORE_KEY, LedgerRecord, Phase
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 class Ledger:
     """Read and write the record of one task instance.
 
-    :param store: Airflow's task state store. It refuses the writes of a try that has been superseded.
+    :param store: Airflow's task state store, or files. It refuses the writes of a try that has been superseded.
     :param retention: passed with each write, so that the record is kept forever; by default a write would limit its
         life to 30 days.
     :param name: store key of the record; the entry of a later try has its number appended.
@@ -66,6 +67,7 @@ class Ledger:
         """Return the newest record, or ``None`` if there never was one.
 
         :raises LedgerError: it could not be read. Nothing may be sent then.
+        :raises ConfigurationError, InvalidInputError: its storage can't hold a ledger.
         """
         try:
             stored = self._entries.newest()
@@ -74,6 +76,8 @@ class Ledger:
                 stored = self._from_copy(stored)
             elif is_open(stored):
                 stored = self._with_copied_id(stored)
+        except (ConfigurationError, InvalidInputError):
+            raise
         except Exception as error:
             raise LedgerError(
                 f"The task's ledger could not be read ({error}), so nothing was sent. A retry reads it again."
@@ -122,8 +126,8 @@ class Ledger:
         if not own:
             return stored
         self._log.warning(
-            "Airflow's task state store holds no record of this task's earlier tries, as after a clear that empties "
-            "it. Using the ledger's copy."
+            "The ledger holds no record of this task's earlier tries, as after a clear that empties Airflow's task "
+            "state store. Using the ledger's copy."
         )
         return with_response(max(own, key=intent_at), own)
 

@@ -18,7 +18,8 @@ _MAX_NUMBER, _MAX_TIMESTAMP = 1e15, 1e11
 # Where to find an entry that has to be repaired by hand.
 _WHERE = (
     f"{STORE_KEY!r} (or {STORE_KEY!r} followed by a number, a task id or a key) in the task's state store or, where it "
-    "is not there, its copy in the state store of the asset 'evolink_ledger'"
+    "is not there, its copy in the state store of the asset 'evolink_ledger'; with [evolink] ledger_path, use `airflow "
+    "evolink forget`"
 )
 
 

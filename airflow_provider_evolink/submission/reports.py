@@ -6,6 +6,7 @@ from __future__ import annotations
 from airflow_provider_evolink.api.error_codes import permanence
 from airflow_provider_evolink.api.errors import (
     ApiError,
+    ConfigurationError,
     EvoLinkError,
     GenerationLostError,
     IdempotencyConflictError,
@@ -160,7 +161,7 @@ def refusal_text(error: Exception) -> str:
     """Return what an error says without its claim that nothing was sent, for a task that may have paid before."""
     if isinstance(error, InvalidInputError):
         return error.refusal
-    message = str(error)
+    message = error.facts if isinstance(error, ConfigurationError) else str(error)
     for claim in _NOTHING_SENT:
         message = message.removesuffix(claim)
     return sentence(message)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +23,7 @@ from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from tests.batch.batches import batch, clear, manifest, retry, run
 from tests.batch.outcomes import assert_true, charges, submissions
 from tests.operators.submissions import DyingStore, WorkerDied
-from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
+from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance, ledger_in_files
 from tests.uploading import LINKS_ONLY, forget_links, write_picture
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -34,6 +35,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "generation_failed": {"code": "service_error"},
     "rate_limit": {"retry_after": 0},
 }
+EMPTIED, IN_FILES = "emptied by a clear", "in files"
 UPLOAD_FAULTS = ("server_error", "connection_reset", "lost_response", "html_response")
 # The write at which the worker dies; 0 = it lives.
 STEPS = st.lists(
@@ -54,10 +56,11 @@ class SimulatedBatch:
     """A task instance with a table, to which anything can happen."""
 
     def __init__(
-        self, emulator: EmulatorHandle, folder: Path, empties_on_clear: bool, has_pictures: bool, **arguments: Any
+        self, emulator: EmulatorHandle, folder: Path, ledger: str, has_pictures: bool, **arguments: Any
     ) -> None:
         self._emulator, self._folder, self._arguments = emulator, folder, arguments
-        self._empties_on_clear = empties_on_clear
+        self._empties_on_clear = ledger == EMPTIED
+        self._in_files = ledger == IN_FILES
         self._has_pictures = has_pictures
         self._shared = write_picture(folder / "shared.png", 1000)
         # How many generations of a row the author has agreed to pay for.
@@ -106,7 +109,15 @@ class SimulatedBatch:
             self.wake_a_late_try()
 
     def wake_a_late_try(self) -> None:
-        """Run a first try that was superseded before it had read or written: Airflow refuses its writes."""
+        """Run a first try that was superseded before it had read or written: Airflow refuses its writes.
+
+        Files accept them as long as no later try has written; that one then finds what this one has paid for.
+        """
+        if self._in_files:
+            self._late.store = Store()
+            with suppress(LedgerError, EvoLinkFailException):
+                run(self._late, self._operator())
+            return
         sent = submissions(self._emulator)
         with pytest.raises(LedgerError):
             run(self._late, self._operator())
@@ -161,7 +172,7 @@ class SimulatedBatch:
 
 # A worker that dies closes nothing.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("empties_on_clear", [False, True])
+@pytest.mark.parametrize("ledger", ["kept by Airflow", EMPTIED, IN_FILES])
 @given(
     steps=STEPS,
     window=st.integers(1, 3),
@@ -172,7 +183,7 @@ class SimulatedBatch:
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_sequence(
     evolink: EmulatorHandle,
-    empties_on_clear: bool,
+    ledger: str,
     steps: list[tuple[Any, ...]],
     window: int,
     max_credits: float | None,
@@ -180,16 +191,18 @@ def test_any_sequence(
     has_pictures: bool,
 ) -> None:
     """Nothing is charged twice, nothing is lost, and in the end every row has landed."""
-    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+    with TemporaryDirectory() as folder, TemporaryDirectory() as ledgers, pytest.MonkeyPatch.context() as patch:
         patch.setattr("airflow_provider_evolink.batch.ledger.ROWS_PER_CHUNK", 2)
         forget_links(patch)
+        if ledger == IN_FILES:
+            ledger_in_files(patch, Path(ledgers))
         evolink.control.reset()
         evolink.control.set_speed(20_000)
         evolink.control.add_credits(100_000)
         task = SimulatedBatch(
             evolink,
             Path(folder),
-            empties_on_clear,
+            ledger,
             has_pictures,
             max_in_flight=window,
             max_credits=max_credits,

@@ -21,6 +21,8 @@ from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_o
 from tests.operators.submissions import DyingStore, WorkerDied
 from tests.task_harness import TaskHarness, first_event
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 ROWS = rows(6)
 IMAGES = Path(__file__).parent.parent / "data"
 

@@ -206,3 +206,41 @@ def test_a_full_chunk_is_small() -> None:
 
     assert len(store.held["batch-0"]) < 48 * 1024
     assert Chunk(0).room - len(entries) == 0
+
+
+def test_a_worker_does_not_ask_for_what_it_has_just_stored() -> None:
+    """A store that can't be read any more still leaves it what it wrote itself, as it was written."""
+    written = ledger(Broken())
+    stored = chunk(RowEntry("A1", record=INTENT))
+    written.write(stored)
+    stored.put(RowEntry("A1", record=SUBMITTED))
+
+    known = written.read(0)
+
+    assert known is not None
+    assert known.rows["A1"].record == INTENT
+    with pytest.raises(LedgerError, match="could not be read"):
+        written.read(1)
+
+
+def test_what_could_not_be_stored_is_asked_for() -> None:
+    """After a write that fails, the store's value counts."""
+    written = ledger(FailingStore(2))
+    written.write(chunk(RowEntry("A1", record=INTENT)))
+    with pytest.raises(LedgerError, match="could not be written"):
+        written.write(chunk(RowEntry("A1", record=SUBMITTED)))
+
+    known = written.read(0)
+
+    assert known is not None
+    assert known.rows["A1"].record == INTENT
+
+
+def test_a_worker_remembers_a_limited_number_of_chunks() -> None:
+    """A batch of any size takes the same memory."""
+    written = ledger(Broken())
+    for number in range(30):
+        written.write(chunk(RowEntry(f"A{number}", record=INTENT), number=number))
+    with pytest.raises(LedgerError, match="could not be read"):
+        written.read(0)
+    assert written.read(29) is not None

@@ -19,6 +19,8 @@ from tests.batch.outcomes import assert_all_landed, charges, submissions
 from tests.operators.submissions import DyingStore, WorkerDied
 from tests.task_harness import TaskHarness
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 ROWS = rows(7)
 WINDOW = 3
 # Far more than there are; the last ones check that there are no others.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Asset, AssetAlias, BaseOperator
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.links.evolink import MANIFEST_LINK_KEY
@@ -18,6 +18,8 @@ from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from tests.batch.batches import batch, manifest, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, submissions
 from tests.task_harness import TaskHarness, TaskInstance, first_event
+
+pytestmark = pytest.mark.usefixtures("each_ledger")
 
 ROWS = rows(5)
 
@@ -84,8 +86,10 @@ def test_a_deferral_without_an_event_is_resumed(
     assert_all_landed(summary, ROWS, evolink)
 
 
-def test_a_trigger_without_the_connection(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
-    """If the triggerer lacks the connection the worker waits itself, and does not defer again."""
+def test_a_trigger_without_the_connection(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the triggerer lacks the connection the worker waits itself, does not defer again, and logs why."""
     operator = batch(ROWS, tmp_path, max_in_flight=2)
     kwargs = start(harness, operator)
     event = {"outcome": "no_connection", "ended": 0, "watched": 2, "detail": None}
@@ -93,6 +97,7 @@ def test_a_trigger_without_the_connection(evolink: EmulatorHandle, harness: Task
     summary = operator.execute_complete(harness.context, event=event, **kwargs)
 
     assert_all_landed(summary, ROWS, evolink)
+    assert "'evolink_default'" in capsys.readouterr().out.partition("[warning")[2]
 
 
 @pytest.mark.parametrize("junk", [None, {}, "text", {"version": 99}, "position", "type"])

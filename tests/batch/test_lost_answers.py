@@ -13,6 +13,8 @@ from tests.batch.batches import batch, clear, manifest, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_of, submissions
 from tests.task_harness import TaskHarness
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 ROWS = rows(12)
 
 

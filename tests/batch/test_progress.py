@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.polling.crowd import progress_line
@@ -24,6 +26,36 @@ def test_a_worker_that_waits_logs_at_a_bounded_rate(
     assert len(lines) == 2
     assert "6 of 6 rows have landed" in lines[-1]
     assert "manifest-task.jsonl" in lines[-1]
+
+
+def test_how_far_it_is_can_be_seen_before_it_ends(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+) -> None:
+    """A batch that defers, or waits on its worker, leaves for the tabs of which try it is and how far."""
+    with pytest.raises(TaskDeferred):
+        batch(rows(3), tmp_path).execute(harness.context)
+    deferred = harness.ti.xcoms.pop("evolink_progress")
+    assert deferred["try_number"] == 1
+    assert "0 of 3 rows have landed, 3 under way" in deferred["text"]
+
+    harness.ti.try_number = 2
+    run(harness, batch(rows(3), tmp_path, deferrable=False))
+    assert harness.ti.xcoms["evolink_progress"]["try_number"] == 2
+
+
+def test_progress_that_can_not_be_kept_fails_nothing(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch whose progress Airflow does not take goes on all the same."""
+    push = harness.ti.xcom_push
+
+    def refuse(key: str, value: Any) -> None:
+        if key == "evolink_progress":
+            raise RuntimeError("the API server is down")
+        push(key, value)
+
+    monkeypatch.setattr(harness.ti, "xcom_push", refuse)
+    assert run(harness, batch(rows(1), tmp_path))["landed"] == 1
 
 
 def test_one_is_singular() -> None:

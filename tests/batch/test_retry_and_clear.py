@@ -15,6 +15,8 @@ from tests.batch.outcomes import assert_all_landed, assert_true, charges, failur
 from tests.operators.submissions import DyingStore, WorkerDied
 from tests.task_harness import Store, TaskHarness
 
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 ROWS = rows(5)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from airflow.sdk.exceptions import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry
@@ -23,6 +23,8 @@ from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_o
 from tests.task_harness import FailingStore, Store, TaskHarness
 
 LOG = logging.getLogger(__name__)
+pytestmark = pytest.mark.usefixtures("each_ledger")
+
 ROWS = rows(3)
 
 

@@ -11,7 +11,8 @@ import pytest
 from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from tests.batch.batches import batch, rows, run, stored_rows
-from tests.task_harness import Store, TaskHarness
+from tests.batch.outcomes import submissions
+from tests.task_harness import Store, TaskHarness, TaskInstance, ledger_in_files
 
 
 class SupersededStore(Store):
@@ -45,3 +46,21 @@ def test_a_superseded_try_leaves_the_manifest_alone(emulator: EmulatorHandle, tm
         run(TaskHarness(store=SupersededStore()), batch(rows(2), tmp_path, poll_interval=1))
 
     assert manifest.read_text() == "of a later try"
+
+
+def test_a_late_try_leaves_the_manifest_of_a_later_one_alone(
+    emulator: EmulatorHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a ledger in files, a try that wakes up after a later one has reported neither pays nor reports."""
+    emulator.control.set_speed(1000)
+    (tmp_path / "ledgers").mkdir()
+    ledger_in_files(monkeypatch, tmp_path / "ledgers")
+    summary = run(TaskHarness(ti=TaskInstance(try_number=2)), batch(rows(2), tmp_path, poll_interval=1))
+    manifest, sent = Path(summary["manifest"].removeprefix("file://")), submissions(emulator)
+    before = manifest.read_bytes()
+
+    with pytest.raises(LedgerError, match="superseded"):
+        run(TaskHarness(), batch(rows(3), tmp_path, poll_interval=1))
+
+    assert manifest.read_bytes() == before
+    assert submissions(emulator) == sent

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.marks import needs_provider_metadata
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -25,6 +27,8 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run ``airflow evolink`` with arguments."""
+    if needs_provider_metadata.args[0]:
+        pytest.skip(needs_provider_metadata.kwargs["reason"])
     # Restored after the test: the commands set it.
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
     from airflow.cli.cli_parser import get_parser

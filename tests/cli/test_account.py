@@ -170,7 +170,7 @@ def test_collect_what_cannot_be_had(emulator: EmulatorHandle, run_command: Run, 
     [
         ["../etc", "--to", "/tmp"],
         [UNKNOWN, "--to", "s3://nowhere@bucket/x"],
-        [UNKNOWN, "--to", "s3://key:secret@bucket/x"],
+        [UNKNOWN, "--to", "s3://key:hunter2@bucket/x"],
         [UNKNOWN, "--to", "/tmp", "--filename-pattern", "{nothing}"],
         [UNKNOWN, UNKNOWN[:-1], "--to", "/tmp", "--filename-pattern", "one.{ext}"],
     ],
@@ -180,7 +180,7 @@ def test_collect_with_impossible_arguments(emulator: EmulatorHandle, run_command
     ran = run_command("collect", *arguments)
 
     check_failed(ran, emulator)
-    assert "secret" not in ran.err
+    assert "hunter2" not in ran.err
     assert ran.err.count("\n") == 1
     assert sent(emulator, "batch", "read") == (0, 0)
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.models.asset_state_store import AssetStateStoreModel
-from airflow.models.task_state_store import TaskStateStoreModel
 from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import delete, insert, select
@@ -21,6 +19,9 @@ from airflow_provider_evolink.emulator import Settings, running
 from tests.cli.conftest import Run
 from tests.loaded_dag import load_dag
 
+_REASON = "Airflow has no state stores before 3.3"
+AssetStateStoreModel = pytest.importorskip("airflow.models.asset_state_store", reason=_REASON).AssetStateStoreModel
+TaskStateStoreModel = pytest.importorskip("airflow.models.task_state_store", reason=_REASON).TaskStateStoreModel
 FOLDER = Path(__file__).parent / "paying"
 
 
