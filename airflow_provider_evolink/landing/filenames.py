@@ -93,15 +93,17 @@ def check_pattern(pattern: str, results: Iterable[Result]) -> list[str]:
     :raises LandingInputError: two names are the same, or :func:`render` refuses the pattern.
     """
     results = list(results)
-    names = Counter(render(pattern, result, PLACEHOLDER) for result in results)
-    duplicates = [name for name, count in names.items() if count > 1]
-    if duplicates:
+    if duplicates := _duplicates([render(pattern, result, PLACEHOLDER) for result in results]):
         allowed = (
             "a pattern that gives every result its own name, with {generation_id} and {index} in it, but several "
             f"results would be named {duplicates[0]!r}"
         )
         raise LandingInputError("filename_pattern", pattern, allowed)
     return [render(pattern, result, _LONGEST) for result in results]
+
+
+def _duplicates(names: list[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1] if len(names) > 1 else []
 
 
 def _parts(pattern: str, values: dict[str, str | int], parameter: str) -> Iterable[str]:

@@ -80,6 +80,7 @@ class Lander:
             lands it again, and never generates it again.
         """
         try:
+            storage.check_credentials(self.destination)
             return self._already_landed(result) or self._download_and_publish(result)
         except LandingError as error:
             message = f"Landing {result} failed; the generation is made and paid for. {error.facts}"

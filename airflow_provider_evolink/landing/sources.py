@@ -35,6 +35,12 @@ _NO_UPSTREAM = (
     "is nothing to land; the upstream task's log says what became of the generation. A retry fails the same way until "
     "the upstream task has succeeded"
 )
+# What the XCom backend for object storage returns if the object of a value is not there.
+_VALUE_IS_GONE = (
+    f"{_FORMS}. This is an address: if Airflow's XCom backend keeps the upstream task's record there, this worker does "
+    "not find it, since it was deleted or is on another worker's disk. Clear the upstream task: unless "
+    "on_clear='resubmit', it returns the record again and pays nothing"
+)
 
 
 def generations_in(generation: object) -> dict[str, Mapping[str, Any] | None]:
@@ -131,4 +137,5 @@ def _flatten(given: object, *, is_nested: bool) -> Iterator[tuple[str, Mapping[s
         for item in given:
             yield from _flatten(item, is_nested=True)
     else:
-        raise LandingInputError("generation", given, _ALLOWED)
+        is_address = isinstance(given, str) and "://" in given
+        raise LandingInputError("generation", given, _VALUE_IS_GONE if is_address else _ALLOWED)

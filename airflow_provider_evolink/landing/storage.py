@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, cast
 
 from airflow_provider_evolink.api.errors import FileConflictError, LandingError
 from airflow_provider_evolink.api.generation import is_generation_id
-from airflow_provider_evolink.landing import local, s3
+from airflow_provider_evolink.landing import gcs, local, s3
 from airflow_provider_evolink.landing.move_into_place import write_and_move
 from airflow_provider_evolink.landing.staged_file import (
     BLOCK_BYTES,
@@ -33,8 +33,13 @@ from airflow_provider_evolink.landing.staged_file import (
     refuse_if_exists,
     stored_size,
 )
-from airflow_provider_evolink.landing.storage_errors import already_exists, lacks_conditional_writes, write_error
-from airflow_provider_evolink.landing.storage_target import StorageTarget
+from airflow_provider_evolink.landing.storage_errors import (
+    already_exists,
+    lacks_conditional_writes,
+    lost_its_parts,
+    write_error,
+)
+from airflow_provider_evolink.landing.storage_target import AZURE, StorageTarget
 from airflow_provider_evolink.landing.unnamed_file import open_unnamed
 
 _METADATA_NAME = "evolink_generation_id"
@@ -65,6 +70,20 @@ def check_writable(destination: StorageTarget) -> None:
     _make_folder(destination)
     if not os.access(destination.path, os.W_OK | os.X_OK):
         raise _not_writable(destination, "access is denied")
+
+
+def check_credentials(destination: StorageTarget) -> None:
+    """Refuse credentials that Google issues no token for at once; each request of its client would try for minutes.
+
+    :raises StorageRefusedError: they are wrong.
+    :raises LandingError: Google can't be asked at the moment.
+    """
+    if destination.protocol not in gcs.PROTOCOLS:
+        return
+    try:
+        gcs.refresh_token(destination)
+    except Exception as error:
+        raise write_error(destination, error) from error
 
 
 def _make_folder(destination: StorageTarget) -> None:
@@ -139,11 +158,16 @@ def publish(
             on_start(None)
             (_upload if target.is_object_store else write_and_move)(file, target, replace=replace)
     except Exception as error:
-        if already_exists(error):
+        if already_exists(error) or (not replace and _has_lost_race(target, error)):
             raise FileConflictError(f"A file already exists at {target.uri}.") from error
         raise write_error(target, error) from error
     if not target.is_local:
         _check_size(file, target)
+
+
+def _has_lost_race(target: StorageTarget, error: Exception) -> bool:
+    """Return whether another upload to the same name was completed first, on a storage that then discards this one."""
+    return lost_its_parts(error) and stored_size(target) is not None
 
 
 def _check_size(file: StagedFile, target: StorageTarget) -> None:
@@ -220,9 +244,9 @@ def _metadata(file: StagedFile) -> dict[str, str]:
 
 
 def _open_args(file: StagedFile, target: StorageTarget) -> dict[str, Any]:
-    if target.protocol in {"gs", "gcs"}:
+    if target.protocol in gcs.PROTOCOLS:
         return {"content_type": file.content_type, "metadata": _metadata(file)}
-    if target.protocol in {"abfs", "abfss", "adl"}:
+    if target.protocol in AZURE:
         # adlfs sets is_directory on every file it creates, unless it is given other metadata.
         metadata = {**_metadata(file), "is_directory": "false"}
         return {"content_settings": {"content_type": file.content_type}, "metadata": metadata}

@@ -18,13 +18,18 @@ from airflow_provider_evolink.landing.storage_target import StorageTarget
 _CONFLICT, _NOT_FOUND = frozenset({412}), frozenset({404})
 _DENIED, _NOT_IMPLEMENTED = frozenset({401, 403}), frozenset({501})
 _UNAUTHORIZED = 401
-# Temporary refusals: the token gets renewed, the clock synchronized, or someone has aborted the upload.
+# Temporary refusals: the token gets renewed, the clock synchronized, or someone has aborted the upload. Google's errors
+# say themselves that they are (``retryable``).
 _TEMPORARY = frozenset(
     {"ExpiredToken", "TokenRefreshRequired", "RequestTimeTooSkewed", "RequestExpired", "NoSuchUpload"}
 )
-_NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
+_NO_CREDENTIALS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError"}
+)
 # Refusals of the credentials themselves, whatever they are used for.
 _BAD_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"})
+# Azure's token service refuses a service principal without a status, and its storage a key with a denial.
+_BAD_LOGIN, _BAD_KEY = "ClientAuthenticationError", "failed to authenticate the request"
 _NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _NOT_SUPPORTED = frozenset({errno.ENOSYS, errno.ENOTSUP})
 # Where the client's message ends and the storage's raw response begins.
@@ -37,10 +42,18 @@ def already_exists(error: BaseException) -> bool:
     return any(isinstance(cause, FileExistsError) or _status(cause) in _CONFLICT for cause in _chain(error))
 
 
+def lost_its_parts(error: BaseException) -> bool:
+    """Return whether the parts of an upload are gone: Azure drops those of all others once one is completed."""
+    return any(_code(cause) == "InvalidBlockList" for cause in _chain(error))
+
+
 def is_denied(error: BaseException) -> bool:
     """Return whether the storage denies access to these credentials."""
     return any(
-        isinstance(cause, PermissionError) or _status(cause) in _DENIED or _is_forbidden(cause)
+        isinstance(cause, PermissionError)
+        or _status(cause) in _DENIED
+        or _is_forbidden(cause)
+        or type(cause).__name__ == _BAD_LOGIN
         for cause in _chain(error)
     )
 
@@ -102,7 +115,8 @@ def check_error(folder: StorageTarget, error: Exception) -> LandingError | None:
 
 
 def _are_credentials_bad(error: BaseException) -> bool:
-    return _code(error) in _BAD_CREDENTIALS or _status(error) == _UNAUTHORIZED
+    is_known = _code(error) in _BAD_CREDENTIALS or _status(error) == _UNAUTHORIZED
+    return is_known or type(error).__name__ == _BAD_LOGIN or _BAD_KEY in str(error)
 
 
 def is_missing_folder(error: BaseException) -> bool:
@@ -129,7 +143,7 @@ def _refusal(target: StorageTarget, error: Exception) -> str | None:
     causes = list(_chain(error))
     credentials = f"connection {target.conn_id!r}" if target.conn_id else "the worker's own credentials (no connection)"
     bucket = f"bucket {target.bucket!r}" if target.is_object_store else "this folder"
-    if any(_code(cause) in _TEMPORARY for cause in causes):
+    if any(_code(cause) in _TEMPORARY or getattr(cause, "retryable", None) is True for cause in causes):
         return None
     if is_denied(error):
         return f"no access to {bucket} with {credentials}"

@@ -7,6 +7,7 @@ anything is paid for or downloaded.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from airflow_provider_evolink.api.errors import LandingError, LandingInputError
 from airflow_provider_evolink.api.event_loop import outside_event_loop
 from airflow_provider_evolink.api.input_errors import NOTHING_LANDED
 from airflow_provider_evolink.api.sanitize import sanitize
-from airflow_provider_evolink.api.wording import shorten
+from airflow_provider_evolink.api.wording import how_to_define, shorten
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 LOCAL = frozenset({"", "file", "local"})
 OBJECT_STORES = frozenset({"s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "adl", "oss"})
 _ALLOWED = "an absolute path, a storage URI such as s3://conn_id@bucket/folder, or an ObjectStoragePath"
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_AZURE = frozenset({"abfs", "abfss", "adl"})
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+AZURE = frozenset({"abfs", "abfss", "adl"})
 # By scheme: the library for the storage, and our extra that installs it with the Airflow provider that uses it.
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a", "s3n"), ("s3fs", "s3")),
     **dict.fromkeys(("gs", "gcs"), ("gcsfs", "gcs")),
-    **dict.fromkeys(_AZURE, ("adlfs", "azure")),
+    **dict.fromkeys(AZURE, ("adlfs", "azure")),
 }
 _UNSUPPORTED_AZURE = frozenset({"az", "wasb", "wasbs"})
 # Airflow's AWS hook uses the worker's own credentials if its default connection is not defined.
@@ -124,6 +125,8 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     :raises LandingInputError: see :func:`check_destination`; also if the connection can't be used as it is.
     :raises LandingError: the storage could not be opened, or its connection not found. A retry tries again.
     """
+    from airflow_provider_evolink.compat import storage_conn_id
+
     check_destination(destination)
     if isinstance(destination, str) and destination.startswith("~"):
         destination = os.path.expanduser(destination)  # noqa: PTH111
@@ -141,7 +144,7 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
         ) from error
     protocol = folder.protocol or "file"
     path = str(Path(folder.path).absolute()) if protocol in LOCAL else folder.path
-    return StorageTarget(fs, path, protocol, folder.conn_id)
+    return StorageTarget(fs, path, protocol, storage_conn_id(folder))
 
 
 def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
@@ -154,8 +157,14 @@ def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
     def open_path() -> ObjectStoragePath:
         from airflow.sdk import ObjectStoragePath
 
-        path = ObjectStoragePath(location)
+        # Before 3.2 Airflow knows schemes in lower case only.
+        given = _SCHEME.sub(_lower, location, count=1) if isinstance(location, str) else location
+        path = ObjectStoragePath(given)
+        if path.protocol in LOCAL:
+            _attach_local(path)
         _ = path.fs
+        if path.protocol in AZURE:
+            _quieten_azure()
         return path
 
     try:
@@ -165,6 +174,25 @@ def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
         if scheme not in LOCAL and (missing := missing_package(scheme)):
             raise ImportError(missing) from error
         raise
+
+
+def _attach_local(path: ObjectStoragePath) -> None:
+    """Give Airflow the file system of this machine, unless it has it: it would load those of all providers as well."""
+    from airflow.sdk.io import attach
+    from fsspec.implementations.local import LocalFileSystem
+
+    attach(path.protocol or "file", fs=LocalFileSystem())
+
+
+def _quieten_azure() -> None:
+    """Keep the headers of every request, a thousand lines for 200 MB, out of the log, as Airflow's own hook does."""
+    logger = logging.getLogger("azure.core.pipeline.policies.http_logging_policy")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.WARNING)
+
+
+def _lower(scheme: re.Match[str]) -> str:
+    return scheme[0].lower()
 
 
 def _allowed_instead_of_text(text: Any) -> str | None:
@@ -190,7 +218,7 @@ def _allowed_instead_of_uri(scheme: str, user: str, host: str) -> str | None:
         return f"{scheme}://conn_id@bucket/folder: credentials belong in an Airflow connection, its id before the @"
     if scheme in _UNSUPPORTED_AZURE:
         return f"abfs://conn_id@container/folder: Airflow does not support {scheme}://"
-    if scheme in _AZURE and "." in host:
+    if scheme in AZURE and "." in host:
         container = user or "container"
         return (
             f"{scheme}://conn_id@{container}/folder: the id of an Airflow connection, which names the "
@@ -202,10 +230,10 @@ def _allowed_instead_of_uri(scheme: str, user: str, host: str) -> str | None:
 def _allowed_instead_of_object(destination: object) -> str | None:
     from airflow.sdk import ObjectStoragePath
 
-    if isinstance(destination, PurePath):
-        return f"{_ALLOWED}; write a pathlib.Path as text, str(path)"
+    # Before 3.2 an ObjectStoragePath is a PurePath, too.
     if not isinstance(destination, ObjectStoragePath):
-        return _ALLOWED
+        is_path = isinstance(destination, PurePath)
+        return f"{_ALLOWED}; write a pathlib.Path as text, str(path)" if is_path else _ALLOWED
     if destination.protocol not in LOCAL:
         return None
     return None if _is_absolute(destination.path) else _allowed_instead_of_relative(destination.path)
@@ -225,8 +253,10 @@ def _allowed_instead_of_relative(path: str) -> str:
 
 
 def _scheme_and_connection(destination: Any) -> tuple[str, str | None]:
+    from airflow_provider_evolink.compat import storage_conn_id
+
     if not isinstance(destination, str):
-        return destination.protocol, destination.conn_id
+        return destination.protocol, storage_conn_id(destination)
     match = _SCHEME.match(destination)
     user = urlsplit(destination).netloc.rpartition("@")[0] if match else ""
     return (match[1].lower() if match else ""), user or None
@@ -254,16 +284,16 @@ def _check_packages(destination: object, scheme: str) -> None:
 
 
 def _check_connection(destination: object, conn_id: str) -> None:
-    from airflow_provider_evolink.compat import AirflowNotFoundException, BaseHook
+    from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook
 
     try:
         BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException as error:
+    except CONNECTION_NOT_FOUND as error:
         # Airflow reports the same if its secrets backend is temporarily unreachable, so a retry may succeed.
         raise LandingError(
             f"Airflow does not find the connection {conn_id!r} of `destination`={shorten(destination)} (the part "
-            f"before the @).",
-            advice=f"{NOTHING_LANDED} A retry looks it up again.",
+            f"before the @). {how_to_define(conn_id)}",
+            advice=f"{NOTHING_LANDED} A retry looks it up again, and fails until it is there.",
         ) from error
 
 

@@ -70,6 +70,7 @@ def landed(error: LandingError) -> LandingError:
     """The error of a result whose landing fails with another."""
     failing: Any = Lander.__new__(Lander)
     memory: Any = type("Memory", (), {"get": staticmethod(lambda _: (_ for _ in ()).throw(error))})
+    object.__setattr__(failing, "destination", LOCAL)
     object.__setattr__(failing, "checkpoint", memory)
     with pytest.raises(LandingError) as caught:
         failing.land(Result(ID, 0, "https://example.com/a.mp4", "gpt-image-2"))

@@ -54,3 +54,26 @@ def test_temporary_failure_is_raised_first() -> None:
     attempted(PERMANENT, TEMPORARY, PERMANENT, failures=failures)
     with pytest.raises(LandingError, match="later"):
         failures.raise_any()
+
+
+def test_continuing_is_logged_if_there_is_something_to_continue_with(caplog: pytest.LogCaptureFixture) -> None:
+    """A single failure is only raised; of several, each is either raised or in the log, once."""
+    attempted(TEMPORARY, failures=(alone := Failures()))
+    with pytest.raises(LandingError):
+        alone.raise_any()
+    assert not caplog.messages
+
+    attempted(LandingError("first"), None, LandingError("second"), failures=(both := Failures()))
+    with pytest.raises(LandingError, match="first"):
+        both.raise_any()
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "Continuing with the other results, then failing the task",
+        "This has failed, too",
+    ]
+    assert "second" in caplog.messages[1]
+
+
+def test_giving_up_is_not_called_continuing(caplog: pytest.LogCaptureFixture) -> None:
+    """The failure after which the other results are left to a retry does not claim that they are continued with."""
+    attempted(*[TEMPORARY] * 5)
+    assert len(caplog.messages) == 2

@@ -64,6 +64,12 @@ def test_empty_upstream() -> None:
         assert "charged" not in str(caught.value)
 
 
+def test_an_address_in_place_of_a_record() -> None:
+    """If the object of a value that Airflow's XCom backend keeps is gone, the error says so, and what to clear."""
+    with pytest.raises(LandingInputError, match=r"^`generation`=.*XCom backend.*[Cc]lear"):
+        generations_in("s3://xcom@bucket/dag/run/generate/1c2f")
+
+
 def test_results_in_order() -> None:
     """The results are the record's links, then those in its result data, each once, numbered from 0."""
     data = [{"url": "https://x.test/b"}, {"video_url": "https://x.test/c", "image_url": "https://x.test/d"}]

@@ -15,6 +15,7 @@ from airflow_provider_evolink.landing.storage_errors import (
     check_error,
     describe,
     lacks_conditional_writes,
+    lost_its_parts,
     write_error,
 )
 from airflow_provider_evolink.landing.storage_target import StorageTarget
@@ -49,6 +50,23 @@ class GoogleError(Exception):
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ClientAuthenticationError(Exception):
+    """An error as Azure's token service causes it: without a status."""
+
+
+class RefreshError(Exception):
+    """An error as Google's library raises it, if its token service fails for now."""
+
+    retryable = True
+
+
+def google_login(retryable: bool) -> Exception:
+    """Return an error as gcsfs raises it if there is no access token."""
+    error = GoogleError("Invalid Credentials, 401", 401)
+    error.__cause__ = RefreshError("busy") if retryable else ValueError("invalid_grant")
+    return error
 
 
 def wrapped(error: Exception) -> Exception:
@@ -132,6 +150,14 @@ def test_description(error: Exception, reason: str) -> None:
     assert ".." not in str(write_error(S3, error))
 
 
+def test_parts_that_are_gone() -> None:
+    """A list of blocks that Azure no longer has means that another upload was completed."""
+    error = AzureError("The specified block list is invalid.", 400)
+    error.error_code = "InvalidBlockList"  # type: ignore[attr-defined]
+    assert lost_its_parts(wrapped(error))
+    assert not lost_its_parts(wrapped(AzureError("Bad request.", 400)))
+
+
 def test_conflicts_and_unsupported_conditions() -> None:
     """An existing file, and a store without conditional writes, are recognized from every client."""
     for error in (FileExistsError("x"), aws("PreconditionFailed", 412), wrapped(FileExistsError("x"))):
@@ -158,6 +184,12 @@ def test_conflicts_and_unsupported_conditions() -> None:
         (aws("SlowDown", 503), LandingError),
         (EndpointConnectionError(endpoint_url="http://x"), LandingError),
         (TimeoutError("no response within 20 s"), LandingError),
+        (wrapped(AzureError("Server failed to authenticate the request.", 403)), StorageRefusedError),
+        (wrapped(AzureError("This request is not authorized to perform this operation.", 403)), None),
+        (ClientAuthenticationError("AADSTS7000215: Invalid client secret provided."), StorageRefusedError),
+        (google_login(retryable=False), StorageRefusedError),
+        (google_login(retryable=True), LandingError),
+        (FileNotFoundError("b/videos/o"), StorageRefusedError),
     ],
 )
 def test_a_look_before_the_payment(error: Exception, outcome: type[LandingError] | None) -> None:

@@ -57,7 +57,7 @@ def serve_generation(media: MediaServer, *links: str, generation_id: str = A, **
 
 def context(store: Any = None) -> Any:
     """Return the parts of a task's context that the transfer uses."""
-    return {"task_state_store": store, "outlet_events": OutletEventAccessors()}
+    return {"ti": TaskInstance(), "task_state_store": store, "outlet_events": OutletEventAccessors()}
 
 
 def operator(generation: Any, destination: Any, **more: Any) -> EvoLinkToObjectStorageOperator:
