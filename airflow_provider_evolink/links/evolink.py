@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extra links on a task's page: to a generation's first result, to a batch's manifest, and to what has landed."""
+"""Extra links on a task's page: to a generation's first result, to a batch's manifest, and to what has landed.
+
+Airflow asks for them once a run of the task has ended, in its process, and keeps what it gets. So they are taken from
+the operator that has run. To read an XCom instead would be a request, and an error in the log of each run without it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,14 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.compat import BaseOperatorLink
 from airflow_provider_evolink.links.addresses import video_tab
-from airflow_provider_evolink.links.landed import landed_of
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
 
+# XCom keys under which a task pushes the same, for other tasks.
 RESULT_LINK_KEY = "result_link"
 MANIFEST_LINK_KEY = "manifest_link"
-_RETURN_VALUE_KEY = "return_value"
 
 
 class EvoLinkResultLink(BaseOperatorLink):
@@ -24,10 +27,8 @@ class EvoLinkResultLink(BaseOperatorLink):
     name = "EvoLink result"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the URL that the task pushed to XCom as ``result_link``, or an empty string."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        return XCom.get_value(key=RESULT_LINK_KEY, ti_key=ti_key) or ""
+        """Return the URL of the first result of this run of the task, or an empty string."""
+        return str(getattr(operator, "result_link", ""))
 
 
 class EvoLinkManifestLink(BaseOperatorLink):
@@ -36,10 +37,8 @@ class EvoLinkManifestLink(BaseOperatorLink):
     name = "EvoLink manifest"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
-        """Return the URI that the task pushed to XCom as ``manifest_link``, or an empty string."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        return XCom.get_value(key=MANIFEST_LINK_KEY, ti_key=ti_key) or ""
+        """Return the URI of the manifest that this run of the task has written, or an empty string."""
+        return str(getattr(operator, "manifest_link", ""))
 
 
 class EvoLinkWatchLink(BaseOperatorLink):
@@ -47,10 +46,8 @@ class EvoLinkWatchLink(BaseOperatorLink):
 
     name = "Watch"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address of the task instance's tab, relative to Airflow's base URL, or an empty string."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        if not landed_of(XCom.get_value(key=_RETURN_VALUE_KEY, ti_key=ti_key)):
+        if not getattr(operator, "has_landed", False):
             return ""
         return video_tab(ti_key.dag_id, ti_key.run_id, ti_key.task_id, ti_key.map_index)

@@ -6,24 +6,39 @@ A value of XCom may have been written by anybody who may write a DAG, so nothing
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
 
 from airflow_provider_evolink.api.generation_facts import seconds_of_record
+from airflow_provider_evolink.execution.try_notes import text_of
 from airflow_provider_evolink.media.records import is_record
 from airflow_provider_evolink.ui.media_kinds import content_type
-
-LANDED, FAILED, UNKNOWN = "landed", "failed", "unknown"
-_STATUSES = frozenset({LANDED, FAILED, "skipped", "unfinished"})
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_TEXT = 2000
-_LOG_SAYS_WHY = "The task failed; its log says why."
-_VALUE_ELSEWHERE = (
-    "The task's record is kept by Airflow's XCom backend, outside of Airflow's database, so the file can't be shown."
+from airflow_provider_evolink.ui.untrusted import (
+    as_count,
+    as_digest,
+    as_list,
+    as_mapping,
+    as_text,
+    as_uri,
+    file_name,
+    first_number,
+    item_at,
+    mappings_in,
 )
+
+LANDED, FAILED, UNFINISHED, UNKNOWN = "landed", "failed", "unfinished", "unknown"
+RUNNING = "running"
+# Airflow's states of a task instance.
+UP_FOR_RETRY = "up_for_retry"
+_UNDER_WAY = frozenset({"running", "deferred", "scheduled", "queued"})
+_STATUSES = frozenset({LANDED, FAILED, "skipped", UNFINISHED})
+_ROWS_LATER = "Its rows are shown here once the batch has ended."
+_NEXT_TRY = "The next try is to come."
+_LOG_SAYS_WHY = "The task failed; its log says why."
+_VALUE_ELSEWHERE = "The task's record is kept by Airflow's XCom backend, outside of Airflow's database."
+_UNKNOWN_BACKEND = "Of such backends, the gallery reads only Airflow's own for object storage."
 
 # Takes a batch's manifest and the number of an entry. Returns the lines from the one with that entry on, and the number
 # of the first entry of these.
@@ -43,6 +58,10 @@ class TaskValues:
     :param returned: its return value; None if there is none.
     :param generation_id: of the generation that it has submitted or waits for, if it has pushed one.
     :param manifest: URI of a batch's manifest, if it has pushed one.
+    :param try_number: of its last try.
+    :param progress: what a batch that is under way has left; see below.
+    :param failure: what a failed try has left; see :mod:`~airflow_provider_evolink.execution.try_notes`.
+    :param unreadable: why a value that is kept outside of Airflow's database could not be read, if that is known.
     """
 
     task_id: str
@@ -52,6 +71,10 @@ class TaskValues:
     returned: Any = None
     generation_id: Any = None
     manifest: Any = None
+    try_number: int | None = None
+    progress: Any = None
+    failure: Any = None
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +98,8 @@ class Entry:
     """Something to show: a file, or why there is none.
 
     :param number: its position among those of its task instance, from 0.
-    :param status: ``landed``, ``failed``, ``skipped`` or ``unfinished``; ``unknown`` if the record can't be read.
+    :param status: ``landed``, ``failed``, ``skipped`` or ``unfinished``; ``unknown`` if the record can't be read;
+        ``running`` of a batch that is under way.
     :param uri: of the file; never given to a browser.
     :param poster: URI of its poster.
     :param conn_id: the connection that the record names.
@@ -136,14 +160,15 @@ def facts_of(record: object, rendered_fields: object = None, stored: object = No
     :param rendered_fields: of its task instance, for the prompt.
     :param stored: the newest entry of its task's ledger, for one that has no record.
     """
-    known, entry = _mapping(record), _mapping(stored)
-    usage = _mapping(known.get("usage"))
+    entry = as_mapping(stored)
+    known = as_mapping(record) or as_mapping(entry.get("result"))
+    usage = as_mapping(known.get("usage"))
     return Facts(
-        prompt=_text(known.get("prompt")) or _prompt(rendered_fields),
-        model=_text(known.get("model")) or _text(entry.get("model")),
-        credits=_first_number(usage.get("credits_used"), usage.get("credits_reserved"), known.get("credits")),
-        duration=_first_number(known.get("seconds"), seconds_of_record(known)),
-        error=_text(entry.get("error")),
+        prompt=as_text(known.get("prompt")) or _prompt(rendered_fields),
+        model=as_text(known.get("model")) or as_text(entry.get("model")),
+        credits=first_number(usage.get("credits_used"), usage.get("credits_reserved"), known.get("credits")),
+        duration=first_number(known.get("seconds"), seconds_of_record(known)),
+        error=as_text(entry.get("error")),
     )
 
 
@@ -154,7 +179,7 @@ def entry_count(line: Mapping[str, Any]) -> int:
 
 def _entries(values: TaskValues, read_manifest: ManifestReader, first: int) -> Iterator[Entry]:
     returned = values.returned
-    manifest = _uri(_mapping(returned).get("manifest")) or (_uri(values.manifest) if returned is None else None)
+    manifest = as_uri(as_mapping(returned).get("manifest")) or (as_uri(values.manifest) if returned is None else None)
     if manifest is not None:
         return _of_manifest(manifest, read_manifest, first)
     return islice(_of_values(values), first, None)
@@ -162,44 +187,53 @@ def _entries(values: TaskValues, read_manifest: ManifestReader, first: int) -> I
 
 def _of_values(values: TaskValues) -> Iterator[Entry]:
     returned = values.returned
-    if values.state == FAILED and returned is None:
-        if values.is_ours or _text(values.generation_id):
-            error = Facts(error=_LOG_SAYS_WHY)
-            yield Entry(status=FAILED, generation_id=_text(values.generation_id), facts=error)
+    reason = as_text(text_of(values.failure, values.try_number))
+    if returned is None and values.state == FAILED:
+        if values.is_ours or as_text(values.generation_id) or reason:
+            yield _failed(values, FAILED, reason or _LOG_SAYS_WHY)
+    elif returned is None and values.state == UP_FOR_RETRY and reason:
+        yield _failed(values, UNFINISHED, f"{reason} {_NEXT_TRY}")
+    elif returned is None and values.state in _UNDER_WAY:
+        if progress := as_text(text_of(values.progress, values.try_number)):
+            yield Entry(status=RUNNING, why_not=f"{progress}. {_ROWS_LATER}")
     elif values.is_ours and isinstance(returned, str) and "://" in returned:
-        yield Entry(status=UNKNOWN, why_not=_VALUE_ELSEWHERE)
+        yield Entry(status=UNKNOWN, why_not=f"{_VALUE_ELSEWHERE} {values.unreadable or _UNKNOWN_BACKEND}")
     else:
         for value in returned if isinstance(returned, list) else [returned]:
             yield from _of_value(value)
 
 
+def _failed(values: TaskValues, status: str, reason: str) -> Entry:
+    return Entry(status=status, generation_id=as_text(values.generation_id), facts=Facts(error=reason))
+
+
 def _of_value(value: object) -> Iterator[Entry]:
     """Yield the entries of a record, of the summary of a recovery, or of one landed file."""
-    known = _mapping(value)
-    if _uri(known.get("uri")):
+    known = as_mapping(value)
+    if as_uri(known.get("uri")):
         yield _landed(known, Facts())
         return
     facts = facts_of(known) if is_record(known) else Facts()
-    for file in _mappings(known.get("landed")):
-        if _uri(file.get("uri")):
+    for file in mappings_in(known.get("landed")):
+        if as_uri(file.get("uri")):
             yield _landed(file, facts)
     if "found" in known:
-        for failure in _mappings(known.get("failed")):
-            error = Facts(error=_text(failure.get("text")))
-            yield Entry(status=FAILED, generation_id=_text(failure.get("generation_id")), facts=error)
+        for failure in mappings_in(known.get("failed")):
+            error = Facts(error=as_text(failure.get("text")))
+            yield Entry(status=FAILED, generation_id=as_text(failure.get("generation_id")), facts=error)
 
 
 def _landed(file: Mapping[str, Any], facts: Facts) -> Entry:
-    uri = _uri(file.get("uri")) or ""
+    uri = as_uri(file.get("uri")) or ""
     entry = Entry(
-        name=_name(uri),
+        name=file_name(uri),
         uri=uri,
-        poster=_uri(file.get("poster")),
-        conn_id=_text(file.get("storage_conn_id")),
+        poster=as_uri(file.get("poster")),
+        conn_id=as_text(file.get("storage_conn_id")),
         content_type=content_type(file.get("content_type"), uri),
-        bytes=_count(file.get("bytes")),
-        sha256=_digest(file.get("sha256")),
-        generation_id=_text(file.get("generation_id")),
+        bytes=as_count(file.get("bytes")),
+        sha256=as_digest(file.get("sha256")),
+        generation_id=as_text(file.get("generation_id")),
         facts=facts_of(file),
     )
     return completed(entry, facts)
@@ -210,17 +244,17 @@ def _of_manifest(manifest: str, read_manifest: ManifestReader, first: int) -> It
         lines, start = read_manifest(manifest, first)
         yield from islice(chain.from_iterable(map(_of_line, lines)), first - start, None)
     except ManifestError as error:
-        yield Entry(status=UNKNOWN, name=_name(manifest), why_not=str(error))
+        yield Entry(status=UNKNOWN, name=file_name(manifest), why_not=str(error))
 
 
 def _of_line(line: Mapping[str, Any]) -> Iterator[Entry]:
     status = str(line.get("status"))
-    error = _mapping(line.get("error")).get("text")
+    error = as_mapping(line.get("error")).get("text")
     common = Entry(
         status=status if status in _STATUSES else UNKNOWN,
-        name=_text(line.get("key")),
-        generation_id=_text(line.get("generation_id")),
-        facts=replace(facts_of(line), error=_text(error)),
+        name=as_text(line.get("key")),
+        generation_id=as_text(line.get("generation_id")),
+        facts=replace(facts_of(line), error=as_text(error)),
     )
     uris = _uris(line)
     if not uris:
@@ -228,72 +262,21 @@ def _of_line(line: Mapping[str, Any]) -> Iterator[Entry]:
     for index, uri in enumerate(uris):
         yield replace(
             common,
-            name=_name(uri),
+            name=file_name(uri),
             uri=uri,
-            poster=_uri(_at(line.get("posters"), index)),
-            conn_id=_text(line.get("storage_conn_id")),
+            poster=as_uri(item_at(line.get("posters"), index)),
+            conn_id=as_text(line.get("storage_conn_id")),
             content_type=content_type(None, uri),
-            bytes=_count(_at(line.get("bytes"), index)),
-            sha256=_digest(_at(line.get("sha256"), index)),
+            bytes=as_count(item_at(line.get("bytes"), index)),
+            sha256=as_digest(item_at(line.get("sha256"), index)),
         )
 
 
 def _uris(line: Mapping[str, Any]) -> list[str]:
-    return [uri for uri in _list(line.get("uris")) if _uri(uri)]
+    return [uri for uri in as_list(line.get("uris")) if as_uri(uri)]
 
 
 def _prompt(rendered_fields: object) -> str | None:
     """Return the prompt among the rendered fields of a task, whatever its operator calls it."""
-    fields = _mapping(rendered_fields)
-    return _text(fields.get("prompt")) or _text(_mapping(fields.get("parameters")).get("prompt"))
-
-
-def _text(value: object) -> str | None:
-    """Return a text that can be sent and shown: printable, of bounded length, with its line ends."""
-    if not isinstance(value, str) or not value.strip():
-        return None
-    shown = value[:_MAX_TEXT]
-    return "".join(char if char.isprintable() or char == "\n" else " " for char in shown)
-
-
-def _name(uri: str) -> str | None:
-    return _text(uri.rstrip("/").rpartition("/")[2])
-
-
-def _uri(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _digest(value: object) -> str | None:
-    return value if isinstance(value, str) and _SHA256.fullmatch(value) else None
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
-
-
-def _first_number(*values: object) -> float | None:
-    return next((number for value in values if (number := _number(value)) is not None), None)
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if abs(value) < 2**53 else None  # neither NaN nor infinity is
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
-    return (item for item in _list(value) if isinstance(item, Mapping))
-
-
-def _at(value: object, index: int) -> Any:
-    items = _list(value)
-    return items[index] if index < len(items) else None
+    fields = as_mapping(rendered_fields)
+    return as_text(fields.get("prompt")) or as_text(as_mapping(fields.get("parameters")).get("prompt"))

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypedDict
 
-from airflow_provider_evolink.ui.entries import Entry, completed, entries_of, without_prompt
+from airflow_provider_evolink.ui.entries import Entry, TaskValues, completed, entries_of, without_prompt
 from airflow_provider_evolink.ui.file_systems import FileSystems
 from airflow_provider_evolink.ui.manifests import Manifests
 from airflow_provider_evolink.ui.media_kinds import is_shown, kind_of
 from airflow_provider_evolink.ui.roots import Location, NotShownError, Root, configured_roots, locate
 from airflow_provider_evolink.ui.stored_files import StoredFile, open_file
+from airflow_provider_evolink.ui.stored_values import StoredValues
 from airflow_provider_evolink.ui.task_values import Selection, generation_facts, task_values
 
 
@@ -58,6 +59,7 @@ class Gallery:
 
     def __post_init__(self) -> None:
         self._manifests = Manifests(self.file_systems)
+        self._stored_values = StoredValues(self.file_systems)
 
     def page(self, selection: Selection, *, offset: int, limit: int, with_tasks: bool) -> Page:
         """Return entries in the order of tasks and results.
@@ -65,7 +67,7 @@ class Gallery:
         :param with_tasks: whether the reader may see task instances too: prompts, and why tasks have failed.
         """
         roots = configured_roots()
-        found = (entry for values in task_values(selection) for entry in entries_of(values, self._manifests.lines))
+        found = (entry for values in self._values(selection) for entry in entries_of(values, self._manifests.lines))
         entries = list(islice(found, offset, offset + limit + 1))
         ids = {entry.generation_id for entry in entries if entry.generation_id}
         facts = generation_facts(selection, ids) if with_tasks else {}
@@ -78,10 +80,14 @@ class Gallery:
 
         :raises NotShownError: there is none.
         """
-        for values in task_values(selection):
+        for values in self._values(selection):
             for entry in entries_of(values, self._manifests.lines, first=number):
                 return entry
         raise NotShownError("The task has no such file.")
+
+    def _values(self, selection: Selection) -> Iterator[TaskValues]:
+        for values in task_values(selection):
+            yield self._stored_values.resolved(values, selection)
 
     def file(self, location: Location) -> StoredFile:
         """Look a file up; raises as :func:`open_file`."""

@@ -7,10 +7,9 @@ import functools
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from airflow.sdk.configuration import conf
-from airflow.sdk.plugins_manager import AirflowPlugin
-
+from airflow_provider_evolink.compat import AirflowPlugin, conf
 from airflow_provider_evolink.links.addresses import GALLERY_TAB, MOUNT, VIDEO_TAB
+from airflow_provider_evolink.ui import failure_listener
 from airflow_provider_evolink.ui.macros import poster, watch
 
 _Message = MutableMapping[str, Any]
@@ -48,7 +47,9 @@ def _app() -> _App:
 
 
 class EvoLinkPlugin(AirflowPlugin):
-    """Tabs that show landed files in Airflow's UI, the app that serves them, and macros for texts that link to them.
+    """Tabs that show landed files in Airflow's UI, with all that belongs to them.
+
+    The app serves the files, macros write texts that link to them, and a listener keeps why a task has failed.
 
     ``[evolink] gallery_tabs`` switches the tabs off. Airflow 3.3 shows a tab on every task and run, whatever made it.
     """
@@ -57,6 +58,7 @@ class EvoLinkPlugin(AirflowPlugin):
     macros = [poster, watch]  # noqa: RUF012 - as Airflow's class has it
     fastapi_apps = [{"app": LazyApp(), "url_prefix": f"/{MOUNT}", "name": "EvoLink"}]  # noqa: RUF012
     external_views: list[dict[str, str]] = []  # noqa: RUF012
+    listeners = [failure_listener]  # noqa: RUF012
 
     @classmethod
     def on_load(cls, *_args: Any, **_kwargs: Any) -> None:

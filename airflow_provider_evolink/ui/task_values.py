@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_provider_evolink.compat import map_index_of, same_task_instance
+from airflow_provider_evolink.compat import map_index_of, same_task_instance, task_state_store_model
+from airflow_provider_evolink.execution.try_notes import ERROR_KEY, PROGRESS_KEY
 from airflow_provider_evolink.submission.entries import intent_at
 from airflow_provider_evolink.submission.record import STORE_KEY
 from airflow_provider_evolink.ui.entries import Facts, TaskValues, facts_of
 
 RETURN_KEY, GENERATION_ID_KEY, MANIFEST_KEY = "return_value", "generation_id", "manifest_link"
-_KEYS = (RETURN_KEY, GENERATION_ID_KEY, MANIFEST_KEY)
+_KEYS = (RETURN_KEY, GENERATION_ID_KEY, MANIFEST_KEY, ERROR_KEY, PROGRESS_KEY)
 _CHUNK = 100
 
 _Place = tuple[str, int]
@@ -78,7 +79,7 @@ def _chunk(session: Any, selection: Selection, after: _Place | None) -> list[Tas
     from sqlalchemy import select, tuple_
 
     index = map_index_of(Model)
-    query = select(Model.task_id, index, Model.state, Model.operator, Model.custom_operator_name)
+    query = select(Model.task_id, index, Model.state, Model.operator, Model.custom_operator_name, Model.try_number)
     query = query.where(*_conditions(Model, index, selection)).order_by(Model.task_id, index).limit(_CHUNK)
     if after is not None:
         query = query.where(tuple_(Model.task_id, index) > tuple_(*after))
@@ -88,7 +89,7 @@ def _chunk(session: Any, selection: Selection, after: _Place | None) -> list[Tas
 
 
 def _task_values(row: Any, values: Mapping[tuple[_Place, str], Any]) -> TaskValues:
-    task_id, map_index, state, operator, name = row
+    task_id, map_index, state, operator, name, try_number = row
     place = task_id, map_index
     return TaskValues(
         task_id=task_id,
@@ -98,6 +99,9 @@ def _task_values(row: Any, values: Mapping[tuple[_Place, str], Any]) -> TaskValu
         returned=values.get((place, RETURN_KEY)),
         generation_id=values.get((place, GENERATION_ID_KEY)),
         manifest=values.get((place, MANIFEST_KEY)),
+        try_number=try_number,
+        progress=values.get((place, PROGRESS_KEY)),
+        failure=values.get((place, ERROR_KEY)),
     )
 
 
@@ -124,7 +128,9 @@ def _generation_facts(session: Any, selection: Selection, wanted: set[str]) -> d
     places = list(ids)
     for start in range(0, len(places), _CHUNK):
         part = places[start : start + _CHUNK]
-        returned = _xcoms(session, run, part, (RETURN_KEY,))
+        found = _xcoms(session, run, part, (RETURN_KEY,))
+        # A value that the XCom backend keeps elsewhere is a path.
+        returned = {place: record for place, record in found.items() if isinstance(record, Mapping)}
         rendered = _rendered_fields(session, run, part)
         stored = _ledger_entries(session, run, [place for place in part if (place, RETURN_KEY) not in returned])
         for place in part:
@@ -161,9 +167,11 @@ def _rendered_fields(session: Any, run: Selection, places: Collection[_Place]) -
 
 def _ledger_entries(session: Any, run: Selection, places: Collection[_Place]) -> dict[_Place, Any]:
     """Return the newest entry of the ledger of each task instance that has generated once."""
-    from airflow.models.task_state_store import TaskStateStoreModel as Model
     from sqlalchemy import or_, select, tuple_
 
+    Model = task_state_store_model()  # noqa: N806 - a class
+    if Model is None:
+        return {}
     index = map_index_of(Model)
     is_entry = or_(Model.key == STORE_KEY, Model.key.startswith(f"{STORE_KEY}.", autoescape=True))
     query = select(Model.task_id, index, Model.value).where(

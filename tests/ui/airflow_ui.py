@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import httpx
 import uvicorn
 from airflow.api_fastapi import app as airflow_app
 
-from airflow_provider_evolink.compat import map_index_of
+from airflow_provider_evolink.compat import map_index_of, task_state_store_model
 from airflow_provider_evolink.links import addresses
 from tests.ui.auth_manager import OTHER_DAG, OWN_DAG
 
@@ -141,7 +142,6 @@ def add_task_instance(
     """
     from airflow.models.dagrun import DagRun
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
-    from airflow.models.task_state_store import TaskStateStoreModel
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
@@ -149,7 +149,7 @@ def add_task_instance(
 
     place = {"dag_id": dag_id, "run_id": RUN_ID, "task_id": task_id, "map_index": map_index}
     with create_session() as session:
-        instance_id = uuid.uuid4()
+        instance_id = uuid.uuid4() if TaskInstance.id.type.python_type is uuid.UUID else str(uuid.uuid4())
         row = {
             **place,
             "id": instance_id,
@@ -163,10 +163,13 @@ def add_task_instance(
         if rendered is not None:
             owner = place if hasattr(RenderedTaskInstanceFields, "dag_id") else {"task_instance_id": instance_id}
             session.execute(insert(RenderedTaskInstanceFields).values({**owner, "rendered_fields": dict(rendered)}))
-        if ledger is not None:
+        if ledger is not None and (stored := task_state_store_model()) is not None:
             entry = {name: value for name, value in place.items() if name != "map_index"}
             entry |= {"dag_run_id": run, "key": "evolink", "value": json.dumps(ledger)}
-            entry[map_index_of(TaskStateStoreModel).key] = map_index
-            session.execute(insert(TaskStateStoreModel).values(entry))
+            entry[map_index_of(stored).key] = map_index
+            session.execute(insert(stored).values(entry))
         for key, value in xcoms.items():
-            XComModel.set(key=key, value=value, serialize=False, session=session, **place)
+            if "serialize" in signature(XComModel.set).parameters:
+                XComModel.set(key=key, value=value, serialize=False, session=session, **place)
+            else:  # before 3.2
+                session.add(XComModel(**place, dag_run_id=run, key=key, value=value))

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from airflow_provider_evolink.links import addresses
+from tests.marks import needs_state_stores
 from tests.ui.airflow_ui import RUN_ID, AirflowUi, add_task_instance
 from tests.ui.auth_manager import ACCOUNTANT, ADMIN, GUEST, OTHER_DAG, OWN_DAG
 from tests.ui.landed import landed, record
@@ -118,6 +119,7 @@ def test_nothing_describes_the_app_to_strangers(ui: AirflowUi) -> None:
             assert anonymous.get(path).status_code == 404
 
 
+@needs_state_stores
 def test_prompts_need_the_permission_to_read_task_instances(ui: AirflowUi) -> None:
     """Who may read XComs but no task instances sees the files, and neither prompts nor why a task has failed."""
     add_task_instance(

@@ -13,6 +13,7 @@ import pytest
 
 from airflow_provider_evolink.links import addresses
 from airflow_provider_evolink.ui import manifests
+from tests.marks import needs_state_stores
 from tests.ui.airflow_ui import RUN_ID, AirflowUi, add_task_instance
 from tests.ui.auth_manager import OWN_DAG
 from tests.ui.landed import landed, record
@@ -61,6 +62,7 @@ def test_a_transfer_knows_what_the_paying_task_knows(guest: httpx.Client, file: 
     assert (entry["task_id"], entry["prompt"], entry["credits"], entry["model"]) == ("land", "a cat", 10.0, "other")
 
 
+@needs_state_stores
 def test_failed_instances(guest: httpx.Client, file: dict[str, Any]) -> None:
     """Mapped instances that have failed are shown among the others, with the reason that their ledger has."""
     add_task_instance(map_index=0, return_value=record(file))

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
+from airflow_provider_evolink.landing.storage_target import storage_target
 from airflow_provider_evolink.links import addresses
 from testkit.s3 import BUCKET, S3
 from tests.landing.media_server import mp4
+from tests.object_stores import WHEN_REQUIRED, ObjectStore
 from tests.ui.airflow_ui import RUN_ID, AirflowUi, add_task_instance
 from tests.ui.auth_manager import OWN_DAG
 from tests.ui.landed import landed, record
@@ -22,7 +24,6 @@ CONTENT = mp4(3_000_000)
 ETAG = f'"{hashlib.sha256(CONTENT).hexdigest()}"'
 VIDEO = addresses.file(OWN_DAG, RUN_ID, "land")
 POSTER = addresses.poster(OWN_DAG, RUN_ID, "land")
-WHEN_REQUIRED = {"response_checksum_validation": "when_required"}
 
 Put = Callable[[str, bytes], dict[str, Any]]
 
@@ -33,25 +34,24 @@ def objects(s3: S3) -> Any:
     return s3.file_system()
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "azure", "gcs"])
 def put(request: pytest.FixtureRequest, videos: Path, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Put a file below a root, on this machine or in S3, and return its landed entry."""
+    """Put a file below a root, on this machine or in an object storage, and return its landed entry."""
 
     def put_here(name: str, content: bytes) -> dict[str, Any]:
         (videos / name).write_bytes(content)
         return landed(videos / name)
 
-    def put_in_s3(name: str, content: bytes) -> dict[str, Any]:
-        objects.pipe_file(f"{BUCKET}/shown/{name}", content)
-        return {**put_here(name, content), "uri": f"s3://{BUCKET}/shown/{name}"}
+    def put_in_store(name: str, content: bytes) -> dict[str, Any]:
+        storage_target(folder).fs.pipe_file(f"{BUCKET}/shown/{name}", content)
+        return {**put_here(name, content), "uri": f"{store.scheme}://{BUCKET}/shown/{name}"}
 
     if request.param == "local":
         return put_here
-    server: S3 = request.getfixturevalue("s3")
-    objects = request.getfixturevalue("objects")
-    monkeypatch.setenv("AIRFLOW_CONN_GALLERY", server.connection_with(config_kwargs=WHEN_REQUIRED))
-    monkeypatch.setenv("AIRFLOW__EVOLINK__GALLERY_ROOTS", f"s3://gallery@{BUCKET}/shown")
-    return put_in_s3
+    store = ObjectStore(request.param, request.getfixturevalue(request.param), monkeypatch)
+    folder = store.destination("shown", "gallery")
+    monkeypatch.setenv("AIRFLOW__EVOLINK__GALLERY_ROOTS", folder)
+    return put_in_store
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from airflow_provider_evolink.emulator.server import running
+from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
 from demo.products import write_products
 from testkit.airflow_stack import AirflowStack
@@ -36,11 +36,13 @@ class Runs:
     :param shop: of twelve mapped tasks, one of which has failed, in S3.
     :param secret: of a task that only the administrator may see, on disk.
     :param review: of a task that awaits its approval, on disk.
+    :param troubled: of tasks that have failed, wait for their next try, or are under way.
     """
 
     shop: str
     secret: str
     review: str
+    troubled: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def running_ui(folder: Path, s3: S3) -> Iterator[Ui]:
         login = (ADMIN, PASSWORD)
         with AirflowStack(folder / "airflow", _dags(folder), env, path=BASE_PATH, login=login) as stack:
             evolink.control.inject("generation_failed", on="submit", after=FAILING)
-            yield Ui(stack, _run_all(stack, folder / "landed"))
+            yield Ui(stack, _run_all(stack, folder / "landed", evolink))
 
 
 def _dags(folder: Path) -> Path:
@@ -108,17 +110,30 @@ def _settings(folder: Path, s3: S3) -> dict[str, str]:
     }
 
 
-def _run_all(stack: AirflowStack, landed: Path) -> Runs:
+def _run_all(stack: AirflowStack, landed: Path, evolink: EmulatorHandle) -> Runs:
     review = "evolink_content_review"
-    for dag_id in ("shop", "secret", review):
+    for dag_id in ("shop", "secret", "troubled", review):
         stack.wait_for_dag(dag_id)
         stack.api.unpause(dag_id)
     shop = stack.api.trigger("shop")
     assert stack.wait_for_run("shop", shop) == "failed"  # one of its videos
-    runs = Runs(shop, stack.api.trigger("secret"), stack.api.trigger(review, {"destination": landed.as_uri()}))
-    assert stack.wait_for_run("secret", runs.secret) == "success"
-    stack.wait_until("the approval", lambda: _awaits_approval(stack, review, runs.review), timeout=120)
-    return runs
+    secret, reviewed = stack.api.trigger("secret"), stack.api.trigger(review, {"destination": landed.as_uri()})
+    assert stack.wait_for_run("secret", secret) == "success"
+    stack.wait_until("the approval", lambda: _awaits_approval(stack, review, reviewed), timeout=120)
+    evolink.control.inject("generation_stalled", on="submit", after=2)  # the last row of the batch
+    troubled = stack.api.trigger("troubled")
+    stack.wait_until("two rows of three", lambda: _is_under_way(stack, troubled), timeout=180)
+    return Runs(shop, secret, reviewed, troubled)
+
+
+def _is_under_way(stack: AirflowStack, run_id: str) -> bool:
+    """Return whether all tasks are where they stay, the batch with two rows landed."""
+    states = stack.api.task_states("troubled", run_id)
+    expected = {"too_long": "failed", "no_connection": "failed", "no_storage": "up_for_retry"}
+    if any(states[task_id] != state for task_id, state in expected.items()):
+        return False
+    progress = stack.api.xcom("troubled", run_id, "three_videos", "evolink_progress")
+    return progress is not None and "2 of 3 rows" in progress["text"]
 
 
 def _awaits_approval(stack: AirflowStack, dag_id: str, run_id: str) -> bool:

@@ -86,7 +86,7 @@ def test_the_gallery_tab(ui: Ui, opened: Callable[[str], Page], screenshots: Pat
 
     assert frame.locator(".card").count() == VIDEOS
     assert frame.locator(".tile img").count() == VIDEOS - 1
-    failed = frame.locator(".card", has=frame.locator("p.error"))
+    failed = frame.locator(".card", has=frame.locator("details.error"))
     assert "policy violation" in failed.inner_text()
     frame.locator(".card button").first.click()
     assert frame.locator("dialog video").evaluate(SEEK)["width"] > 0
@@ -119,14 +119,31 @@ def test_the_approving_task_shows_the_file_of_its_run(ui: Ui, opened: Callable[[
     assert "files of its run" in tab(page).locator("#note").inner_text()
 
 
+def test_what_has_not_landed(ui: Ui, opened: Callable[[str], Page], screenshots: Path) -> None:
+    """The gallery says why tasks have failed or wait for their next try, and how far a batch is."""
+    page = opened(addresses.gallery_tab("troubled", ui.runs.troubled))
+    frame = tab(page)
+    frame.locator(".card").nth(3).wait_for()
+    cards = {card.locator(".prompt").inner_text(): card for card in frame.locator(".card").all()}
+
+    assert "'evolink_marketing' was not found" in cards["no_connection"].inner_text()
+    assert "A retry fails" not in cards["no_connection"].inner_text()
+    cards["no_connection"].locator("summary").click()
+    assert "A retry fails" in cards["no_connection"].inner_text()
+    page.screenshot(path=screenshots / "gallery-reasons.png")
+    assert "duration" in cards["too_long"].inner_text()
+    assert "next try" in str(cards["no_storage"].text_content())
+    assert "2 of 3 rows have landed" in cards["three_videos"].inner_text()
+
+
 def test_a_failed_task(ui: Ui, opened: Callable[[str], Page]) -> None:
     """The tab of a mapped task that has failed says why, in place of its video."""
     states = {task["map_index"]: task["state"] for task in ui.stack.api.task_instances("shop", ui.runs.shop)}
     [failed] = [index for index, state in states.items() if state == "failed"]
     page = opened(addresses.video_tab("shop", ui.runs.shop, "videos", failed))
 
-    tab(page).locator("p.error").wait_for()
-    assert "policy violation" in tab(page).locator("p.error").inner_text()
+    tab(page).locator("details.error").wait_for()
+    assert "policy violation" in tab(page).locator("details.error").inner_text()
     assert tab(page).locator("video").count() == 0
 
 

@@ -2,7 +2,7 @@
 // The tabs "Video" and "Gallery": both list what has landed, and play one file at a time. What comes from outside is
 // set as text only. Addresses are relative, so that they hold below any base URL of Airflow.
 
-import { length, number, place, size, summary, title, whyNot } from "./texts.js";
+import { length, number, place, sentences, size, summary, title, whyNot } from "./texts.js";
 
 const PAGE_SIZE = 60;
 const UNMAPPED = "-1";
@@ -20,7 +20,8 @@ const GLYPHS = { video: "▶", audio: "♪", image: "▣" };
 const byId = (id) => document.getElementById(id);
 const dialog = byId("dialog"); // in the gallery only; the other page plays in place
 const viewer = byId("viewer");
-const query = new URLSearchParams(location.search);
+// Airflow before 3.2 leaves the + of a run's id as it is, which means a space; a space itself is %20 here.
+const query = new URLSearchParams(location.search.replaceAll("+", "%2B"));
 
 let scope = {}; // whose entries are listed
 let entries = []; // those loaded so far, in order
@@ -119,9 +120,18 @@ function card(entry) {
   const item = element("li", "card");
   item.append(entry.servable ? playButton(entry) : tile("div", entry), element("p", "prompt", title(entry)));
   item.append(element("p", "facts", outcome(entry)), element("p", "facts model", entry.model ?? ""));
-  if (entry.error) item.append(element("p", "error", entry.error));
+  if (entry.error) item.append(reason(entry.error));
   else if (whyNot(entry)) item.append(element("p", "why-not", entry.why_not));
   return item;
+}
+
+// What has happened; what it has cost and what to do about it unfolds.
+function reason(text) {
+  const [first, others] = sentences(text);
+  if (!others) return element("p", "error", first);
+  const box = element("details", "error");
+  box.append(element("summary", "", first), element("p", "", others));
+  return box;
 }
 
 function outcome(entry) {

@@ -30,5 +30,11 @@ export function size(bytes) {
 
 export const place = (entry) => (entry.map_index >= 0 ? `${entry.task_id} [${entry.map_index}]` : entry.task_id);
 // Of what has not landed it is clear why it is not shown.
-export const whyNot = (entry) => (["landed", "unknown"].includes(entry.status) ? entry.why_not : null);
+export const whyNot = (entry) => (["landed", "unknown", "running"].includes(entry.status) ? entry.why_not : null);
 export const title = (entry) => entry.prompt || entry.name || entry.generation_id || place(entry);
+
+// The first sentence of a text, and the others.
+export function sentences(text) {
+  const [, first, others] = /^(.+?\.)\s+(?=[A-Z`"'])(.+)$/s.exec(text) ?? [null, text, ""];
+  return [first, others];
+}
