@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from airflow.sdk.bases.secrets_backend import BaseSecretsBackend
+from airflow.secrets import BaseSecretsBackend
 
 from benchmarks.endpoint import DBT, EVOLINK, PORT_VARIABLE
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_evolink.api.errors import ApiError, EvoLinkError
+from airflow_provider_evolink.api.errors import ApiError, ConfigurationError, EvoLinkError
 from airflow_provider_evolink.api.generation import CONFIRMATION_SECONDS
 
 if TYPE_CHECKING:
@@ -114,14 +114,14 @@ def read_until_confirmed(
     :param timeout: seconds for which reads may fail temporarily; with 0 the first such failure is the last.
     :param log: logger of the task.
     :param deadline: when the last read takes place, in seconds since the epoch.
-    :raises EvoLinkError: the read can't be sent as it is, as with a connection that lacks an API key.
+    :raises EvoLinkError: the read can't be sent as it is, as with a connection that lacks an API key, or is missing.
     """
     failures: FailedReads | None = None
     while True:
         try:
             return read()
         except EvoLinkError as error:
-            if error.permanent and not isinstance(error, ApiError):
+            if isinstance(error, ConfigurationError) or (error.permanent and not isinstance(error, ApiError)):
                 raise
             now = time.time()
             failures = (failures or FailedReads(now)).add(error, now)

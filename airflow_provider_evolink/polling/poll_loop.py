@@ -101,6 +101,13 @@ class PollLoop:
         """Stop polling a generation."""
         self._waiters.discard(waiter)
 
+    async def read(self, generation_id: str) -> Generation:
+        """Read a generation on its own.
+
+        :raises EvoLinkError: it could not be read.
+        """
+        return await self.shared_client.use(lambda client: client.generation(generation_id))
+
     async def close(self) -> None:
         """Stop the loop, and close the client."""
         self._reset()

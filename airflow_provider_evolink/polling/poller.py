@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from weakref import WeakKeyDictionary
 
 from airflow_provider_evolink.api.errors import AuthenticationError, EvoLinkError, GenerationNotFoundError
+from airflow_provider_evolink.api.generation import COMPLETED, Generation
 from airflow_provider_evolink.polling import policy
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from airflow_provider_evolink.polling.poll_loop import PollLoop, SharedHistory
@@ -46,6 +47,20 @@ class Poller:
         """
         async with self.waiting([watch], on_progress) as (waiter,):
             return await waiter.future
+
+    async def wait_and_read(self, watch: Watch, on_progress: OnProgress) -> tuple[StopPolling, Generation | None]:
+        """Do the same, and read a completed generation once more, where it was found, since a poll may be out of date.
+
+        :param on_progress: as in :meth:`wait`.
+        :return: why the wait ended, and the generation if it is completed and could be read.
+        """
+        async with self.waiting([watch], on_progress) as (waiter,):
+            stop = await waiter.future
+            is_completed = stop.outcome is Outcome.TERMINAL and stop.status == COMPLETED
+            if is_completed and waiter.poll_loop is not None:
+                with suppress(EvoLinkError):
+                    return stop, await waiter.poll_loop.read(watch.generation_id)
+            return stop, None
 
     @asynccontextmanager
     async def waiting(self, watches: Iterable[Watch], on_progress: OnProgress | None) -> AsyncIterator[list[Waiter]]:

@@ -9,9 +9,12 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_evolink.polling.policy import Progress, StopPolling, Watch
+
+if TYPE_CHECKING:
+    from airflow_provider_evolink.api.generation import Generation
 
 OnProgress = Callable[[str], None]
 
@@ -23,6 +26,9 @@ class Owner(Protocol):
 
     def discard(self, waiter: Waiter) -> None:
         """Stop polling for it."""
+
+    async def read(self, generation_id: str) -> Generation:
+        """Read a generation on its own."""
 
 
 class Waiter:

@@ -30,10 +30,12 @@ from airflow_provider_evolink.lineage.datasets import Dataset, generation
 from airflow_provider_evolink.operators.base import GENERATION_ID_KEY, EvoLinkBaseOperator
 from airflow_provider_evolink.polling.confirmed_read import describe_error
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling
+from airflow_provider_evolink.sensors.ending import check_declared, check_surroundings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
     from airflow_provider_evolink.types import GenerationRecord
 
 
@@ -47,6 +49,12 @@ class EvoLinkGenerationSensor(BaseSensorOperator, CollectingWait, EvoLinkBaseOpe
     :param timeout: seconds (or a ``timedelta``) from the start of each try, as for every sensor; ``None`` =
         ``[evolink] default_timeout``, 30 minutes by default. The age of the generation does not count. It bounds
         reads that fail, too; one that is under way then is not cut short.
+    :param end_in_triggerer: end the task in the triggerer once the generation is completed, without a second start of a
+        worker; ``False`` by default. Everything else ends on a worker as before: failures with their errors and
+        retries, ``soft_fail``, timeouts, and a generation that has ended before the task starts. Refused where Airflow
+        would leave something out at the end: with outlets, ``on_success_callback``, ``post_execute`` or
+        ``multiple_outputs``, if the output is mapped over field by field or is the DAG's result, with ``[core]
+        xcom_backend``, with listeners such as OpenLineage's, and with ``deferrable=False``.
     :return: the record, as :class:`~airflow_provider_evolink.operators.evolink.EvoLinkGenerateOperator` returns it.
     :raises EvoLinkFailException: the generation failed, and the task that submitted it has to submit a new one; or
         EvoLink refused for two minutes, or for ``timeout``, to return it. A retry finds the same.
@@ -69,18 +77,27 @@ class EvoLinkGenerationSensor(BaseSensorOperator, CollectingWait, EvoLinkBaseOpe
         generation_id: str | Mapping[str, Any] | XComArg,
         timeout: float | timedelta | None = None,
         poll_interval: float | None = None,
+        end_in_triggerer: bool = False,
         **kwargs: Any,
     ) -> None:
         with literal_errors(kwargs.get("task_id")):
             check_literals({"generation_id": generation_id, "timeout": timeout, "poll_interval": poll_interval})
         kwargs.setdefault("poke_interval", poll_interval or 10.0)
-        super().__init__(timeout=timeout, poll_interval=poll_interval, **kwargs)
-        self.timeout = parse_seconds("timeout", timeout) or default_timeout()
+        # Before 3.3 Airflow's sensors take no timeout of None.
+        seconds = parse_seconds("timeout", timeout) or default_timeout()
+        super().__init__(timeout=seconds, poll_interval=poll_interval, **kwargs)
         self.generation_id = generation_id
+        self.end_in_triggerer = end_in_triggerer
+        if end_in_triggerer:
+            with literal_errors(kwargs.get("task_id")):
+                check_declared(self, deferrable=self.deferrable)
 
     def execute(self, context: Context) -> Any:
         """Read the generation once, and wait if it has not ended."""
         with self._skip_on_soft_fail(), airflow_errors(self._known):
+            if self.end_in_triggerer:
+                check_declared(self, deferrable=self.deferrable)
+                check_surroundings(self, context["ti"])
             if self._reschedules(context):
                 return self._execute_rescheduling(context)
             outcome = self._collect(context, self._pending(context, None))
@@ -141,6 +158,18 @@ class EvoLinkGenerationSensor(BaseSensorOperator, CollectingWait, EvoLinkBaseOpe
 
     def _pending(self, context: Context, event: Mapping[str, Any] | None) -> PendingGeneration:  # noqa: ARG002
         return collectable(self.generation_id, context["ti"].try_number, since=self._started_at(context))
+
+    def _trigger(self, pending: PendingGeneration) -> EvoLinkGenerationTrigger:
+        if not self.end_in_triggerer:
+            return super()._trigger(pending)
+        from airflow_provider_evolink.triggers.sensor import EvoLinkSensorTrigger
+
+        return EvoLinkSensorTrigger.for_watch(
+            self._watch(pending),
+            self.evolink_conn_id,
+            credits_reserved=pending.origin.credits_reserved,
+            pushes_record=self.do_xcom_push,
+        )
 
     def _started_at(self, context: Context) -> float:
         """Return when this try began: Airflow keeps that across a deferral, and across the reschedules of a try."""

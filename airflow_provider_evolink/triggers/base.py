@@ -39,8 +39,12 @@ class EvoLinkBaseTrigger(BaseTrigger):
         payload = await self._wait(poller)
         if self.task_instance is not None:
             await asyncio.sleep(_SETTLED_SECONDS - (time.monotonic() - started))
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
+        yield await self._event(payload)
 
     @abstractmethod
     async def _wait(self, poller: Poller) -> dict[str, Any]:
         """Wait, and return the payload of the event."""
+
+    async def _event(self, payload: dict[str, Any]) -> TriggerEvent:
+        """Return the event, which resumes the task on a worker."""
+        return TriggerEvent(payload)  # type: ignore[no-untyped-call]

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Self
 
 from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.polling.events import event_payload
-from airflow_provider_evolink.polling.policy import Outcome, Watch
+from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
 from airflow_provider_evolink.polling.poller import Poller
 from airflow_provider_evolink.result import trigger_stopped
 from airflow_provider_evolink.triggers.base import EvoLinkBaseTrigger
@@ -70,10 +70,10 @@ class EvoLinkGenerationTrigger(EvoLinkBaseTrigger):
 
     @classmethod
     def for_watch(
-        cls, watch: Watch, evolink_conn_id: str, *, credits_reserved: float | None = None
-    ) -> EvoLinkGenerationTrigger:
-        """Make the trigger for a watch."""
-        return cls(evolink_conn_id=evolink_conn_id, credits_reserved=credits_reserved, **asdict(watch))
+        cls, watch: Watch, evolink_conn_id: str, *, credits_reserved: float | None = None, **own: Any
+    ) -> Self:
+        """Make the trigger for a watch; ``own`` are arguments of a subclass."""
+        return cls(evolink_conn_id=evolink_conn_id, credits_reserved=credits_reserved, **asdict(watch), **own)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments that recreate this trigger."""
@@ -95,9 +95,12 @@ class EvoLinkGenerationTrigger(EvoLinkBaseTrigger):
         self.log.warning("%s", text)
 
     async def _wait(self, poller: Poller) -> dict[str, Any]:
-        stop = await poller.wait(self.watch, self._on_progress)
+        stop = await self._poll(poller)
         self._has_failed = stop.outcome is Outcome.TERMINAL and stop.status != COMPLETED
         return {**event_payload(stop, self.watch.generation_id)}
+
+    async def _poll(self, poller: Poller) -> StopPolling:
+        return await poller.wait(self.watch, self._on_progress)
 
     def _on_progress(self, message: str) -> None:
         self.log.info("Generation %s: %s.", self.watch.generation_id, message)

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 FAN_OUT = "evolink_fan_out"
 MODEL = "gemini-omni-flash-text-to-video"
 POOL_SLOTS = 6
-_HELD = 1e-4  # a pace at which nothing completes
+HELD_PACE = 1e-4  # a pace at which nothing completes
 _CAPACITY = 4000
 
 
@@ -72,7 +72,7 @@ def deployed(home: Path, count: int) -> Iterator[Deployment]:
     """
     settings = Settings(credits=1e7)
     with (
-        running(Settings(clock=_HELD, credits=1e7)) as held,
+        running(Settings(clock=HELD_PACE, credits=1e7)) as held,
         running(settings) as evolink,
         running_postgres(home) as (processes, database),
     ):
@@ -88,13 +88,14 @@ def deployed(home: Path, count: int) -> Iterator[Deployment]:
             _connect(stack, "bench", held)
             _connect(stack, "evolink_default", evolink)
             stack.api.post("pools", {"name": "evolink", "slots": POOL_SLOTS, "include_deferred": True})
-            yield Deployment(stack, held, evolink, list(_submitted(held, count)))
+            yield Deployment(stack, held, evolink, list(submitted(held, count)))
 
 
 def _dags(home: Path) -> Path:
     folder = home.parent / "dags"
     folder.mkdir(parents=True)
-    for file in (ROOT / "benchmarks" / "real" / "dags" / "bench.py", ROOT / "dags" / f"{FAN_OUT}.py"):
+    own = (ROOT / "benchmarks" / "real" / "dags").glob("*.py")
+    for file in (*own, ROOT / "dags" / f"{FAN_OUT}.py"):
         (folder / file.name).write_text(file.read_text())
     return folder
 
@@ -105,7 +106,8 @@ def _connect(stack: AirflowStack, conn_id: str, evolink: EmulatorHandle) -> None
     stack.api.post("connections", connection)
 
 
-def _submitted(evolink: EmulatorHandle, count: int) -> Iterator[str]:
+def submitted(evolink: EmulatorHandle, count: int) -> Iterator[str]:
+    """Submit generations, and yield their ids."""
     with httpx.Client(base_url=evolink.url, trust_env=False) as client:
         for number in range(count):
             prepared = prepare(MODEL, {"prompt": f"Lighthouse number {number}", "duration": 3})

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.exceptions import AirflowRescheduleException
+from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     GenerationNotFoundError,
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.usefixtures("quick", "no_pauses")
 
 MODES = {
     "deferred": {"deferrable": True},
+    "ended in the triggerer": {"deferrable": True, "end_in_triggerer": True},
     "poke": {"deferrable": False},
     "reschedule": {"deferrable": False, "mode": "reschedule"},
 }
@@ -104,7 +106,7 @@ def test_the_sensor_waits(emulator: EmulatorHandle, harness: TaskHarness, record
     result = play(harness, sensor(record["generation_id"], mode))
 
     assert (result["status"], len(result["results"])) == ("completed", 1)
-    assert len(harness.deferrals) == (mode == "deferred")
+    assert len(harness.deferrals) == MODES[mode]["deferrable"]
     assert emulator.control.state()["requests"]["submit"] == 1
 
 
@@ -303,11 +305,11 @@ def test_an_old_generation_that_still_runs_is_waited_for(
     generation_id = submitted()["generation_id"]
     emulator.control.advance(3 * 3600)
 
-    task = sensor(generation_id, mode, timeout=None if mode == "deferred" else 1)
+    task = sensor(generation_id, mode, timeout=None if MODES[mode]["deferrable"] else 1)
     with pytest.raises((TaskDeferred, AirflowRescheduleException, GenerationTimeoutError)) as caught:
         task.execute(harness.context)
 
-    if mode == "deferred":
+    if MODES[mode]["deferrable"]:
         assert isinstance(caught.value, TaskDeferred)
         assert caught.value.trigger.watch.deadline == harness.ti.start_date.timestamp() + 1800
     elif mode == "reschedule":
@@ -465,7 +467,7 @@ def test_one_hook_and_one_lookup_per_execution(
     assert hook_uses == HookUses(hooks=1, lookups=1)
 
     emulator.control.advance(1000)
-    if mode == "deferred":
+    if MODES[mode]["deferrable"]:
         task.execute_complete(harness.context, {"outcome": "terminal", "status": "completed"})
     else:
         task.execute(harness.context)

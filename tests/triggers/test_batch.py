@@ -106,7 +106,7 @@ async def test_a_kill_is_logged(capsys: pytest.CaptureFixture[str], monkeypatch:
     await killed.on_kill()
 
     [line] = [line for line in capsys.readouterr().out.splitlines() if "This trigger stops here" in line]
-    for fact in ("1,200 generations", "paid for", "36840.5 credits", "retry", "clear"):
+    for fact in ("1,200 generations", "paid for", "36840.5 credits", "has its result", "retry", "clear"):
         assert fact in line
 
 
