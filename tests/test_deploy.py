@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from configparser import RawConfigParser
 from pathlib import Path
@@ -22,8 +23,10 @@ from airflow.sdk import Connection
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.api.settings import DEFAULT_HOST, Settings
 from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY
+from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.hooks.connection_settings import settings_from
 from airflow_provider_evolink.hooks.evolink import DEFAULT_CONN_ID
+from airflow_provider_evolink.ui.roots import parse_root
 
 PROJECT = Path(__file__).parent.parent
 DEPLOY = PROJECT / "deploy"
@@ -65,11 +68,26 @@ def _known_options() -> set[tuple[str, str]]:
     providers = RawConfigParser()
     providers.read(Path(airflow.__file__).parent / "config_templates" / "provider_config_fallback_defaults.cfg")
     executors = {(section, option) for section in providers.sections() for option in providers.options(section)}
-    return core | executors | {("celery", "result_backend")}
+    own = {
+        (section, option) for section, content in get_provider_info()["config"].items() for option in content["options"]
+    }
+    return core | executors | own | {("celery", "result_backend")}
 
 
 def _helm_environment(owner: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in owner["env"]}
+
+
+def _component(path: str) -> dict[str, Any]:
+    owner = VALUES["values"]
+    for part in path.split("."):
+        owner = owner[part]
+    return owner
+
+
+def _volumes(service: str) -> dict[str, str]:
+    """Return where a service of the Compose file mounts what, by what it mounts."""
+    return dict(entry.split(":", 1) for entry in COMPOSE["services"][service]["volumes"])
 
 
 def _settings(connection: str) -> Settings:
@@ -138,10 +156,7 @@ def test_the_hook_accepts_the_connection_to_the_emulator() -> None:
 @pytest.mark.parametrize("path", ["triggerer", "workers.celery", "workers.kubernetes"])
 def test_kubernetes_builds_the_connection_from_the_secret(path: str) -> None:
     """The connection that Kubernetes builds from the secret leads to EvoLink with its API key, on every component."""
-    owner = VALUES["values"]
-    for part in path.split("."):
-        owner = owner[part]
-    key, connection = owner["env"]
+    key, connection, *_ = _component(path)["env"]
     # Kubernetes expands only variables that are defined further up in the list.
     assert key == {"name": "EVOLINK_API_KEY", "valueFrom": {"secretKeyRef": {"name": "evolink", "key": "api-key"}}}
     assert connection["name"] == CONN_NAME
@@ -206,6 +221,51 @@ def test_the_pool_counts_deferred_tasks(source: str) -> None:
     assert options.pool == "evolink"
     assert options.include_deferred is True
     assert 'pool="evolink"' in (PROJECT / "dags" / "evolink_scheduled_content.py").read_text()
+
+
+def test_the_ui_shows_what_the_workers_of_compose_land() -> None:
+    """The API server has the workers' volume under the same path, can't write to it, and may show what is in it."""
+    [text] = [value for name, value in _environment(COMPOSE["services"]["api-server"]).items() if "GALLERY" in name]
+    root = parse_root(text)
+    assert root.is_local
+    assert _volumes("worker")["videos"] == root.path
+    assert _volumes("api-server")["videos"] == f"{root.path}:ro"
+
+
+@pytest.mark.parametrize("path", ["apiServer", "workers.celery", "workers.kubernetes"])
+def test_who_lands_and_who_shows_on_kubernetes_have_the_same_connection(path: str) -> None:
+    """The connection that the gallery's root names comes from one secret, on workers and API servers alike."""
+    root = parse_root(VALUES["values"]["config"]["evolink"]["gallery_roots"])
+    assert root.conn_id is not None
+    assert {
+        "name": f"AIRFLOW_CONN_{root.conn_id.upper()}",
+        "valueFrom": {"secretKeyRef": {"name": root.conn_id, "key": "connection"}},
+    } in _component(path)["env"]
+
+
+def test_every_example_saves_to_the_volume() -> None:
+    """What an example saves by default outlives the container of its worker, and can be shown."""
+    folder = Path(_volumes("worker")["videos"]).relative_to("/tmp")
+    defaults = [
+        default
+        for dag in (PROJECT / "dags").glob("*.py")
+        for default in re.findall(r"gettempdir\(\)\}/([^\"]*)", dag.read_text())
+    ]
+    assert len(defaults) > 4
+    assert all(Path(default).is_relative_to(folder) for default in defaults)
+
+
+def test_the_image_draws_posters_and_lands_in_s3() -> None:
+    """The image has extras of this package, those that posters and S3 need."""
+    [extras] = re.findall(r"^ARG EXTRAS=(\S+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    known = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"posters", "s3"} <= set(extras.split(",")) <= known.keys()
+
+
+def test_workers_stop_before_what_records_their_results() -> None:
+    """Compose stops a service before those that it depends on; a stopping worker still needs the API server."""
+    needed = COMPOSE["services"]["worker"]["depends_on"]
+    assert {"api-server", *COMPOSE["services"]["scheduler"]["depends_on"]} == set(needed)
 
 
 @pytest.mark.parametrize("source", ["compose", "helm"])
