@@ -29,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": _modules("hooks"),
         "operators": _modules("operators", names=("evolink", "batch", "upload", "recover")),
         "sensors": _modules("sensors"),
-        "triggers": _modules("triggers", names=("evolink", "batch")),
+        "triggers": _modules("triggers", names=("evolink", "batch", "sensor")),
         "task-decorators": [
             {"name": "evolink", "class-name": "airflow_provider_evolink.decorators.evolink.evolink_task"}
         ],
@@ -96,7 +96,8 @@ def _connection_type() -> dict[str, Any]:
 
 def _config() -> dict[str, Any]:
     return {
-        "description": "How tasks wait for EvoLink generations, how many credits they keep, and what the UI shows.",
+        "description": "How tasks wait for EvoLink generations, how many credits they keep, where their ledger is, and "
+        "what the UI shows.",
         "options": {
             "default_timeout": _number(
                 "Seconds to wait for a generation when the task sets no timeout. Operators count from the submission, "
@@ -120,6 +121,15 @@ def _config() -> dict[str, Any]:
                 "min_credits_left. By default any number. Reading them is free.",
                 example="500",
             ),
+            "ledger_path": {
+                "description": "Folder that holds the ledger, which records what a task has paid for: a storage URI "
+                "with its connection, or a folder that all workers share. It must refuse to overwrite: S3, Azure, "
+                "Google, or a file system with hard links. By default Airflow's task state store holds the ledger.",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://conn_id@bucket/evolink",
+                "default": "",
+            },
             "gallery_roots": {
                 "description": "Folders whose landed files Airflow's UI shows: storage URIs with their connection, "
                 "separated by commas. Whoever may read a DAG's XComs sees its files below them. Empty: none is shown.",
@@ -141,8 +151,8 @@ def _config() -> dict[str, Any]:
                 "beside it, where PyAV is installed (extra posters).",
                 "version_added": "0.1.0",
                 "type": "boolean",
-                "example": "false",
-                "default": "true",
+                "example": "False",
+                "default": "True",
             },
         },
     }

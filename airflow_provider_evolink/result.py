@@ -29,6 +29,8 @@ from airflow_provider_evolink.types import GenerationRecord
 
 # For what waits for a generation and never submits one.
 WAIT_AGAIN = "A retry or a clear of this task waits for it again, for as long; waiting costs nothing."
+# For what can't know whether its task still waits.
+_UNLESS_DONE = "If the task has its result already, there is nothing to do. Otherwise:"
 _MAX_DEPTH, _MAX_BITS = 32, 63
 
 
@@ -87,6 +89,13 @@ def build_record(generation: Generation, origin: Origin, *, now: float) -> Gener
     if origin.replay is not None:
         record["replay"] = origin.replay
     return record
+
+
+def result_line(record: Mapping[str, Any]) -> str:
+    """Return what to log of a record, without its links."""
+    links = record["results"]
+    expiry = f" Links expire at {record['expires_at']}." if links else ""
+    return f"Generation {record['generation_id']} is {record['status']}: {counted(len(links), 'result')}.{expiry}"
 
 
 def failure_error(generation: Generation, *, cost: float | None, may_submit: bool = True) -> GenerationFailedError:
@@ -191,11 +200,12 @@ def trigger_stopped(generation_id: str, conn_id: str, *, cost: float | None) -> 
     """Return what to log when a trigger is stopped: what stays paid for, and how to collect it.
 
     The text holds for every reason, which a trigger can't know: that it moves to another triggerer, that its task was
-    cleared or marked, or that the run timed out; and it holds whether or not the generation has ended meanwhile.
+    cleared or marked, that the run timed out, or that the task has ended long since, as after ``airflow dags test``,
+    whose triggers a triggerer starts anew; and it holds whether or not the generation has ended meanwhile.
     """
     return (
         f"This trigger stops here, which changes nothing at EvoLink: generation {generation_id} can't be cancelled and "
-        f"stays paid for{reserved_note(cost)}. {how_to_collect(generation_id, conn_id)}"
+        f"stays paid for{reserved_note(cost)}. {_UNLESS_DONE} {how_to_collect(generation_id, conn_id)}"
     )
 
 
@@ -203,8 +213,8 @@ def batch_trigger_stopped(count: int, *, cost: float | None) -> str:
     """Return the same for a trigger that waits for many generations."""
     return (
         "This trigger stops here, which changes nothing at EvoLink: what it polls "
-        f"({counted(count, 'generation')}) can't be cancelled and stays paid for{reserved_note(cost)}. A retry or a "
-        "clear of this task resumes it and submits none of it again."
+        f"({counted(count, 'generation')}) can't be cancelled and stays paid for{reserved_note(cost)}. {_UNLESS_DONE} "
+        "A retry or a clear of this task resumes it and submits none of it again."
     )
 
 

@@ -83,8 +83,8 @@ def evolink_retry_policy(
 
     :param first_delay: delay before the first retry, in seconds or as a ``timedelta``; 30 s by default.
     :param longest_delay: upper limit of the back-off, in seconds or as a ``timedelta``; 600 s by default.
-    :return: pass it as ``retry_policy=`` to an operator or a ``@task``, or put it into ``default_args``. Needs Airflow
-        3.3 or later.
+    :return: put it into ``default_args``, where Airflow before 3.3, which has no retry policies, ignores it; from 3.3
+        on it may also be passed as ``retry_policy=`` to an operator or a ``@task``.
     :raises ValueError: a delay is not positive, or ``first_delay`` exceeds ``longest_delay``.
     """
     first, longest = _seconds(first_delay), _seconds(longest_delay)

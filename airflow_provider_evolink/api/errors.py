@@ -61,7 +61,13 @@ class ConfigurationError(EvoLinkError):
 
 
 class ConnectionNotFoundError(ConfigurationError):
-    """An Airflow connection that does not exist, or not for the process that looked it up. Nothing was sent."""
+    """An Airflow connection that does not exist, or not for the process that looked it up. Nothing was sent.
+
+    A retry fails until the connection is defined. It is not ruled out, since Airflow reports the same when its secrets
+    backend can't be reached.
+    """
+
+    permanent = False
 
 
 class ApiError(EvoLinkError):

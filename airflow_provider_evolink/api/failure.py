@@ -40,13 +40,16 @@ def failure_reason(body: Mapping[str, Any], *, has_failed: bool) -> Reason:
     :param has_failed: whether the generation failed; if not, only ``error`` is read.
     :return: EvoLink's code, or a documented one that the message names; and all messages, joined.
     """
-    reason = _reason_in(body.get("error"))
+    error = body.get("error")
+    if error is None and not has_failed:
+        return Reason()
+    reason = _reason_in(error)
     if reason != Reason() or not has_failed:
         return reason
     siblings = {name: body[name] for name in _MESSAGE_KEYS if name in body}
     code = next((body[name] for name in _CODE_KEYS if body.get(name) in ERROR_CODES), None)
     reason = _reason_in({**siblings, "code": code})
-    return _unparsed_reason(body.get("error")) if reason == Reason() else reason
+    return _unparsed_reason(error) if reason == Reason() else reason
 
 
 def _unparsed_reason(error: object) -> Reason:

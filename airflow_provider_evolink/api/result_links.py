@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 RESULT, COVER, PREVIEW = "result", "cover", "preview"
 
@@ -94,7 +95,8 @@ def _walk(value: object, position: _Position) -> Iterator[ResultLink]:
 def _parts(value: list[object] | Mapping[object, object], position: _Position) -> Iterator[tuple[object, _Position]]:
     depth = position.depth + 1
     if isinstance(value, list):
-        yield from ((item, replace(position, depth=depth)) for item in value)
+        inner = _Position(position.words, position.role, depth)
+        yield from ((item, inner) for item in value)
         return
     fields = [(name, _words(name), item) for name, item in value.items() if isinstance(name, str)]
     has_main = any(_is_main(words, item) for _, words, item in fields)
@@ -104,6 +106,8 @@ def _parts(value: list[object] | Mapping[object, object], position: _Position) -
             yield item, _Position(words, _role(words, position.role, has_main=has_main), depth)
 
 
+# The same few names are in every response.
+@lru_cache(maxsize=256)
 def _words(name: str) -> frozenset[str]:
     return frozenset(word.lower().removesuffix("s") for word in _WORD.findall(name))
 

@@ -30,6 +30,8 @@ def sanitize(value: object, secret: str) -> str | None:
     text = str(value)
     if secret:
         text = text.replace(secret, "***")
+    if len(text) <= _MAX_LENGTH and text.isprintable() and " " not in text:
+        return text
     text = text[: 4 * _MAX_LENGTH]
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)

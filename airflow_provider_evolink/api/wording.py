@@ -38,6 +38,14 @@ def were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
+def how_to_define(conn_id: str) -> str:
+    """Return a sentence on where Airflow takes a connection from."""
+    return (
+        f"Define it in Airflow's UI (Admin, Connections), by `airflow connections add {conn_id}`, in the environment "
+        f"variable AIRFLOW_CONN_{conn_id.upper()}, or in a secrets backend that this process reads."
+    )
+
+
 def megabytes(size: int) -> str:
     """Return a size in bytes as "200 MB", rounded up, so that what exceeds a limit never reads like the limit."""
     return f"{math.ceil(size / 2**20 * 10) / 10:,.10g} MB"

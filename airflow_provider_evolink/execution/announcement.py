@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from airflow_provider_evolink.compat import hook_lineage_collector
 from airflow_provider_evolink.landing.asset_names import AssetKey
 from airflow_provider_evolink.landing.checkpoint import MAX_ASSET_CHARACTERS
 
@@ -72,12 +73,10 @@ class Announcement:
 
     def _report_lineage(self, uri: str) -> None:
         """Report the file to Airflow's collector, which keeps it only if something reads the lineage of hooks."""
-        from airflow.sdk.lineage import get_hook_lineage_collector
-
         if len(uri) > MAX_ASSET_CHARACTERS:
             return
         try:
-            get_hook_lineage_collector().add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
+            hook_lineage_collector().add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
         except Exception as error:
             log.warning("The lineage of %s could not be reported (%r). The file has landed.", uri, error)
 
@@ -98,6 +97,8 @@ def shortened_prompt(prompt: object) -> str | None:
 
     :return: ``None`` if it is no text, or empty.
     """
-    text = _QUERY.sub(r"\1", " ".join(prompt.split())) if isinstance(prompt, str) else ""
+    text = " ".join(prompt.split()) if isinstance(prompt, str) else ""
+    if "://" in text:
+        text = _QUERY.sub(r"\1", text)
     shortened = text if len(text) <= _MAX_PROMPT else f"{text[: _MAX_PROMPT - 3].rstrip()}..."
     return shortened or None

@@ -24,14 +24,13 @@ from airflow_provider_evolink.api.event_loop import in_daemon_thread
 from airflow_provider_evolink.api.generation import COMPLETED, Generation
 from airflow_provider_evolink.api.generation_facts import facts_of_generation
 from airflow_provider_evolink.api.results import has_results
-from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.execution import limits
 from airflow_provider_evolink.execution.cost_line import cost_of
 from airflow_provider_evolink.execution.pending import KeepWaiting, PendingGeneration
 from airflow_provider_evolink.execution.reports import cannot_wait, read_refused
 from airflow_provider_evolink.polling.confirmed_read import Refused, Unanswered, describe_error, read_until_confirmed
 from airflow_provider_evolink.polling.policy import Outcome, StopPolling, Watch
-from airflow_provider_evolink.result import build_record, failure_error, result_missing, unfinished_error
+from airflow_provider_evolink.result import build_record, failure_error, result_line, result_missing, unfinished_error
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -233,14 +232,7 @@ class GenerationWait:
 
     def _publish_result(self, context: Context, record: GenerationRecord) -> None:  # noqa: ARG002
         """Report the result, in the log at least."""
-        links = record["results"]
-        self.log.info(
-            "Generation %s is %s: %s.%s",
-            record["generation_id"],
-            record["status"],
-            counted(len(links), "result"),
-            f" Links expire at {record['expires_at']}." if links else "",
-        )
+        self.log.info("%s", result_line(record))
         self._log_cost(record)
 
     def _log_cost(self, record: GenerationRecord) -> None:

@@ -134,7 +134,7 @@ class LandingStep:
             raise InvalidInputError(error.parameter, error.value, error.allowed) from error
 
     def check_storage(self) -> None:
-        """Ask a destination on S3, right before a generation is paid for, whether it can be used; nothing is written.
+        """Ask an object storage, right before a generation is paid for, whether it can be used; nothing is written.
 
         :raises StorageRefusedError: there is no such bucket, or the credentials are unknown or wrong.
         :raises LandingError: it can't be reached, or fails. A retry asks it again.

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterable
 
-from airflow_provider_evolink.compat import conf
+from airflow_provider_evolink.compat import conf, metrics_sender
 from airflow_provider_evolink.landing.checkpoint import Landed
 from airflow_provider_evolink.landing.filenames import Result
 from airflow_provider_evolink.submission.measures import (
@@ -58,12 +58,11 @@ def _report(measures: Iterable[Measure]) -> None:
 
 
 def _send(each: Measure) -> None:
-    from airflow.sdk.observability import stats
-
+    sender = metrics_sender()
     is_timer = METRICS[each.name].kind == "timer"
     for name, tags in ((each.name, dict(each.tags)), *([(each.long_name, None)] if _have_long_names() else [])):
         if is_timer:
-            stats.timing(name, each.value, tags=tags)
+            sender.timing(name, each.value, tags=tags)
         else:
-            # Its signature has int, but every backend takes any number, and credits have decimals.
-            stats.incr(name, each.value, tags=tags)  # type: ignore[arg-type]
+            # Airflow's signature has int, but every backend takes any number, and credits have decimals.
+            sender.incr(name, each.value, tags=tags)

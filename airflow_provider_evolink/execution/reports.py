@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
     EvoLinkError,
     GenerationFailedError,
     GenerationNotFoundError,
@@ -120,6 +121,26 @@ def cannot_land_now(error: LandingError, known: LedgerRecord | None, *, conn_id:
         f"{how_to_collect(known.generation_id, conn_id)}",
         generation_id=known.generation_id,
     )
+
+
+def cannot_connect_now(
+    error: ConfigurationError, known: LedgerRecord | None, *, paid_by: str = "an earlier try"
+) -> ConfigurationError:
+    """Extend the error of a connection that can't be used with what was paid for before, or may have been.
+
+    :param known: what the ledger holds.
+    :param paid_by: who has submitted that.
+    """
+    if known is None or not _is_paid(known):
+        return error
+    if known.generation_id is None:
+        paid = f"But {_in_doubt(known, paid_by)} A retry that can use the connection resolves that."
+    else:
+        paid = (
+            f"{paid_by[0].upper()}{paid_by[1:]} paid for generation {known.generation_id}"
+            f"{reserved_note(known.credits_reserved)}, which stays: a retry that can use the connection resumes it."
+        )
+    return type(error)(f"{error.facts} {paid}", advice=error.advice, generation_id=known.generation_id)
 
 
 def name_unlanded_generation(error: EvoLinkError, generation_id: str) -> None:

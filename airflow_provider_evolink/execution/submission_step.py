@@ -7,8 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_evolink.api.errors import InvalidInputError, LandingError, StaleRequestError, UnreadableInputError
-from airflow_provider_evolink.execution.reports import cannot_land_now, invalid_after_payment
+from airflow_provider_evolink.api.errors import (
+    ConfigurationError,
+    InvalidInputError,
+    LandingError,
+    StaleRequestError,
+    UnreadableInputError,
+)
+from airflow_provider_evolink.execution.reports import cannot_connect_now, cannot_land_now, invalid_after_payment
 from airflow_provider_evolink.submission.record import LedgerRecord, fingerprint
 
 if TYPE_CHECKING:
@@ -53,6 +59,8 @@ class SubmissionStep:
             return self.make_submitter(known).resume_without_input(known, error, max_tries=self.max_tries)
         except InvalidInputError as error:
             raise invalid_after_payment(error, known, conn_id=conn_id, paid_by=self.paid_by) from None
+        except ConfigurationError as error:
+            raise cannot_connect_now(error, known, paid_by=self.paid_by) from None
         except LandingError as error:
             raise cannot_land_now(error, known, conn_id=conn_id) from error
         for warning in request.warnings:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_evolink.api.errors import ConnectionNotFoundError, EvoLinkError, InvalidInputError
 from airflow_provider_evolink.api.settings import Settings
-from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook, get_async_connection
+from airflow_provider_evolink.api.wording import how_to_define
+from airflow_provider_evolink.compat import (
+    CONNECTION_NOT_FOUND,
+    AirflowNotFoundException,
+    BaseHook,
+    get_async_connection,
+)
 from airflow_provider_evolink.execution.airflow_requests import one_airflow_request
 from airflow_provider_evolink.hooks.connection_settings import settings_from
 from airflow_provider_evolink.hooks.file_methods import FileMethods
@@ -59,8 +65,12 @@ class EvoLinkHook(GenerationMethods, FileMethods, BaseHook):
 
     @cached_property
     def settings(self) -> Settings:
-        """The connection's settings, looked up once per hook."""
-        with one_airflow_request():
+        """The connection's settings, looked up once per hook.
+
+        :raises ConnectionNotFoundError: there is no such connection, or this process may not use it.
+        :raises ConfigurationError: it can't be used; the message names the field and the reason.
+        """
+        with one_airflow_request(), _reporting_missing(self.evolink_conn_id):
             connection = self.get_connection(self.evolink_conn_id)
         return settings_from(self.evolink_conn_id, connection)
 
@@ -214,7 +224,7 @@ class EvoLinkHook(GenerationMethods, FileMethods, BaseHook):
         from airflow_provider_evolink.execution.generation_call import Connected
 
         conn_id = self.evolink_conn_id
-        return Connected(self, reopen=lambda: EvoLinkHook(conn_id), look_up=lambda: _look_up(conn_id))
+        return Connected(self, reopen=lambda: EvoLinkHook(conn_id), look_up=lambda: EvoLinkHook(conn_id).settings)
 
     def _run(self, operation: Callable[[EvoLinkClient], Coroutine[Any, Any, T]]) -> T:
         from airflow_provider_evolink.api.client import EvoLinkClient, run
@@ -243,16 +253,15 @@ async def async_settings(evolink_conn_id: str) -> Settings:
     return settings_from(evolink_conn_id, connection)
 
 
-def _look_up(evolink_conn_id: str) -> Settings:
-    with _reporting_missing(evolink_conn_id):
-        return EvoLinkHook(evolink_conn_id).settings
-
-
 @contextmanager
 def _reporting_missing(evolink_conn_id: str) -> Iterator[None]:
     try:
         yield
     except CONNECTION_NOT_FOUND as error:
+        # Airflow's own text adds something only if access was denied.
+        reason = "" if isinstance(error, AirflowNotFoundException) else f" ({error})"
         raise ConnectionNotFoundError(
-            f"Connection {evolink_conn_id!r} was not found by this process: {error}. Nothing was sent."
+            f"Connection {evolink_conn_id!r} was not found by this process{reason}. {how_to_define(evolink_conn_id)} "
+            "Its type is evolink, its password the API key. Nothing was sent.",
+            advice="A retry fails too until it is there.",
         ) from error

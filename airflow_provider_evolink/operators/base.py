@@ -8,7 +8,7 @@ Both ways of waiting run the same poller. A worker finishes either: see
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -70,6 +70,7 @@ class EvoLinkBaseOperator(GenerationWait, LineageMethods, DeferringOperator):
         self.deferrable = deferrable
         self.timeout: Any = timeout
         self.poll_interval = poll_interval
+        self.result_link = ""
         self._lineage = RunLineage()
 
     @classmethod
@@ -95,7 +96,7 @@ class EvoLinkBaseOperator(GenerationWait, LineageMethods, DeferringOperator):
             if not isinstance(outcome, KeepWaiting):
                 return outcome
             if stop.outcome is Outcome.NO_CONNECTION:
-                # A new trigger would not find the connection either.
+                self._log_missing_connection()
                 return self._wait_on_worker(context, outcome.pending)
             return self._wait(context, outcome.pending, outcome.failing_since)
 
@@ -135,8 +136,8 @@ class EvoLinkBaseOperator(GenerationWait, LineageMethods, DeferringOperator):
         self, context: Context, pending: PendingGeneration, failing_since: float | None = None
     ) -> GenerationRecord:
         """Wait, in the triggerer if possible, and return the record."""
-        # The link on the task's page would otherwise lead to the result of an earlier try.
-        context["ti"].xcom_push(key=RESULT_LINK_KEY, value="")
+        # Until there is a result, readers of the link find that of no earlier try.
+        self._push_result_link(context, [])
         if self._may_defer(context):
             self._defer(pending, failing_since)
         if self.deferrable:
@@ -165,10 +166,13 @@ class EvoLinkBaseOperator(GenerationWait, LineageMethods, DeferringOperator):
         return await async_settings(self.evolink_conn_id)
 
     def _publish_result(self, context: Context, record: GenerationRecord) -> None:
-        links = record["results"]
-        context["ti"].xcom_push(key=RESULT_LINK_KEY, value=links[0] if links else "")
+        self._push_result_link(context, record["results"])
         self._lineage.add_generation(GenerationFacts.of_record(record))
         super()._publish_result(context, record)
+
+    def _push_result_link(self, context: Context, links: Sequence[str]) -> None:
+        self.result_link = links[0] if links else ""
+        context["ti"].xcom_push(key=RESULT_LINK_KEY, value=self.result_link)
 
     def _note_failure(self) -> None:
         status = None if self._latest is None else self._latest.status

@@ -187,7 +187,7 @@ class EvoLinkBatchOperator(LineageMethods, DeferringOperator):
     def execute(self, context: Context) -> BatchSummary:
         """Check all rows, submit or resume them, paying for each at most once, and land what they make."""
         self._ledger_name = f"{STORE_KEY}{store_key_suffix(self, context)}"
-        # The link on the task's page would otherwise lead to an earlier try's, or find nothing.
+        # Until there is a manifest, readers of the link find that of no earlier try.
         context["ti"].xcom_push(key=MANIFEST_LINK_KEY, value="")
         return self._work(context, None)
 
@@ -200,8 +200,9 @@ class EvoLinkBatchOperator(LineageMethods, DeferringOperator):
         :param event: of the trigger.
         :param cursor: where the batch was when it was deferred.
         """
-        # A new trigger would not find the connection either.
         has_connection = parse_batch_event(event).outcome is not Outcome.NO_CONNECTION
+        if not has_connection:
+            self._log_missing_connection()
         return self._work(context, cursor, may_defer=has_connection)
 
     def on_kill(self) -> None:
@@ -222,6 +223,11 @@ class EvoLinkBatchOperator(LineageMethods, DeferringOperator):
         """Return the table, if it is a file; the rows' pictures are noted at the end."""
         is_file = isinstance(self.requests, str) or hasattr(self.requests, "open")
         return [file(str(self.requests))] if is_file else []
+
+    @property
+    def manifest_link(self) -> str:
+        """URI of the manifest that this process has written; empty until then."""
+        return "" if self._session is None else self._session.manifest_link
 
     def _known(self) -> ErrorFacts:
         """Return what is known about the rows, for the errors of this task."""

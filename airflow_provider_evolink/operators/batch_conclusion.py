@@ -48,6 +48,7 @@ class BatchConclusion:
     :param lineage: receives what the batch has read, made and written.
     :param ti: of this try.
     :param log: of the task.
+    :ivar manifest_link: URI of the manifest; empty until it is written.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class BatchConclusion:
         self._lineage = lineage
         self._ti = ti
         self._log = log
+        self.manifest_link = ""
 
     def conclude(self) -> BatchSummary:
         """Write the manifest, report what came of the rows, and return the summary.
@@ -76,7 +78,7 @@ class BatchConclusion:
         finally:
             self._log_problems(writer.outcome)
         self._lineage.put_output_first(file(manifest.uri))
-        # Lets the task's page link to it.
+        self.manifest_link = manifest.uri
         self._ti.xcom_push(key=MANIFEST_LINK_KEY, value=manifest.uri)
         self._log.info("%s: %s.", counts_line(self._cursor.tally), manifest.uri)
         self._log.info("%s", cost_line(outcome.credits_used, outcome.credits_reserved))

@@ -19,6 +19,7 @@ from airflow_provider_evolink.batch.plan import Planner
 from airflow_provider_evolink.batch.run import BatchRun
 from airflow_provider_evolink.batch.validation import Validation, keys_digest, validate
 from airflow_provider_evolink.execution.announcement import Announcement
+from airflow_provider_evolink.execution.try_notes import PROGRESS_KEY, try_note
 from airflow_provider_evolink.hooks.evolink import async_settings
 from airflow_provider_evolink.landing.storage import check_writable
 from airflow_provider_evolink.landing.storage_check import check_bucket
@@ -72,6 +73,12 @@ class BatchSession:
         self.wake_rule = WakeRule(1)
         self._next_report = 0.0
         self._batch: BatchRun | None = None
+        self._conclusion: BatchConclusion | None = None
+
+    @property
+    def manifest_link(self) -> str:
+        """URI of the manifest; empty until it is written."""
+        return "" if self._conclusion is None else self._conclusion.manifest_link
 
     def run(self, stored_cursor: object, *, may_defer: bool) -> BatchSummary | None:
         """Carry the batch on.
@@ -95,10 +102,10 @@ class BatchSession:
         if not run(carry_on):
             return None
         announcement = Announcement(self._outlets, self._context, self._parts.hook)
-        conclusion = BatchConclusion(
+        self._conclusion = BatchConclusion(
             self._parts, self.cursor, announcement, self._lineage, self._context["ti"], self._log
         )
-        return conclusion.conclude()
+        return self._conclusion.conclude()
 
     def describe(self) -> str:
         """Return a line on how far the batch is."""
@@ -181,6 +188,7 @@ class BatchSession:
             self.watches, self.wake_rule = batch.watches(), batch.wake_rule()
             if may_defer:
                 self._log.info("%s.", self.describe())
+                self._keep_progress()
                 return False
             self._report_progress(self.describe())
             await wait_for_enough(poller, self.watches, self.wake_rule, self._report_progress)
@@ -191,3 +199,12 @@ class BatchSession:
         if now >= self._next_report:
             self._next_report = now + REPORT_INTERVAL_SECONDS
             self._log.info("%s.", message)
+            self._keep_progress()
+
+    def _keep_progress(self) -> None:
+        """Leave for the tabs in Airflow's UI how far the batch is."""
+        ti = self._context["ti"]
+        try:
+            ti.xcom_push(key=PROGRESS_KEY, value=dict(try_note(self.describe(), ti.try_number)))
+        except Exception as error:
+            self._log.debug("How far the batch is could not be kept for the tabs (%r).", error)

@@ -16,16 +16,23 @@ class DeferringOperator(BaseOperator):
     """Base of every operator that waits in the triggerer.
 
     :ivar deferrable: whether the DAG's author lets it.
+    :ivar evolink_conn_id: connection of the account.
     """
 
     deferrable: bool
+    evolink_conn_id: str
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume even without an event: a dead triggerer or a failed trigger must not lose what is paid for."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout as error:
-            self.log.warning("The deferral ended without an event (%s). Reading once more what it waited for.", error)
+            # A trigger that runs ends before its deferral does.
+            self.log.warning(
+                "The deferral ended without an event (%s): is a triggerer running, and does it serve this task's queue "
+                "and team? Reading once more what it waited for.",
+                error,
+            )
             return self._resume_without_event(context, next_kwargs or {})
         except TaskDeferralError as error:
             return self._resume_without_trigger(context, next_kwargs or {}, error)
@@ -44,6 +51,13 @@ class DeferringOperator(BaseOperator):
         :param error: of the trigger.
         """
         raise NotImplementedError
+
+    def _log_missing_connection(self) -> None:
+        """Log why this worker waits itself: a new trigger would not find the connection either."""
+        self.log.warning(
+            "The triggerer has no connection %r, or may not read it. This task waits on the worker instead, in a slot.",
+            self.evolink_conn_id,
+        )
 
     def _can_defer(self, context: Context) -> bool:
         """Return whether this task can be resumed, which it can't if another task executes this operator by hand."""

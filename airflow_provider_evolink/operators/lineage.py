@@ -28,6 +28,11 @@ class LineageMethods:
     log: Any
     _lineage: RunLineage
 
+    @property
+    def has_landed(self) -> bool:
+        """Whether this run has landed files, or found what an earlier one has landed."""
+        return self._lineage.file_count > 0
+
     def get_openlineage_facets_on_start(self) -> OperatorLineage[Any, Any]:
         """Return what the run is about to read."""
         return self._openlineage()

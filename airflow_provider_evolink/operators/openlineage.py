@@ -13,6 +13,9 @@ from openlineage.client.facet_v2 import RunFacet
 from airflow_provider_evolink.lineage.run import GenerationFacts, RunLineage
 
 FACET: Final = "evolink_generations"
+# As OpenLineage asks: an https URL with a version, which never means another schema. The project has no public address
+# yet, and nobody can own a host below .invalid.
+_SCHEMA: Final = "https://airflow-provider-evolink.invalid/lineage/1-0-0/EvoLinkGenerationsRunFacet.json"
 
 
 @define
@@ -29,7 +32,7 @@ class EvoLinkGenerationsRunFacet(RunFacet):
 
     @staticmethod
     def _get_schema() -> str:
-        return "urn:airflow-provider-evolink:lineage:1-0-0:EvoLinkGenerationsRunFacet#/$defs/EvoLinkGenerationsRunFacet"
+        return f"{_SCHEMA}#/$defs/EvoLinkGenerationsRunFacet"
 
 
 def operator_lineage(run: RunLineage) -> OperatorLineage[Any, Any]:

@@ -232,6 +232,6 @@ async def test_inside_a_running_loop(connect: Connect, evolink_emulator: Emulato
 
 
 def test_a_missing_connection() -> None:
-    """An unknown connection raises Airflow's error, with its id."""
-    with pytest.raises(Exception, match="no_such_connection"):
+    """An unknown connection has its own error, with its id."""
+    with pytest.raises(ConnectionNotFoundError, match="'no_such_connection'"):
         EvoLinkHook("no_such_connection").get_credits()

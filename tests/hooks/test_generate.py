@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 
 from airflow_provider_evolink.api.errors import (
+    ConnectionNotFoundError,
     GenerationFailedError,
     GenerationNotFoundError,
     GenerationTimeoutError,
@@ -36,7 +37,7 @@ from tests.hooks.calls import HARBOR, LIGHTHOUSE, MODEL, PythonTask
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_pauses", "quick")
 
 
 @pytest.fixture(autouse=True)
@@ -414,7 +415,7 @@ def test_outside_of_a_task_a_failed_generation_is_just_that(emulator: EmulatorHa
 @pytest.mark.parametrize("in_block", [True, False])
 def test_a_dag_file_that_is_parsed_pays_nothing(emulator: EmulatorHandle, tmp_path: Path, in_block: bool) -> None:
     """A call at the top level of a DAG file, or in the DAG's block, is refused, since it would pay at each parse."""
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.loaded_dag import DagBag
 
     call = f'EvoLinkHook().generate("{MODEL}", {LIGHTHOUSE}, key="cover")'
     block = f'with DAG("parsed"):\n    {call}\n' if in_block else f"{call}\n"
@@ -449,6 +450,6 @@ def test_an_execution_timeout_reports_what_stays_paid_for(
 
 
 def test_a_missing_connection_costs_nothing(monkeypatch: pytest.MonkeyPatch, task: PythonTask) -> None:
-    """Without a connection nothing is sent, and Airflow's own error names it."""
-    with pytest.raises(AirflowNotFoundException, match="evolink_default"):
+    """Without a connection nothing is sent, and the error names it and says how to define it."""
+    with pytest.raises(ConnectionNotFoundError, match=r"'evolink_default'.*airflow connections add evolink_default"):
         task.call(cover)

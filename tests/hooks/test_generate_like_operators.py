@@ -27,7 +27,7 @@ from tests.operators.submissions import accepted
 from tests.task_harness import TaskHarness
 from tests.uploading import LINKS_ONLY, forget_links, write_picture
 
-pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_pauses", "quick")
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from airflow_provider_evolink.types import GenerationRecord
 from tests.hooks.calls import HARBOR, LIGHTHOUSE, MODEL, PythonTask
 from tests.operators.submissions import accepted
 
-pytestmark = pytest.mark.usefixtures("no_pauses", "quick")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_pauses", "quick")
 
 
 @pytest.fixture(autouse=True)

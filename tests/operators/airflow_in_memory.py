@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api import client
 from airflow_provider_evolink.emulator.app import Emulator
@@ -32,7 +32,7 @@ from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.polling import confirmed_read
 from airflow_provider_evolink.submission import remote_state, submitter
 from tests.operators.submissions import TEXT, WorkerDied
-from tests.task_harness import Store, TaskHarness, TaskInstance
+from tests.task_harness import Store, TaskHarness, TaskInstance, ledger_in_files
 from tests.uploading import LINKS_ONLY, forget_links
 
 URL = "http://127.0.0.1:9"
@@ -152,6 +152,7 @@ class SimulatedTask:
         calls: int = 1,
         empties_on_clear: bool = False,
         picture: Path | None = None,
+        ledgers: Path | None = None,
         **policies: Any,
     ) -> None:
         """Start with an empty ledger.
@@ -159,8 +160,12 @@ class SimulatedTask:
         :param calls: number of operators to execute; more than one are executed by hand inside another task.
         :param empties_on_clear: whether a clear empties the task's state store, as in Airflow 3.4.
         :param picture: a file that the generations are made from; without it they are made from text.
+        :param ledgers: where the ledger is in numbered files; without it, it is in Airflow's store.
         :param policies: arguments of the operators.
         """
+        self.in_files = ledgers is not None
+        if ledgers is not None:
+            ledger_in_files(patch, ledgers)
         self.emulator = Emulator(Settings())
         self.network = FaultyNetwork(self.emulator)
         self.harness = TaskHarness(store=FaultyStore())
@@ -207,10 +212,13 @@ class SimulatedTask:
         self._run(execute, writes, sends)
 
     def wake_a_late_try(self) -> None:
-        """Continue a first try that was superseded before it had read or written: Airflow refuses its writes."""
+        """Continue a first try that was superseded before it had read or written: Airflow refuses its writes.
+
+        Files accept them as long as no later try has written; that one then finds what this one has paid for.
+        """
         saved = self.harness, self.outer, self.is_deferred, self.delivered
         self.harness = TaskHarness(ti=TaskInstance(try_number=0), store=FaultyStore())
-        self.attempt(cleared=False, writes=["fails"] * 8)
+        self.attempt(cleared=False, writes=() if self.in_files else ["fails"] * 8)
         self.harness, self.outer, self.is_deferred, self.delivered = saved
 
     def resume(self, *, timed_out: bool, writes: Iterable[str] = ()) -> None:

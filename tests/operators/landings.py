@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
+from airflow_provider_evolink.compat import has_state_stores
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
@@ -28,7 +29,7 @@ class LandingHarness(TaskHarness):
     @property
     def context(self) -> Any:
         """The context of this try."""
-        stores = {"asset_state_store": {LEDGER_ASSET: self.copies}}
+        stores = {"asset_state_store": {LEDGER_ASSET: self.copies}} if has_state_stores() else {}
         return {**super().context, **stores, "outlet_events": self.outlet_events}
 
 

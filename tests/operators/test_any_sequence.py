@@ -39,6 +39,8 @@ SENDS = st.lists(st.sampled_from(["lost", "lost behind 503"]), max_size=2).flatm
 class AnySequence(RuleBasedStateMachine):
     """A task instance to which anything can happen, in any order."""
 
+    in_files = False
+
     @initialize(
         unknown=st.sampled_from(["replay", "replay", "fail"]),
         clear=st.sampled_from(["reuse", "reuse", "resubmit"]),
@@ -58,12 +60,16 @@ class AnySequence(RuleBasedStateMachine):
         if picture is not None:
             write_picture(picture)
         policies = {"on_unknown_submission": unknown, "on_clear": clear, "on_changed_input": change}
+        ledgers = Path(self.folder.name, "ledgers") if self.in_files else None
+        if ledgers is not None:
+            ledgers.mkdir()
         # Operators that are executed by hand can't be resumed, and would wait in this process.
         self.task = SimulatedTask(
             self.patch,
             calls=calls,
             empties_on_clear=empties,
             picture=picture,
+            ledgers=ledgers,
             wait_for_completion=waits and calls == 1,
             **policies,
         )
@@ -213,5 +219,13 @@ class AnySequence(RuleBasedStateMachine):
         return bool(may_refuse) and isinstance(error, StaleRequestError | SubmissionUnknownError)
 
 
+class AnySequenceInFiles(AnySequence):
+    """The same with a ledger in numbered files, as before Airflow 3.3."""
+
+    in_files = True
+
+
 AnySequence.TestCase.settings = settings(max_examples=400, stateful_step_count=14)
+AnySequenceInFiles.TestCase.settings = settings(max_examples=200, stateful_step_count=14)
 TestAnySequence = AnySequence.TestCase
+TestAnySequenceInFiles = AnySequenceInFiles.TestCase

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator, EvoLinkImageToVideoOperator

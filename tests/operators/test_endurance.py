@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     AccessDeniedError,
@@ -289,14 +289,17 @@ def test_a_worker_also_waits_again_for_what_still_runs(
     assert leaping.slept == [5.0, 5.0, 5.0]
 
 
-def test_if_the_triggerer_lacks_the_connection_the_worker_waits(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """A connection that only workers have costs a worker slot, rather than deferral after deferral."""
+def test_if_the_triggerer_lacks_the_connection_the_worker_waits(
+    emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A connection that only workers have costs a worker slot, rather than deferral after deferral; the log says so."""
     emulator.control.set_speed(60)
     task = operator()
     with pytest.raises(TaskDeferred):
         task.execute(harness.context)
 
     assert task.execute_complete(harness.context, {"outcome": "no_connection"})["status"] == "completed"
+    assert "'evolink_default'" in capsys.readouterr().out.partition("[warning")[2]
 
 
 def test_a_failed_trigger_is_logged_as_such(

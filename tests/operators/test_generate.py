@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.comms import SetXCom, _RequestFrame
-from airflow.sdk.serde import serialize
 
 from airflow_provider_evolink.api.errors import GenerationFailedError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -285,7 +285,9 @@ def odd_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def through_airflow(value: Any) -> Any:
     """Pass a value through everything between a task and Airflow's database."""
-    xcom = SetXCom(key="return_value", value=serialize(value), dag_id="d", run_id="r", task_id="t", map_index=-1)
+    xcom = SetXCom(
+        key="return_value", value=BaseXCom.serialize_value(value), dag_id="d", run_id="r", task_id="t", map_index=-1
+    )
     _RequestFrame(id=1, body=xcom.model_dump()).as_bytes()
     return json.loads(json.dumps(xcom.value, allow_nan=False).encode())
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import HookLineageCollector, TaskDeferred
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.lineage import HookLineageCollector
 
 from airflow_provider_evolink.api.errors import FileConflictError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -148,7 +147,7 @@ def test_lineage(
 ) -> None:
     """Each file is reported as an output of the hook, where Airflow collects lineage."""
     collector = HookLineageCollector()
-    monkeypatch.setattr("airflow.sdk.lineage.get_hook_lineage_collector", lambda: collector)
+    monkeypatch.setattr("airflow_provider_evolink.execution.announcement.hook_lineage_collector", lambda: collector)
 
     record = harness.run(landing(folder))
 
@@ -164,7 +163,7 @@ def test_lineage_that_fails(
         def add_output_asset(self, *args: Any, **kwargs: Any) -> None:
             raise ValueError("no such scheme")
 
-    monkeypatch.setattr("airflow.sdk.lineage.get_hook_lineage_collector", Broken)
+    monkeypatch.setattr("airflow_provider_evolink.execution.announcement.hook_lineage_collector", Broken)
     alias = AssetAlias("videos")
 
     record = harness.run(landing(folder, outlets=[alias]))

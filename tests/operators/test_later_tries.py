@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     GenerationFailedError,
@@ -31,7 +31,7 @@ from tests.leaping import LeapingTime
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import FailingStore, TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_submission_pauses")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_submission_pauses")
 
 
 def test_a_failed_generation_is_submitted_again(emulator: EmulatorHandle, harness: TaskHarness) -> None:

@@ -7,11 +7,12 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowException, TaskDeferred
 from airflow.providers.openlineage.extractors.base import DefaultExtractor, OperatorLineage
 from airflow.sdk import AssetAlias, BaseOperator
-from airflow.sdk.exceptions import AirflowException, TaskDeferred
 from jsonschema import Draft202012Validator
 from openlineage.client.serde import Serde
 
@@ -65,11 +66,18 @@ def _said(lineage: OperatorLineage[Any, Any] | None) -> dict[str, Any]:
     facet = sent.get("run_facets", {}).get(FACET, {})
     if facet:
         _check_schema(facet)
-        assert facet["_schemaURL"].startswith(SCHEMA["$id"])
+        assert facet["_schemaURL"] == f"{SCHEMA['$id']}#/$defs/EvoLinkGenerationsRunFacet"
     names = {
         each: [(dataset["namespace"], dataset["name"]) for dataset in sent[each]] for each in ("inputs", "outputs")
     }
     return {**names, "facet": facet}
+
+
+def test_the_address_of_the_schema() -> None:
+    """The facet names its schema as OpenLineage asks of custom facets: by an https URL that has a version."""
+    address = urlsplit(SCHEMA["$id"])
+    assert (address.scheme, Path(address.path).name) == ("https", "EvoLinkGenerationsRunFacet.json")
+    assert re.fullmatch(r"\d+-\d+-\d+", Path(address.path).parent.name)
 
 
 def _check_schema(facet: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_submission_pauses")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_submission_pauses")
 
 # Which of the two depends on whether the kill comes before or after the response.
 NOT_ACCEPTED = (NotSentError, RateLimitedError)

@@ -28,7 +28,7 @@ from tests.operators.submissions import DyingStore, WorkerDied, accepted
 from tests.task_harness import TaskHarness
 from tests.uploading import LINKS_ONLY, forget_links, uploads, write_picture
 
-pytestmark = pytest.mark.usefixtures("no_submission_pauses", "no_pauses")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_submission_pauses", "no_pauses")
 KEY = "airflow-0123456789abcdef"
 
 

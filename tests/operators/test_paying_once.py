@@ -23,7 +23,7 @@ from airflow_provider_evolink.submission.record import STORE_KEY
 from tests.operators.submissions import DyingStore, WorkerDied, accepted, operator
 from tests.task_harness import Store, TaskHarness
 
-pytestmark = pytest.mark.usefixtures("no_submission_pauses")
+pytestmark = pytest.mark.usefixtures("each_ledger", "no_submission_pauses")
 
 
 class SilentStore(Store):
@@ -186,6 +186,7 @@ def test_an_unreachable_ledger_sends_nothing(emulator: EmulatorHandle, harness: 
     assert emulator.control.state()["requests"]["total"] == 0
 
 
+@pytest.mark.parametrize("each_ledger", ["Airflow's store"], indirect=True)
 def test_without_a_store_nothing_is_submitted(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Without a state store nothing is sent: a crash would make the next try pay again."""
     context = {**harness.context, "task_state_store": None}
@@ -193,6 +194,7 @@ def test_without_a_store_nothing_is_submitted(emulator: EmulatorHandle, harness:
     with pytest.raises(EvoLinkFailException, match="Nothing was sent") as caught:
         operator().execute(context)
     assert isinstance(caught.value.error, ConfigurationError)
+    assert "AIRFLOW__EVOLINK__LEDGER_PATH" in str(caught.value.error)
     assert emulator.control.state()["requests"]["total"] == 0
 
 
