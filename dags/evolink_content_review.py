@@ -14,7 +14,6 @@ video with the extra `posters`, and can watch it if `[evolink] gallery_roots` ha
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -22,6 +21,9 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+# Rendered on the worker: a path in a default of `params` would be one of the dag-processor's machine.
+PICTURE = "{{ params.image or dag.folder ~ '/pictures/lighthouse.png' }}"
 
 with DAG(
     dag_id="evolink_content_review",
@@ -37,9 +39,12 @@ with DAG(
             description="What happens in the video, in English or Chinese.",
         ),
         "image": Param(
-            str(Path(__file__).parent / "pictures" / "lighthouse.png"),
-            type="string",
-            description="Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image.",
+            None,
+            type=["null", "string"],
+            description=(
+                "Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image; empty: "
+                "pictures/lighthouse.png beside this file."
+            ),
         ),
         "destination": Param(
             f"file://{tempfile.gettempdir()}/evolink",
@@ -48,9 +53,7 @@ with DAG(
         ),
     },
 ):
-    generate = EvoLinkImageToVideoOperator(
-        task_id="generate", prompt="{{ params.prompt }}", image="{{ params.image }}", duration=5
-    )
+    generate = EvoLinkImageToVideoOperator(task_id="generate", prompt="{{ params.prompt }}", image=PICTURE, duration=5)
     land = EvoLinkToObjectStorageOperator(
         task_id="land", generation=generate.output, destination="{{ params.destination }}"
     )

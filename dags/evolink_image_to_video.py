@@ -16,13 +16,15 @@ folder Airflow can write to, such as `s3://my_conn@bucket/videos`.
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 
 from airflow.providers.http.operators.http import HttpOperator
 from airflow.sdk import DAG, Param
 
 from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+
+# Rendered on the worker: a path in a default of `params` would be one of the dag-processor's machine.
+PICTURE = "{{ params.image or dag.folder ~ '/pictures/lighthouse.png' }}"
 
 with DAG(
     dag_id="evolink_image_to_video",
@@ -39,9 +41,12 @@ with DAG(
             description="What happens in the video, in English or Chinese.",
         ),
         "image": Param(
-            str(Path(__file__).parent / "pictures" / "lighthouse.png"),
-            type="string",
-            description="Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image.",
+            None,
+            type=["null", "string"],
+            description=(
+                "Public link, path on the worker, or storage URI of a PNG, JPEG or WebP image; empty: "
+                "pictures/lighthouse.png beside this file."
+            ),
         ),
         "aspect_ratio": Param(
             "16:9", enum=["16:9", "9:16", "auto"], description="Format of the video; auto lets the model decide."
@@ -56,7 +61,7 @@ with DAG(
     generate = EvoLinkImageToVideoOperator(
         task_id="generate",
         prompt="{{ params.prompt }}",
-        image="{{ params.image }}",
+        image=PICTURE,
         duration=5,
         aspect_ratio="{{ params.aspect_ratio }}",
     )

@@ -39,14 +39,20 @@ with DAG(
     default_args={"retries": 2},
     params={
         "table": Param(
-            str(Path(__file__).parent / "products.csv"),
-            type="string",
-            description="Path or URI of a CSV file with the columns sku, image (relative to the table) and prompt.",
+            None,
+            type=["null", "string"],
+            description=(
+                "Path or URI of a CSV file with the columns sku, image (relative to the table) and prompt; empty: "
+                "products.csv beside this file."
+            ),
         ),
         "destination": Param(
             f"file://{tempfile.gettempdir()}/evolink/products",
             type="string",
-            description="Folder to save the videos in, such as s3://my_conn@bucket/videos.",
+            description=(
+                "Folder to save the videos in, such as s3://my_conn@bucket/videos; if there are several workers, one "
+                "that all of them see."
+            ),
         ),
         "max_in_flight": Param(
             100, type="integer", minimum=1, maximum=10_000, description="Generations in progress at EvoLink at a time."
@@ -58,7 +64,9 @@ with DAG(
     @task
     def rows() -> list[dict[str, Any]]:
         """Return a row for each product; yours may come from a query."""
-        table = ObjectStoragePath(get_current_context()["params"]["table"])
+        # On the worker: a path in a default of `params` would be one of the dag-processor's machine.
+        default = Path(__file__).parent / "products.csv"
+        table = ObjectStoragePath(get_current_context()["params"]["table"] or str(default))
         products = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8")))
         return [product | {"image": str(table.parent / product["image"])} for product in products]
 

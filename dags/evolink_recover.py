@@ -34,7 +34,7 @@ with DAG(
     default_args={"retries": 2},
     params={
         "destination": Param(
-            f"file://{tempfile.gettempdir()}/evolink-recovered",
+            f"file://{tempfile.gettempdir()}/evolink/recovered",
             type="string",
             description="Folder to save the files in, such as s3://my_conn@bucket/recovered.",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +26,10 @@ FILES = sorted(FOLDER.glob("*.py"))
 @pytest.fixture(scope="module")
 def dags() -> dict[str, DAG]:
     """The example DAGs, on a fresh Airflow database."""
-    from airflow.dag_processing.dagbag import DagBag
     from airflow.models.pool import Pool
     from airflow.utils.db import initdb
+
+    from tests.loaded_dag import DagBag
 
     initdb()
     Pool.create_or_update_pool(name="evolink", slots=4, description="", include_deferred=True)
@@ -84,6 +86,23 @@ def test_image_to_video(
     file = tmp_path / made["id"] / "0.mp4"
     assert (landed["uri"], landed["bytes"]) == (file.as_uri(), file.stat().st_size)
     assert emulator.control.state()["requests"]["submit"] == 1
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", ["evolink_image_to_video", "evolink_content_review", "evolink_product_videos"])
+def test_an_example_finds_its_files_in_the_checkout_of_the_worker(
+    emulator: EmulatorHandle, webhook: WebhookReceiver, tmp_path: Path, name: str
+) -> None:
+    """The params' defaults come from the dag-processor, whose checkout of the DAG bundle workers don't have."""
+    defaults = params_of(shutil.copytree(FOLDER, tmp_path / "processor"), name)
+    shutil.rmtree(tmp_path / "processor")
+    dag = parse(shutil.copytree(FOLDER, tmp_path / "worker"), name)
+    paying = dag.partial_subset(task_ids=["generate", "videos"], include_upstream=True)
+
+    run = paying.test(run_conf={**defaults, "destination": (tmp_path / "landed").as_uri()})
+
+    assert run.state == "success"
+    assert emulator.control.state()["requests"]["submit"] >= 1
 
 
 @pytest.mark.filterwarnings("default")
@@ -174,6 +193,18 @@ def test_recover_leaves_alone_what_an_example_has_landed(
     result = recovery(dags["evolink_recover"], tmp_path / "recovered")
     assert [file["generation_id"] for file in result["landed"]] == [other]
     assert (result["found"], result["skipped"]) == (4, 3)
+
+
+def parse(folder: Path, dag_id: str) -> DAG:
+    """Return a DAG of a folder."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(folder)).dags[dag_id]
+
+
+def params_of(folder: Path, dag_id: str) -> dict[str, Any]:
+    """Return the defaults of a DAG's params, as the dag-processor stores them."""
+    return dict(parse(folder, dag_id).params.dump())
 
 
 def in_an_hour() -> float:

@@ -19,8 +19,9 @@ from tests.media import files
 def _dags() -> Any:
     """Every job, on a fresh Airflow database."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.utils.db import initdb
+
+    from tests.loaded_dag import DagBag, sync_bag_to_db
 
     initdb()
     bag = DagBag(str(DAGS))

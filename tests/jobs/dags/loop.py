@@ -11,9 +11,9 @@ def is_good(file):
     return file["bytes"] > 1_000_000
 
 
-with DAG("loop", schedule=None):
+with DAG("loop", schedule=None, default_args={"retry_policy": evolink_retry_policy()}):
 
-    @task(retries=3, retry_policy=evolink_retry_policy(), inlets=[Asset("evolink_ledger")])
+    @task(retries=3, inlets=[Asset("evolink_ledger")])
     def drafts():
         evolink, spent = EvoLinkHook(), 0
         for number in range(1, 10):
