@@ -8,8 +8,10 @@ SERVICES := tests/services tests/crash
 
 # Which Airflow `make test-crash` kills.
 VENV ?= .venv
-# What test-managed, test-lowest, test-prerelease and test-python run.
+# What the targets test-* for other environments run.
 TESTS ?= $(SERVICES:%=--ignore=%)
+# The most important crashes, each on a real Airflow of that environment.
+CRASHES := tests/crash/test_short_form.py
 # The Airflow of test-prerelease.
 PRERELEASE ?= 3.4.0b2
 
@@ -22,10 +24,10 @@ ADD = UV_SYSTEM_CERTS="$${UV_SYSTEM_CERTS:-1}" $(BIN)/uv pip install --quiet --p
 unexport $(filter AIRFLOW_%,$(.VARIABLES)) PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-python test-crash test-browser chaos cluster bench bench-airflow bench-batch bench-landing bench-gallery check check-deploy docs docs-models lock clean
+.PHONY: help setup demo demo-batch ui test test-managed test-lowest test-prerelease test-airflow3.1 test-airflow3.2 test-matrix test-python test-clouds test-crash test-browser chaos cluster bench bench-airflow bench-batch bench-landing bench-gallery check check-deploy docs docs-models lock clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9.-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Build .venv; rebuilt only when pyproject.toml, setup.cfg or constraints.txt change
 
@@ -50,18 +52,28 @@ test-managed: .venvs/managed/.installed ## Run the suite with the versions that 
 
 test-lowest: .venvs/lowest/.installed ## Run the suite with the lowest versions that pyproject.toml allows; TESTS=tests/hooks runs a part
 
-test-prerelease: .venvs/prerelease/.installed ## Run the suite and twelve crashes on a prerelease of Airflow; PRERELEASE=3.4.0b2
+test-prerelease: .venvs/prerelease/.installed ## Run the suite and thirteen crashes on a prerelease of Airflow; PRERELEASE=3.4.0b2
 
-test-managed test-lowest test-prerelease: test-%:
+test-airflow3.1: .venvs/airflow3.1/.installed ## The same on Airflow 3.1, which is not supported yet, with the providers of its day
+
+test-airflow3.2: .venvs/airflow3.2/.installed ## The same on Airflow 3.2, which is not supported yet
+
+test-managed test-lowest test-prerelease test-airflow3.1 test-airflow3.2: test-%:
 	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
-	@$(if $(filter prerelease,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest tests/crash/test_short_form.py)
+	@$(if $(filter-out managed lowest,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest $(CRASHES))
+
+test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease ## Run the suite and the crashes on Airflow 3.1 to 3.4, one after another: two hours
 
 test-python: $(STAMP) ## Run the suite on another Python: PYTHON=python3.12; TESTS=tests/hooks runs a part
 	@name=python$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
 	  $(MAKE) --no-print-directory ".venvs/$$name/.installed" && \
 	  env -u EVOLINK_API_KEY ".venvs/$$name/bin/python" -m pytest -n 2 --dist loadfile $(TESTS)
 
-.venvs/%/.installed: $(STAMP) scripts/venv.sh tests/data/constraints/lowest.txt tests/data/constraints/mwaa-3.3.1.txt
+test-clouds: .venvs/clouds/.installed ## Land on servers of Azure and Google, on this machine: three minutes; 2 GB in .venvs/clouds
+	@env -u EVOLINK_API_KEY .venvs/clouds/bin/python -m pytest -n 2 -k "azure or gcs or sftp" \
+	  tests/landing/test_object_storage.py tests/operators/test_storage_checks.py tests/ui/test_serving.py
+
+.venvs/%/.installed: $(STAMP) scripts/venv.sh $(wildcard tests/data/constraints/*.txt)
 	@echo "Setting up .venvs/$* (once; under a minute)"
 	@PRERELEASE="$(PRERELEASE)" PYTHON="$(PYTHON)" sh scripts/venv.sh $*
 	@touch $@
@@ -157,6 +169,9 @@ lock: $(STAMP) ## Write the newest versions that pyproject.toml allows to constr
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --group test --constraint .venv/lowest.txt \
 	  --python-version 3.11 --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --quiet --output-file tests/data/constraints/lowest.txt
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --extra posters --extra azure --extra gcs --group test --group clouds \
+	  --python-version 3.11 --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --quiet --output-file tests/data/constraints/clouds.txt
 
 clean: ## Remove everything that make has built
 	rm -rf .venv .venvs .demo .bench build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

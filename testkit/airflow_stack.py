@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +41,8 @@ class AirflowStack:
     :param processes: services that Airflow needs: waiting also fails when one of them dies, and they stop with Airflow.
     :param path: below which the api-server serves, such as ``/airflow``.
     :param login: name and password of an administrator; None where every client is one.
+    :param arguments: further arguments of components, such as ``{"triggerer": ["--queues", "gpu"]}``.
+    :param setup: commands of Airflow's CLI to run before the components start, such as ``["teams", "create", "red"]``.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class AirflowStack:
         processes: Processes | None = None,
         path: str = "",
         login: tuple[str, str] | None = None,
+        arguments: Mapping[str, Sequence[str]] | None = None,
+        setup: Sequence[Sequence[str]] = (),
     ) -> None:
         port = free_port()
         self.home = home
@@ -59,6 +63,8 @@ class AirflowStack:
         self.api = AirflowApi(self.url, login=login)
         self.processes = processes or Processes(home / "components")
         self.environment = airflow_environment(home, dags_folder, port, path) | dict(env or {})
+        self._arguments = dict(arguments or {})
+        self._setup = setup
         self._on_phase = on_phase
         self._phase = ""
         self._exits = ExitStack()
@@ -68,9 +74,7 @@ class AirflowStack:
 
         :param component: a key of ``COMPONENTS``.
         """
-        # A checkout has the metadata of a build: with the current folder on its path, Airflow would find plugins twice.
-        command = [sys.executable, "-P", "-m", "airflow", *COMPONENTS[component]]
-        self.processes.start(component, command, self.environment)
+        self._start(component, [*COMPONENTS[component], *self._arguments.get(component, ())])
 
     def kill(self, component: str) -> None:
         """Kill a component and every process it has started, as a crash of its machine would."""
@@ -128,6 +132,10 @@ class AirflowStack:
         self.wait_until(f"the end of run {run_id}", has_ended, timeout)
         return states[-1]
 
+    def _start(self, name: str, arguments: Sequence[str]) -> None:
+        # A checkout has the metadata of a build: with the current folder on its path, Airflow would find plugins twice.
+        self.processes.start(name, [sys.executable, "-P", "-m", "airflow", *arguments], self.environment)
+
     def _create_tables(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.processes.start("database", [sys.executable, "-c", _CREATE_TABLES], self.environment)
@@ -136,6 +144,9 @@ class AirflowStack:
     def _bring_up(self) -> None:
         self._enter_phase("creating the database")
         self._create_tables()
+        for arguments in self._setup:
+            self._start("setup", arguments)
+            self.processes.finish("setup", timeout=120)
         for component in COMPONENTS:
             self.start(component)
         self.wait_until("Airflow's components", self._is_up, timeout=180)

@@ -16,9 +16,13 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from airflow_provider_evolink.emulator.server import EmulatorHandle
+    from testkit.azure import Azure
+    from testkit.gcs import Gcs
     from testkit.s3 import S3
+    from testkit.sftp import Sftp
     from tests.hook_uses import HookUses
     from tests.leaping import LeapingTime
+    from tests.object_stores import ObjectStore
     from tests.task_harness import TaskHarness
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "EVOLINK"))]:
@@ -35,6 +39,7 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
     AIRFLOW__CORE__FERNET_KEY="ZmVybmV0LWtleS1mb3ItdGVzdHMtb25seS0wMDAwMDA=",
     AIRFLOW__LOGGING__LOGGING_LEVEL="INFO",
+    GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT="false",  # it would ask a server for gRPC that speaks HTTP only
     AIRFLOW__EVOLINK__POSTERS="False",  # most tests count the files that land
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
     AIRFLOW__API_AUTH__JWT_SECRET="tests-only-" * 8,
@@ -60,6 +65,34 @@ def harness() -> TaskHarness:
     return TaskHarness()
 
 
+@pytest.fixture(autouse=True)
+def _ledgers_without_a_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Put ledgers into files where Airflow has no store for them, as its users have to."""
+    from airflow_provider_evolink.compat import has_state_stores
+
+    if not has_state_stores():
+        from tests.task_harness import ledger_in_files
+
+        ledger_in_files(monkeypatch, tmp_path_factory.mktemp("ledgers"))
+
+
+@pytest.fixture(params=["Airflow's store", "files"])
+def each_ledger(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> str:
+    """Where ledgers are: in Airflow's task state store, or in numbered files."""
+    from airflow_provider_evolink.compat import has_state_stores
+    from tests.marks import NO_STATE_STORES
+    from tests.task_harness import ledger_in_files
+
+    place: str = request.param
+    if place != "files" and not has_state_stores():
+        pytest.skip(NO_STATE_STORES)
+    if place == "files":
+        ledger_in_files(monkeypatch, tmp_path_factory.mktemp("ledgers"))
+    return place
+
+
 @pytest.fixture
 def hook_uses(monkeypatch: pytest.MonkeyPatch) -> HookUses:
     """Count the hooks that are made and the connections that they look up."""
@@ -74,6 +107,58 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     from testkit.s3 import s3_server
 
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """A real server of Azure Blob Storage's API."""
+    pytest.importorskip("adlfs", reason="`make test-clouds` tests Azure")
+    from testkit.azure import AzuriteMissingError, azure_server
+
+    try:
+        with azure_server(tmp_path_factory.mktemp("azure")) as server:
+            yield server
+    except AzuriteMissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gcs]:
+    """A server of Google Cloud Storage's API."""
+    pytest.importorskip("gcsfs", reason="`make test-clouds` tests Google Cloud Storage")
+    from testkit.gcs import gcs_server
+
+    with gcs_server(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sftp]:
+    """A real SFTP server."""
+    pytest.importorskip("sshfs", reason="`make test-clouds` tests SFTP")
+    from testkit.sftp import sftp_server
+
+    with sftp_server(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "azure", "gcs"])
+def object_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    """Each object storage in turn; those whose packages are not installed are skipped."""
+    from tests.object_stores import ObjectStore
+
+    return ObjectStore(request.param, request.getfixturevalue(request.param), monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def conditional_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3 server that supports conditional writes."""
+    from testkit.seaweedfs import seaweedfs_program, seaweedfs_server
+
+    if seaweedfs_program() is None:
+        pytest.skip("there is no wheel of SeaweedFS for this system")
+    with seaweedfs_server(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
 
 
@@ -108,6 +193,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_evolink.polling.policy.REFUSED_SECONDS", 0.3)
     monkeypatch.setattr("airflow_provider_evolink.polling.rate_limiter.DOCUMENTED_RATE", None)
     monkeypatch.setattr("airflow_provider_evolink.polling.shared_client._NOT_FOUND_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_provider_evolink.triggers.base._SETTLED_SECONDS", 0.0)
     for module in ("polling.policy", "execution.limits"):
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.EXPLICIT_FLOOR", 0.05)
     monkeypatch.setattr("airflow_provider_evolink.polling.poll_loop.random", SimpleNamespace(random=lambda: 0.0))

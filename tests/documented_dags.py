@@ -33,7 +33,7 @@ def stored_dags(pages: Iterable[Path], folder: Path) -> dict[str, DAG]:
 
     :param folder: for the files, and for what lands on the local disk.
     """
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.loaded_dag import DagBag
 
     dags = folder / "dags"
     dags.mkdir()

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sybil import Document, Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from airflow_provider_evolink.compat import is_parsing_dag_file
+
 ROOT = Path(__file__).parent.parent
 OUTSIDE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")]
 DOCUMENTS = sorted([*OUTSIDE, *(ROOT / "docs").rglob("*.md")])
@@ -46,4 +48,6 @@ def run_code(page: Path) -> dict[str, Any]:
     assert examples
     for example in examples:
         example.evaluate()
+    # Otherwise every task of a later test would get into a DAG that a page has left open.
+    assert not is_parsing_dag_file(), f"{page} leaves a DAG open"
     return document.namespace

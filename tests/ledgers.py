@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads a task instance's ledger through Airflow's REST API."""
+"""Reads a task instance's ledger through Airflow's REST API, or in files where Airflow has no store for it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 
+from airflow_provider_evolink.execution.object_ledger import instance_folder
 from testkit.airflow_api import AirflowApi
 
 _NAME = "evolink"
+
+# Where the ledgers are that each Airflow without a store has in files.
+FOLDERS: dict[AirflowApi, Path] = {}
 
 
 def ledger_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[str, Any]:
@@ -45,6 +51,9 @@ def newest(entries: Iterable[Mapping[str, Any]], name: str = _NAME) -> dict[str,
 
 
 def _entries(api: AirflowApi, task_instance: str, **params: Any) -> list[dict[str, Any]]:
+    if (ledgers := FOLDERS.get(api)) is not None:
+        _, dag_id, _, run_id, _, task_id = map(unquote, task_instance.split("/"))
+        return list(_in_files(ledgers / instance_folder(dag_id, task_id, run_id, params.get("map_index"))))
     found: list[dict[str, Any]] = []
     while True:
         try:
@@ -54,6 +63,14 @@ def _entries(api: AirflowApi, task_instance: str, **params: Any) -> list[dict[st
         found += page["task_state_store"]
         if not page["task_state_store"] or len(found) >= page["total_entries"]:
             return found
+
+
+def _in_files(folder: Path) -> Iterator[dict[str, Any]]:
+    for log in folder.glob("*/"):
+        newest_file = max(log.glob("*.json"), default=None)
+        record = json.loads(newest_file.read_text()) if newest_file else {}
+        if "value" in record:
+            yield {"key": log.name, "value": record["value"]}
 
 
 def _try_of(key: str) -> int:

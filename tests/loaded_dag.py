@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG
 
-if TYPE_CHECKING:
-    from airflow.dag_processing.dagbag import DagBag
+if TYPE_CHECKING or find_spec("airflow.dag_processing.dagbag"):
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+else:  # before 3.2
+    from airflow.models.dagbag import DagBag, sync_bag_to_db
 
 
 def load_dag(folder: Path, dag_id: str) -> DAG:
     """Return a DAG of a folder, stored in Airflow's database."""
-    from airflow.dag_processing.dagbag import DagBag
-
     bag = DagBag(str(folder))
     assert bag.import_errors == {}
     store_dags(bag)
@@ -25,7 +26,6 @@ def load_dag(folder: Path, dag_id: str) -> DAG:
 def store_dags(bag: DagBag) -> None:
     """Store DAGs in Airflow's database, which is created if need be."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import sync_bag_to_db
     from airflow.utils.db import initdb
 
     initdb()

@@ -16,6 +16,7 @@ from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from testkit.webhook import WebhookReceiver
 from tests.documents import ROOT, run_code
 from tests.loaded_dag import store_dags
+from tests.marks import needs_exceptions_in_dag_test
 from tests.operators.submissions import TEXT
 
 PAGE = ROOT / "docs" / "how-to" / "alerts.md"
@@ -31,7 +32,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
 
 def fail(monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> None:
     """Run a task with the recipe's callback, as Airflow runs it, to its failure."""
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.loaded_dag import DagBag
 
     monkeypatch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
     post_failure = run_code(PAGE)["post_failure"]
@@ -50,6 +51,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> None:
     assert dag.test().state == "failed"
 
 
+@needs_exceptions_in_dag_test
 @pytest.mark.filterwarnings("default")
 def test_a_failed_generation(
     emulator: EmulatorHandle, webhook: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
@@ -70,6 +72,7 @@ def test_a_failed_generation(
     assert emulator.api_key not in str(alert)
 
 
+@needs_exceptions_in_dag_test
 @pytest.mark.filterwarnings("default")
 def test_a_refused_submission(
     emulator: EmulatorHandle, webhook: WebhookReceiver, monkeypatch: pytest.MonkeyPatch

@@ -15,13 +15,15 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, conf, task
+from airflow.providers.common.compat.sdk import conf
+from airflow.sdk import BaseHook, BaseOperator, BaseSensorOperator, task
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_evolink import __version__
 from airflow_provider_evolink.decorators.evolink import evolink_task
 from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.links.evolink import EvoLinkManifestLink, EvoLinkResultLink, EvoLinkWatchLink
+from tests.marks import needs_provider_metadata
 
 INFO = get_provider_info()
 [CONNECTION] = INFO["connection-types"]
@@ -56,7 +58,7 @@ def test_the_metadata_is_the_distributions() -> None:
         ("hooks", BaseHook, {"EvoLinkHook"}),
         ("operators", BaseOperator, {"EvoLinkGenerateOperator", "EvoLinkBatchOperator", "EvoLinkRecoverOperator"}),
         ("sensors", BaseSensorOperator, {"EvoLinkGenerationSensor"}),
-        ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger", "EvoLinkBatchTrigger"}),
+        ("triggers", BaseTrigger, {"EvoLinkGenerationTrigger", "EvoLinkBatchTrigger", "EvoLinkSensorTrigger"}),
     ],
 )
 def test_modules(kind: str, base: type, names: set[str]) -> None:
@@ -88,6 +90,7 @@ def test_the_task_decorator() -> None:
     assert task.evolink is getattr(task, entry["name"]) is attribute(entry["class-name"]) is evolink_task
 
 
+@needs_provider_metadata
 def test_the_commands() -> None:
     """Airflow's parser has the commands of the function that the metadata names, each with a function that exists."""
     from airflow.cli.cli_parser import get_parser
@@ -145,6 +148,7 @@ def test_the_form_has_every_extra() -> None:
     assert {name: getattr(Settings(), name) for name in defaults} == defaults
 
 
+@needs_provider_metadata
 @pytest.mark.parametrize("option", INFO["config"]["evolink"]["options"])
 def test_config(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow returns every option with its default, and the environment can set it."""
@@ -162,6 +166,13 @@ def test_config(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert read("evolink", option) == parse(default)
     monkeypatch.setenv(f"AIRFLOW__EVOLINK__{option.upper()}", metadata["example"])
     assert read("evolink", option) == parse(metadata["example"])
+
+
+def test_truth_values_are_spelled_alike() -> None:
+    """Every option that is a truth value has the spelling of Airflow's own, in its default and in its example."""
+    options = INFO["config"]["evolink"]["options"].values()
+    spelled = {option[name] for option in options if option["type"] == "boolean" for name in ("default", "example")}
+    assert spelled == {"True", "False"}
 
 
 def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +197,7 @@ def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (own.deadline, own.poll_interval) == (now + 10, 2)
 
 
+@needs_provider_metadata
 def test_the_form_as_airflow_shows_it() -> None:
     """Airflow's form has base URL, API key and the four extras, with the proxy hidden like a password."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService

@@ -21,6 +21,7 @@ from airflow_provider_evolink.emulator import __all__ as emulator_names
 from airflow_provider_evolink.emulator.client import ControlClient
 from airflow_provider_evolink.execution.announcement import origin_of
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
+from airflow_provider_evolink.execution.try_notes import ERROR_KEY, PROGRESS_KEY
 from airflow_provider_evolink.get_provider_info import get_provider_info
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing import checkpoint
@@ -171,7 +172,8 @@ def test_every_marker_is_filled() -> None:
 
 def test_xcom() -> None:
     """The page lists the XCom keys."""
-    assert set(rows("XCom")) == {"return_value", GENERATION_ID_KEY, RESULT_LINK_KEY, MANIFEST_LINK_KEY}
+    of_results = {"return_value", GENERATION_ID_KEY, RESULT_LINK_KEY, MANIFEST_LINK_KEY}
+    assert set(rows("XCom")) == {*of_results, PROGRESS_KEY, ERROR_KEY}
 
 
 def test_asset_events() -> None:

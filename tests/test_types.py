@@ -29,7 +29,7 @@ from tests.batch.batches import batch, manifest, rows
 from tests.batch.batches import run as run_batch
 from tests.operators.landings import LandingHarness
 from tests.operators.submissions import operator
-from tests.task_harness import TaskHarness
+from tests.task_harness import TaskHarness, TaskInstance
 
 TYPES = (
     *(GenerationRecord, Usage, LandedFile, UploadRecord),
@@ -87,10 +87,10 @@ def test_a_record(emulator: EmulatorHandle, tmp_path: Path) -> None:
     landed = harness.run(operator(destination=str(tmp_path)))
     resumed = harness.retry(operator(destination=str(tmp_path)))
     emulator.control.inject("lost_response", on="submit")
-    sent_twice = TaskHarness().run(operator())
-    unfinished = TaskHarness().run(operator(wait_for_completion=False))
+    sent_twice = TaskHarness(TaskInstance(run_id="sent twice")).run(operator())
+    unfinished = TaskHarness(TaskInstance(run_id="unfinished")).run(operator(wait_for_completion=False))
     emulator.control.inject("result_data_only", on="submit")
-    structured = TaskHarness().run(operator())
+    structured = TaskHarness(TaskInstance(run_id="structured")).run(operator())
 
     for record in (landed, resumed, sent_twice, unfinished, structured):
         assert list(problems(record, GenerationRecord)) == []

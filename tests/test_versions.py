@@ -31,11 +31,13 @@ DISTRIBUTIONS = {
     "airflow.providers.openlineage": "apache-airflow-providers-openlineage",
 }
 # Distributions that are imported only where another one runs that requires them itself, so that a requirement could
-# only contradict it: the api-server of Airflow's core, and the listener of OpenLineage's provider.
+# only contradict it: the api-server of Airflow's core, its file systems, and the listener of OpenLineage's provider.
 BROUGHT_BY = {
     "anyio": "starlette",
+    "asgiref": "apache-airflow-core",
     "attrs": "openlineage-python",
     "fastapi": "apache-airflow-core",
+    "fsspec": "apache-airflow-task-sdk",
     "openlineage-python": "apache-airflow-providers-openlineage",
     "sqlalchemy": "apache-airflow-core",
 }
@@ -69,16 +71,18 @@ def pins(name: str) -> dict[str, Version]:
     return dict(each())
 
 
-MANAGED = pins("mwaa-3.3.1.txt")
+# The lists leave out Airflow itself.
+MANAGED = {version: {"apache-airflow": Version(version), **pins(f"mwaa-{version}.txt")} for version in ("3.3.1",)}
 LOWEST = pins("lowest.txt")
 
 
 @pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda requirement: requirement.name)
-def test_the_range_includes_a_managed_services_version(requirement: Requirement) -> None:
+@pytest.mark.parametrize("airflow", MANAGED)
+def test_the_range_includes_a_managed_services_version(requirement: Requirement, airflow: str) -> None:
     """The package can be installed beside the versions that a managed Airflow pins."""
-    # The list leaves out Airflow itself, which is 3.3.1, and does not have these.
+    # No list has these.
     others = dict.fromkeys(("av", "imagesize", "tinytag"))
-    version = {"apache-airflow": Version("3.3.1"), **others, **MANAGED}[requirement.name]
+    version = {**others, **MANAGED[airflow]}[requirement.name]
 
     assert version is None or version in requirement.specifier
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.real.collecting import IN_TRIGGERER, ON_WORKER, Collected, report
 from benchmarks.real.fan_out import Delay, FanOutResult
 from benchmarks.real.report import report_fan_out, report_waiting
 from benchmarks.real.waiting import OURS, SLEEPING, CaseResult, events
@@ -60,3 +61,18 @@ def test_incomplete_log_lines_are_skipped(tmp_path: Path) -> None:
     log.write_text(json.dumps({"timestamp": "1970-01-01T00:00:02Z", "event": "trigger a starting"}) + '\n{"timest')
 
     assert list(events(log)) == [(2.0, "trigger a starting")]
+
+
+def test_ends_of_sensors_are_compared_net_of_an_idle_airflow() -> None:
+    """The table has medians of all rounds without what Airflow uses when idle, and the ratio of both ends."""
+    idle = {"scheduler": 0.1, "triggerer": 0.05}
+    found = [
+        Collected(ON_WORKER, 12.0, 10.0, {"scheduler": 9.0, "triggerer": 0.5}),
+        Collected(IN_TRIGGERER, 2.0, 10.0, {"scheduler": 1.0, "triggerer": 2.5}),
+    ]
+
+    text = report(idle, found)
+
+    assert "| bench_on_worker | 12.0 (12.0) | 1.00 | 8.00 | 0.00 |" in text
+    assert "| bench_in_triggerer | 2.0 (2.0) | 0.25 | 0.00 | 2.00 |" in text
+    assert "CPU 4.0, seconds 6.0" in text

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What makes a process halt at a failpoint, for the DAGs of the suite.
 
-What operators call on their way (the task state store, the storage and the trigger) is wrapped so that a process can be
-halted before and after; every call returns what it would return anyway.
+What operators call on their way (the store of the ledger, the storage and the trigger) is wrapped so that a process can
+be halted before and after; every call returns what it would return anyway.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 from airflow.sdk import Context
 from airflow.triggers.base import TriggerEvent
 
+from airflow_provider_evolink.execution import task_state
+from airflow_provider_evolink.execution.object_ledger import ledger_path, numbered_records
 from airflow_provider_evolink.triggers.base import EvoLinkBaseTrigger
 from airflow_provider_evolink.triggers.batch import EvoLinkBatchTrigger
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
@@ -24,7 +26,7 @@ Around = Callable[[str, Any], tuple[str | None, str | None]]
 
 
 class HaltingStore:
-    """A task state store with failpoints."""
+    """A store with failpoints."""
 
     def __init__(self, store: Any, checkpoints: Checkpoints, around: Around) -> None:
         self._store = store
@@ -81,9 +83,14 @@ class HaltingBatchTrigger(HaltingTrigger, EvoLinkBatchTrigger):
 
 
 def halting(context: Context, around: Around) -> Context:
-    """Return the context with failpoints in its state store, and let this process be failed by a signal."""
+    """Return the context with failpoints in the store of its ledger, and let this process be failed by a signal."""
     fail_on_signal()
-    store = HaltingStore(context["task_state_store"], checkpoints_of(context), around)
+    checkpoints = checkpoints_of(context)
+    if ledger_path() is not None:
+        # Each task has a process of its own.
+        task_state.numbered_records = lambda path, of: HaltingStore(numbered_records(path, of), checkpoints, around)
+        return context
+    store = HaltingStore(context["task_state_store"], checkpoints, around)
     return {**context, "task_state_store": store}  # type: ignore[typeddict-item]
 
 

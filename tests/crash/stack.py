@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from airflow_provider_evolink.compat import has_state_stores
 from airflow_provider_evolink.emulator.server import EmulatorHandle, running
 from airflow_provider_evolink.emulator.settings import Settings
 from testkit.airflow_stack import COMPONENTS, AirflowStack
 from testkit.processes import ProcessDiedError, Processes
 from testkit.s3 import S3
 from tests.crash.run import S3_CONN
+from tests.ledgers import FOLDERS
 
 ROOT = Path(__file__).parents[2]
 DAGS = Path(__file__).parent / "dags"
@@ -34,6 +36,12 @@ SETTINGS = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
 }
+
+
+def ledgers_in(folder: Path) -> dict[str, str]:
+    """Return the setting that keeps ledgers in a folder, as users of an Airflow without a store for them have it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"AIRFLOW__EVOLINK__LEDGER_PATH": f"file://{folder}"}
 
 
 class CrashStack(AirflowStack):
@@ -56,7 +64,11 @@ class CrashStack(AirflowStack):
         dag_ids: Sequence[str] = DAG_IDS,
         dags: Path = DAGS,
     ) -> None:
-        super().__init__(home, dags, SETTINGS | dict(env), processes=processes)
+        ledgers = home.absolute() / "ledgers"
+        settings = SETTINGS if has_state_stores() else SETTINGS | ledgers_in(ledgers)
+        super().__init__(home, dags, settings | dict(env), processes=processes)
+        if settings is not SETTINGS:
+            FOLDERS[self.api] = ledgers
         self._dag_ids = dag_ids
         self.triggerers = ["triggerer", *(f"triggerer-{number}" for number in range(2, triggerers + 1))]
 

@@ -20,6 +20,7 @@ from tests.crash.table import Row
 Report = Callable[[Sequence[Row]], None]
 
 CELLS = (
+    (failpoints.BEFORE_INTENT, targets.WORKER),
     (failpoints.BEFORE_POST, targets.WORKER),
     (failpoints.ACCEPTED, targets.WORKER),
     (failpoints.RESPONSE_RECEIVED, targets.WORKER),

@@ -80,6 +80,7 @@ def test_whatever_the_account_has_is_landed(emulator: EmulatorHandle, runs: Runs
     assert sent(emulator, "submit") == submissions
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_the_next_run_lands_what_is_new(emulator: EmulatorHandle, runs: Runs, tmp_path: Path) -> None:
     """What an earlier run has landed is neither downloaded nor announced again."""
     submit(emulator, 2)
@@ -94,6 +95,7 @@ def test_the_next_run_lands_what_is_new(emulator: EmulatorHandle, runs: Runs, tm
     assert sent(emulator, "media") == (media[0] + 1,)
 
 
+@pytest.mark.usefixtures("each_ledger")
 def test_what_was_moved_away_does_not_come_back(emulator: EmulatorHandle, runs: Runs, tmp_path: Path) -> None:
     """A pipeline that takes the files out of the folder gets each once."""
     submit(emulator, 2)

@@ -29,6 +29,7 @@ from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
 from airflow_provider_evolink.triggers.batch import EvoLinkBatchTrigger
 from airflow_provider_evolink.triggers.evolink import EvoLinkGenerationTrigger
+from airflow_provider_evolink.triggers.sensor import EvoLinkSensorTrigger
 from airflow_provider_evolink.types import (
     BatchSummary,
     GenerationRecord,
@@ -251,6 +252,7 @@ with DAG("dag_author", schedule=None, start_date=datetime(2026, 11, 1), catchup=
         task_id="collect", generation_id=of_upstream.output, timeout=600, mode="reschedule", soft_fail=True
     )
     collect_by_id = EvoLinkGenerationSensor(task_id="collect_by_id", generation_id="task-unified-1", deferrable=False)
+    EvoLinkGenerationSensor(task_id="collect_cheaply", generation_id="task-unified-1", end_in_triggerer=True)
 
     EvoLinkToObjectStorageOperator(
         task_id="land_one", generation=collect.output, destination="s3://my_conn@bucket/{{ ds }}"
@@ -378,6 +380,13 @@ class MyRecovery(EvoLinkRecoverOperator):
 def a_trigger() -> EvoLinkGenerationTrigger:
     """Use the trigger in a custom operator."""
     return EvoLinkGenerationTrigger("evolink_default", "task-unified-1", submitted_at=0.0, deadline=1800.0)
+
+
+def a_sensor_trigger() -> EvoLinkSensorTrigger:
+    """Recreate a sensor's trigger from the arguments that Airflow has stored."""
+    return EvoLinkSensorTrigger(
+        "evolink_default", generation_id="task-unified-1", submitted_at=0.0, deadline=1800.0, pushes_record=False
+    )
 
 
 def a_batch_trigger(watches: str) -> EvoLinkBatchTrigger:

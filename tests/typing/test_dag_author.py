@@ -6,7 +6,10 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from tests.marks import needs_retry_policies
 
+
+@needs_retry_policies
 def test_it_is_a_dag() -> None:
     """Every public class works as in the example, mapped and unmapped, without network or database."""
     spec = importlib.util.spec_from_file_location("dag_author", Path(__file__).with_name("dag_author.py"))
