@@ -13,13 +13,14 @@ import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, LandingInputError
 from airflow_provider_evolink.api.wording import shorten
 from airflow_provider_evolink.compat import conf
 from airflow_provider_evolink.execution.airflow_requests import one_airflow_request
-from airflow_provider_evolink.landing.create_only import CreateOnlyFolder, OverwritesError
-from airflow_provider_evolink.landing.storage_target import storage_target
+from airflow_provider_evolink.landing.create_only import CreateOnlyFolder, OverwritesError, check_scheme
+from airflow_provider_evolink.landing.storage_target import check_form, storage_target
 from airflow_provider_evolink.submission.record_log import NumberedRecords, Writer, file_name
 
 if TYPE_CHECKING:
@@ -112,9 +113,9 @@ def ledger_root(path: str) -> CreateOnlyFolder:
 
 @functools.lru_cache(maxsize=4)
 def _checked_root(path: str, _process_id: int) -> CreateOnlyFolder:
-    with one_airflow_request():
-        root = _opened_root(path)
     try:
+        with one_airflow_request():
+            root = _opened_root(path)
         root.check()
     except OverwritesError as error:
         raise ConfigurationError(
@@ -129,7 +130,11 @@ def _checked_root(path: str, _process_id: int) -> CreateOnlyFolder:
 
 def _opened_root(path: str) -> CreateOnlyFolder:
     try:
-        return CreateOnlyFolder(storage_target(path))
+        check_form(path)
+        check_scheme(urlsplit(path).scheme.lower())
+        return CreateOnlyFolder(storage_target(path, OPTION))
+    except OverwritesError:
+        raise
     except LandingInputError as error:
         raise InvalidInputError(OPTION, error.value, error.allowed) from error
     except Exception as error:

@@ -102,8 +102,7 @@ class CreateOnlyFolder:
         :raises FileNotFoundError: a local folder does not exist. It is not created, since it would be an empty one if a
             file system that several machines share is not mounted here.
         """
-        if self.target.protocol not in LOCAL | _CONDITIONAL:
-            raise OverwritesError(f"{self.target.protocol}:// can't create a file only if there is none")
+        check_scheme(self.target.protocol)
         if self.target.is_local and not Path(self.target.path).is_dir():
             raise FileNotFoundError(f"there is no folder {self.target.path} on this worker")
         for _ in range(2):
@@ -112,6 +111,15 @@ class CreateOnlyFolder:
             except FileExistsError:
                 return
         raise OverwritesError(f"{(self.target / PROBE).uri} was created twice, so the storage overwrites files")
+
+
+def check_scheme(scheme: str) -> None:
+    """Refuse storage that can't create a file only if there is none, whatever is installed for it.
+
+    :raises OverwritesError: it can't.
+    """
+    if scheme not in LOCAL | _CONDITIONAL:
+        raise OverwritesError(f"{scheme}:// can't create a file only if there is none")
 
 
 def _list(folder: StorageTarget) -> list[str]:

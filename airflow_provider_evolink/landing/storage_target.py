@@ -86,13 +86,13 @@ class StorageTarget:
         return StorageTarget(self.fs, f"{self.path.rstrip('/')}/{name}", self.protocol, self.conn_id)
 
 
-def check_destination(destination: object) -> None:
+def check_destination(destination: object, setting: str = "`destination`") -> None:
     """Refuse a destination that can't work, without a request to the storage.
 
     Checks its syntax, the installed packages, and whether Airflow has the connection it names. Call it before anything
     is paid for or downloaded.
 
-    :param destination: as for :func:`storage_target`.
+    :param destination: as for :func:`storage_target`; so is ``setting``.
     :raises LandingInputError: it can't work; the message says what to write or install. A retry is refused again.
     :raises LandingError: Airflow does not find the connection. A retry looks it up again.
     """
@@ -102,7 +102,7 @@ def check_destination(destination: object) -> None:
         return
     _check_packages(destination, scheme)
     if conn_id is not None and conn_id not in _OPTIONAL_CONNECTIONS:
-        _check_connection(destination, conn_id)
+        _check_connection(destination, conn_id, setting)
 
 
 def check_form(destination: object) -> None:
@@ -117,17 +117,18 @@ def check_form(destination: object) -> None:
         raise LandingInputError("destination", _without_credentials(destination), allowed)
 
 
-def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
+def storage_target(destination: str | ObjectStoragePath, setting: str = "`destination`") -> StorageTarget:
     """Open the storage of a destination.
 
     :param destination: an absolute path (also ``~/folder``), a URI such as ``s3://conn_id@bucket/folder``, or an
         ``ObjectStoragePath``.
+    :param setting: what names it, for messages.
     :raises LandingInputError: see :func:`check_destination`; also if the connection can't be used as it is.
     :raises LandingError: the storage could not be opened, or its connection not found. A retry tries again.
     """
     from airflow_provider_evolink.compat import storage_conn_id
 
-    check_destination(destination)
+    check_destination(destination, setting)
     if isinstance(destination, str) and destination.startswith("~"):
         destination = os.path.expanduser(destination)  # noqa: PTH111
     try:
@@ -139,7 +140,7 @@ def storage_target(destination: str | ObjectStoragePath) -> StorageTarget:
     except Exception as error:
         reason = f"{type(error).__name__}: {sanitize(str(error), '')}".rstrip(".")
         raise LandingError(
-            f"The storage of `destination`={shorten(destination)} can't be opened: {reason}.",
+            f"The storage of {setting}={shorten(destination)} can't be opened: {reason}.",
             advice=f"{NOTHING_LANDED} A retry tries to open it again.",
         ) from error
     protocol = folder.protocol or "file"
@@ -283,7 +284,7 @@ def _check_packages(destination: object, scheme: str) -> None:
         raise LandingInputError("destination", _without_credentials(destination), allowed)
 
 
-def _check_connection(destination: object, conn_id: str) -> None:
+def _check_connection(destination: object, conn_id: str, setting: str) -> None:
     from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook
 
     try:
@@ -291,7 +292,7 @@ def _check_connection(destination: object, conn_id: str) -> None:
     except CONNECTION_NOT_FOUND as error:
         # Airflow reports the same if its secrets backend is temporarily unreachable, so a retry may succeed.
         raise LandingError(
-            f"Airflow does not find the connection {conn_id!r} of `destination`={shorten(destination)} (the part "
+            f"Airflow does not find the connection {conn_id!r} of {setting}={shorten(destination)} (the part "
             f"before the @). {how_to_define(conn_id)}",
             advice=f"{NOTHING_LANDED} A retry looks it up again, and fails until it is there.",
         ) from error

@@ -59,7 +59,9 @@ def fail(harness: TaskHarness) -> EvoLinkError:
         ("ledgers/evolink", InvalidInputError),
         ("s3://key:hidden-part@bucket/evolink", InvalidInputError),
         ("s3:///evolink", InvalidInputError),
-        ("gopher://bucket/evolink", InvalidInputError),
+        ("gopher://bucket/evolink", ConfigurationError),
+        ("sftp://conn@host/evolink", ConfigurationError),
+        ("sftp://user:hidden-part@host/evolink", InvalidInputError),
         ("s3://no_such_connection@bucket/evolink", LedgerError),
         ("file:///no/such/folder", LedgerError),
     ],
@@ -74,6 +76,7 @@ def test_a_path_that_can_not_work(
 
     assert type(error) is expected
     assert "[evolink] ledger_path" in str(error)
+    assert "`destination`" not in str(error)
     assert "hidden-part" not in str(error)
     assert emulator.control.state()["requests"]["total"] == 0
 
