@@ -137,6 +137,7 @@ def test_refused_if_it_is_the_result_of_the_dag(harness: TaskHarness) -> None:
         task.execute(harness.context)
 
 
+@pytest.mark.usefixtures("leaping")
 def test_what_is_kept_is_allowed(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Failure callbacks, soft_fail, retries and mapped instances are no obstacle: failures end on a worker."""
     emulator.control.inject("not_found", on="read", times=None)
@@ -162,6 +163,7 @@ def test_what_is_kept_is_allowed(emulator: EmulatorHandle, harness: TaskHarness)
     assert deferred.value.trigger.pushes_record is False
 
 
+@pytest.mark.usefixtures("leaping")
 def test_off_by_default(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """Without the argument the task ends on a worker."""
     emulator.control.inject("not_found", on="read", times=None)
