@@ -223,9 +223,19 @@ def test_a_worker_does_not_ask_for_what_it_has_just_stored() -> None:
         written.read(1)
 
 
-def test_what_could_not_be_stored_is_asked_for() -> None:
-    """After a write that fails, the store's value counts."""
-    written = ledger(FailingStore(2))
+class AnswerLost(FailingStore):
+    """A store that keeps what it is given, though the answer to a chosen write is lost."""
+
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+        """Store a value, and fail if this write was chosen."""
+        Store.set(self, key, value, retention=retention)
+        super().set(key, value, retention=retention)
+
+
+@pytest.mark.parametrize(("store", "expected"), [(FailingStore(2), INTENT), (AnswerLost(2), SUBMITTED)])
+def test_after_a_failed_write_the_store_is_asked(store: FailingStore, expected: LedgerRecord) -> None:
+    """Whether it has been written only the store knows."""
+    written = ledger(store)
     written.write(chunk(RowEntry("A1", record=INTENT)))
     with pytest.raises(LedgerError, match="could not be written"):
         written.write(chunk(RowEntry("A1", record=SUBMITTED)))
@@ -233,7 +243,7 @@ def test_what_could_not_be_stored_is_asked_for() -> None:
     known = written.read(0)
 
     assert known is not None
-    assert known.rows["A1"].record == INTENT
+    assert known.rows["A1"].record == expected
 
 
 def test_a_worker_remembers_a_limited_number_of_chunks() -> None:
