@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 own=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-for version in 3.11 3.12 3.13; do
+for version in 3.11 3.12 3.13 3.14; do
   [ "$version" != "$own" ] || continue
   # A name on the PATH may be a shim of pyenv with another version behind it or none, so each candidate is tried.
   for candidate in "python$version" "$(pyenv prefix "$version" 2>/dev/null)/bin/python" \

@@ -7,8 +7,8 @@ venv=.venv/bin/python
 
 "$PYTHON" - <<'CHECK' || exit 1
 import sys
-if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-    sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %s (%s). Choose another one: make PYTHON=python3.12 ..."
+if not (3, 11) <= sys.version_info[:2] <= (3, 14):
+    sys.exit("Python 3.11 to 3.14 is needed, this is %s (%s). Choose another one: make PYTHON=python3.12 ..."
              % (sys.version.split()[0], sys.executable))
 CHECK
 

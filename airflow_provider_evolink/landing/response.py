@@ -49,7 +49,7 @@ class Response(http.client.HTTPResponse):
         self._socket = sock
         self._reader = _DeadlineReader(self.fp.detach(), seconds)
         self.fp = io.BufferedReader(self._reader)
-        self._has_body_started = False
+        self._is_drained = False
         self._failure: OSError | None = None
 
     @property
@@ -80,11 +80,12 @@ class Response(http.client.HTTPResponse):
     def _fill(self, buffer: memoryview) -> int:
         """Read past all layers but TLS, once the bytes that arrived with the head are consumed: the rest is body."""
         count, deadline = 0, time.monotonic() + _MAX_FILL_SECONDS
-        if not self._has_body_started:
-            self._has_body_started = True
+        if not self._is_drained:
             count = self.fp.readinto1(buffer)
             if not count:
                 return 0
+            # Where it filled the buffer there may be more: from Python 3.14 on, 128 KiB can arrive with the head.
+            self._is_drained = count < len(buffer)
         receive = self._socket.recv_into
         try:
             while count < len(buffer) and time.monotonic() < deadline:

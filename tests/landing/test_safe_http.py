@@ -369,6 +369,21 @@ def test_failure_loses_no_bytes(length: str) -> None:
     assert bytes(buffer[:received]) == b"a" * 5 + b"b" * 70_000
 
 
+@pytest.mark.parametrize("length", ["Content-Length: 5000\r\n", ""])
+def test_small_reads_lose_no_bytes(length: str) -> None:
+    """Bytes that arrive together with the head are all returned, however few are read at a time."""
+    body = bytes(range(250)) * 20
+
+    async def respond(request: ReceivedRequest, write: Write) -> None:
+        await write(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + body)
+
+    buffer, received = memoryview(bytearray(999)), b""
+    with serving(respond, hangs_up=True) as server, open_link(server.url, {}, LOOPBACK) as response:
+        while count := response.read_some(buffer):
+            received += buffer[:count]
+    assert received == body
+
+
 def test_slow_bytes_are_returned_soon() -> None:
     """A read into a large buffer does not wait until it is full, so the first bytes can be checked early."""
 
