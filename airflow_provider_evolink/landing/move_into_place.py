@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Publish a complete file on storage that shows partial files and has no conditional writes: write, check, then move.
 
-It is written under a temporary name beside the target, checked, and moved if no file has the final name.
+It is written under a temporary name beside the target, checked, and moved if no file has the final name. An SFTP server
+makes sure of that itself when it renames the file.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from airflow_provider_evolink.landing import sftp
 from airflow_provider_evolink.landing.local import part_prefix
 from airflow_provider_evolink.landing.staged_file import (
     BLOCK_BYTES,
@@ -38,7 +40,7 @@ def write_and_move(file: StagedFile, target: StorageTarget, *, replace: bool) ->
     part = StorageTarget(target.fs, f"{prefix}{secrets.token_hex(8)}.part", target.protocol)
     try:
         file.stream.seek(0)
-        with target.fs.open(part.path, "wb", block_size=BLOCK_BYTES) as stored:
+        with target.fs.open(part.path, "wb", block_size=_block_size(target)) as stored:
             shutil.copyfileobj(file.stream, stored, COPY_BYTES)
         _check_size(part, file.size)
         if not replace:
@@ -50,6 +52,11 @@ def write_and_move(file: StagedFile, target: StorageTarget, *, replace: bool) ->
         raise
 
 
+def _block_size(target: StorageTarget) -> int | None:
+    # OpenSSH ends the connection at a request of more than 256 KiB; by itself the file system stays below that.
+    return None if target.protocol in sftp.PROTOCOLS else BLOCK_BYTES
+
+
 def _check_size(part: StorageTarget, size: int) -> None:
     stored = stored_size(part)
     if stored not in {None, size}:
@@ -57,14 +64,19 @@ def _check_size(part: StorageTarget, size: int) -> None:
 
 
 def _move(part: StorageTarget, target: StorageTarget, *, replace: bool) -> None:
+    rename = sftp.rename if target.protocol in sftp.PROTOCOLS else _rename
     try:
-        target.fs.mv(part.path, target.path)
+        rename(part, target, replace=replace)
     except Exception:
         if not replace or not target.fs.exists(part.path):
             raise
         # Some storage refuses to move to an existing name.
         target.fs.rm_file(target.path)
-        target.fs.mv(part.path, target.path)
+        rename(part, target, replace=False)
+
+
+def _rename(file: StorageTarget, target: StorageTarget, *, replace: bool) -> None:  # noqa: ARG001 - not asked for it
+    target.fs.mv(file.path, target.path)
 
 
 def _remove_stale(target: StorageTarget, prefix: str, *, now: datetime) -> None:
