@@ -22,7 +22,7 @@ def find_in_files(dag_id: str, task_id: str, run_id: str | None, map_index: int 
 
     :param run_id: ``None`` = of all runs.
     :param map_index: ``None`` = of all instances.
-    :raises ConfigurationError, OSError: the storage can't be used.
+    :raises ConfigurationError, LedgerError, OSError: the storage can't be used.
     """
     path = ledger_path()
     if path is None:

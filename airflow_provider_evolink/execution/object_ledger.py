@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, LandingInputError
+from airflow_provider_evolink.api.errors import ConfigurationError, InvalidInputError, LandingInputError, LedgerError
 from airflow_provider_evolink.api.wording import shorten
 from airflow_provider_evolink.compat import conf
 from airflow_provider_evolink.execution.airflow_requests import one_airflow_request
@@ -105,7 +105,8 @@ def ledger_root(path: str) -> CreateOnlyFolder:
     :param path: see :func:`ledger_path`.
     :raises InvalidInputError: it can't be a path of a storage.
     :raises ConfigurationError: the storage overwrites files. Nothing was sent.
-    :raises OSError: it can't be reached, or refuses access. A retry tries again.
+    :raises LedgerError: it can't be reached, or refuses access, or has no such folder. Nothing was sent; a retry tries
+        again.
     """
     # A process that was forked can't use the connections of its parent.
     return _checked_root(path, os.getpid())
@@ -141,6 +142,11 @@ def _opened_root(path: str) -> CreateOnlyFolder:
         raise _unusable(path, error) from error
 
 
-def _unusable(path: str, error: Exception) -> OSError:
+def _unusable(path: str, error: Exception) -> LedgerError:
     reason = getattr(error, "facts", str(error)).rstrip(".")
-    return OSError(f"the storage of {OPTION}={shorten(path)} can't be used: {reason}")
+    is_missing = isinstance(error, FileNotFoundError)
+    remedy = "Create it, or mount it there" if is_missing else "Every worker must list, read and create files there"
+    return LedgerError(
+        f"The task's ledger can't be kept in {OPTION}={shorten(path)}: {reason}. Nothing was sent.",
+        advice=f"{remedy}; a retry tries again.",
+    )

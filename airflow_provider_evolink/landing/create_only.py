@@ -13,8 +13,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from airflow_provider_evolink.landing.local import make_directory, sync_folder
 from airflow_provider_evolink.landing.storage_errors import (
@@ -41,16 +42,16 @@ class OverwritesError(OSError):
 class CreateOnlyFolder:
     """A folder of files that are written once.
 
-    Every method raises an ``OSError`` that names the file and the reason if the storage fails.
+    Every method raises an ``OSError`` that says which file could not be read or written, and why, if the storage fails.
 
     :param target: where it is; created with its first file.
     """
 
     target: StorageTarget
 
-    def __truediv__(self, name: str) -> CreateOnlyFolder:
+    def __truediv__(self, name: str) -> Self:
         """Return a folder in it."""
-        return CreateOnlyFolder(self.target / name)
+        return replace(self, target=self.target / name)
 
     @property
     def uri(self) -> str:
@@ -59,7 +60,7 @@ class CreateOnlyFolder:
 
     def names(self) -> list[str]:
         """Return the names of its files and folders, in any order; none if there is no such folder."""
-        with _named(self.target):
+        with _named(self.target, "listed"):
             try:
                 return _list(self.target)
             except Exception as error:
@@ -70,7 +71,7 @@ class CreateOnlyFolder:
     def read(self, name: str) -> bytes:
         """Return the content of a file."""
         file = self.target / name
-        with _named(file):
+        with _named(file, "read"):
             return Path(file.path).read_bytes() if file.is_local else bytes(file.fs.cat_file(file.path))
 
     def create(self, name: str, data: bytes) -> None:
@@ -79,7 +80,7 @@ class CreateOnlyFolder:
         :raises FileExistsError: there is one, possibly this very one if an answer of the storage was lost.
         """
         file = self.target / name
-        with _named(file):
+        with _named(file, "written"):
             if file.is_local:
                 _link(Path(file.path), data)
             else:
@@ -88,7 +89,7 @@ class CreateOnlyFolder:
     def replace(self, name: str, data: bytes) -> None:
         """Write a file, over an existing one."""
         file = self.target / name
-        with _named(file):
+        with _named(file, "written"):
             if file.is_local:
                 with _part(Path(file.path), data) as part:
                     part.replace(file.path)
@@ -166,7 +167,7 @@ def _part(path: Path, data: bytes) -> Iterator[Path]:
 
 
 @contextmanager
-def _named(target: StorageTarget) -> Iterator[None]:
+def _named(target: StorageTarget, done: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -174,4 +175,10 @@ def _named(target: StorageTarget) -> Iterator[None]:
             raise FileExistsError(f"{target.uri} exists") from error
         if lacks_conditional_writes(error):
             raise OverwritesError(f"{target.uri}: {describe(error)}") from error
-        raise OSError(f"{target.uri}: {describe(error)}") from error
+        raise OSError(f"{target.uri} could not be {done}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Describe an error without its path: that of a temporary file helps nobody."""
+    strerror = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {strerror}" if strerror else describe(error)

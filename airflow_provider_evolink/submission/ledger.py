@@ -76,7 +76,7 @@ class Ledger:
                 stored = self._from_copy(stored)
             elif is_open(stored):
                 stored = self._with_copied_id(stored)
-        except (ConfigurationError, InvalidInputError):
+        except (ConfigurationError, InvalidInputError, LedgerError):
             raise
         except Exception as error:
             raise LedgerError(

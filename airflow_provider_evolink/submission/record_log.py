@@ -37,6 +37,7 @@ import json
 import re
 import threading
 import uuid
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -86,13 +87,13 @@ class RecordLog:
     :param folder: has them, and nothing else.
     :param writer: who reads and writes.
     :ivar number: of the newest record that this try has read or written; 0 if there is none.
-    :ivar newest: that record.
     """
 
     folder: Folder
     writer: Writer
     number: int = field(default=0, init=False)
-    newest: dict[str, Any] | None = field(default=None, init=False)
+    # An eighth of its size, which counts for a batch of thousands of rows.
+    _packed: bytes | None = field(default=None, init=False)
     _in_doubt: list[bytes] = field(default_factory=list, init=False)
 
     def load(self) -> None:
@@ -104,21 +105,29 @@ class RecordLog:
         numbers = [int(match[1]) for name in self.folder.names() if (match := _NUMBERED.fullmatch(name))]
         self.number = max(numbers, default=0)
         if self.number:
-            self.newest = read_record(self.folder, self.number)
+            data = self.folder.read(_name(self.number))
+            _parsed(data, self.folder, self.number)
+            self._packed = _pack(data)
+
+    @property
+    def newest(self) -> dict[str, Any] | None:
+        """The newest record that this try has read or written, as a new structure."""
+        return None if self._packed is None else cast("dict[str, Any]", json.loads(zlib.decompress(self._packed)))
 
     @property
     def value(self) -> Any:
         """The newest value, or ``ABSENT``."""
-        return ABSENT if self.newest is None else self.newest.get("value", ABSENT)
+        return (self.newest or {}).get("value", ABSENT)
 
     def is_of_deleted_run(self) -> bool:
         """Return whether the newest record is older than the first try of this run.
 
         :raises RecordError: a later try has written it: this one has been superseded.
         """
-        if self.newest is None:
+        newest, writer = self.newest, self.writer
+        if newest is None:
             return False
-        wrote, writer = (self.newest["try_number"], self.newest["try_id"]), self.writer
+        wrote = newest["try_number"], newest["try_id"]
         if writer.try_number <= 1 and wrote[1] < writer.try_id:
             return True
         if wrote[0] > writer.try_number or (writer.try_number <= 1 and wrote[1] > writer.try_id):
@@ -135,12 +144,11 @@ class RecordLog:
         :raises RecordError: somebody else has written since this try has read.
         :raises OSError: the storage failed; whether the record was written is settled by the next write.
         """
-        record = self._record(value)
-        data = json.dumps(record, ensure_ascii=False, allow_nan=False).encode()
+        data = json.dumps(self._record(value), ensure_ascii=False, allow_nan=False).encode()
         while not self._create(data):
             self.number += 1
             self._in_doubt.clear()
-        self.number, self.newest = self.number + 1, record
+        self.number, self._packed = self.number + 1, _pack(data)
         self._in_doubt.clear()
 
     def _record(self, value: Any) -> dict[str, Any]:
@@ -235,6 +243,10 @@ def file_name(text: str) -> str:
     return f"{readable}~{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
+def _pack(data: bytes) -> bytes:
+    return zlib.compress(data, level=1)
+
+
 def _name(number: int) -> str:
     return f"{number:06d}.json"
 
@@ -245,9 +257,13 @@ def read_record(folder: Folder, number: int) -> dict[str, Any]:
     :raises RecordError: it is none.
     :raises OSError: the storage failed.
     """
+    return _parsed(folder.read(_name(number)), folder, number)
+
+
+def _parsed(data: bytes, folder: Folder, number: int) -> dict[str, Any]:
     uri = f"{folder.uri}/{_name(number)}"
     try:
-        record = json.loads(folder.read(_name(number)))
+        record = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RecordError(f"{uri} is not a record of a ledger: {error}") from error
     is_record = isinstance(record, dict) and isinstance(record.get("try_id"), str)

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import threading
+import tracemalloc
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -286,6 +289,31 @@ def test_each_name_is_read_once(task: Task) -> None:
         ledger.write(INTENT)
 
     assert task.folders[-1].reads == ["list", "000001.json"]
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_what_is_remembered_takes_little_memory(task: Task, is_written: bool) -> None:
+    """What a try knows of a large batch, some 45 kB for each fifty rows, takes less than half of that."""
+    rows = [
+        {"key": f"A{number}", "id": uuid.uuid4().hex, "link": f"https://files.example/{number}"}
+        for number in range(400)
+    ]
+    names = [f"evolink-batch-{number}" for number in range(20)]
+    writer = task.attempt()
+    for name in names:
+        writer.set(name, {"rows": json.dumps(rows)})
+    size = len(names) * len(json.dumps(rows))
+    store = task.attempt(2)
+    store.get("other")
+    tracemalloc.start()
+    for name in names:
+        store.set(name, {"rows": json.dumps(rows)}) if is_written else store.get(name)
+    gc.collect()
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert used < size / 2
+    assert all(json.loads(store.get(name)["rows"]) == rows for name in names)
 
 
 @pytest.mark.parametrize(
