@@ -148,6 +148,11 @@ def completed(entry: Entry, facts: Facts) -> Entry:
     return replace(entry, facts=known)
 
 
+def lacks_facts(entry: Entry) -> bool:
+    """Return whether it is of a generation that has landed nothing, and of which no record has been found."""
+    return entry.status in {FAILED, UNFINISHED} and entry.generation_id is not None and entry.facts.model is None
+
+
 def without_prompt(entry: Entry) -> Entry:
     """Withhold the prompt, which a batch's manifest has for every row."""
     return replace(entry, facts=replace(entry.facts, prompt=None))

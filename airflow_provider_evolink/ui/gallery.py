@@ -14,6 +14,7 @@ from airflow_provider_evolink.ui.manifests import Manifests
 from airflow_provider_evolink.ui.media_kinds import is_shown, kind_of
 from airflow_provider_evolink.ui.roots import Location, NotShownError, Root, configured_roots, locate
 from airflow_provider_evolink.ui.stored_files import StoredFile, open_file
+from airflow_provider_evolink.ui.stored_ledgers import StoredLedgers
 from airflow_provider_evolink.ui.stored_values import StoredValues
 from airflow_provider_evolink.ui.task_values import Selection, generation_facts, task_values
 
@@ -60,6 +61,7 @@ class Gallery:
     def __post_init__(self) -> None:
         self._manifests = Manifests(self.file_systems)
         self._stored_values = StoredValues(self.file_systems)
+        self._stored_ledgers = StoredLedgers(self.file_systems)
 
     def page(self, selection: Selection, *, offset: int, limit: int, with_tasks: bool) -> Page:
         """Return entries in the order of tasks and results.
@@ -72,8 +74,9 @@ class Gallery:
         ids = {entry.generation_id for entry in entries if entry.generation_id}
         facts = generation_facts(selection, ids) if with_tasks else {}
         known = (completed(entry, facts[id_]) if (id_ := entry.generation_id) in facts else entry for entry in entries)
-        allowed = known if with_tasks else map(without_prompt, known)
-        return {"entries": [shown(entry, roots) for entry in islice(allowed, limit)], "more": len(entries) > limit}
+        page = islice(known, limit)
+        allowed = self._stored_ledgers.completed(page, selection) if with_tasks else map(without_prompt, page)
+        return {"entries": [shown(entry, roots) for entry in allowed], "more": len(entries) > limit}
 
     def entry(self, selection: Selection, number: int) -> Entry:
         """Return one entry of a task instance.

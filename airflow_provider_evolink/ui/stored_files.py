@@ -84,18 +84,29 @@ def open_file(location: Location, file_systems: FileSystems) -> StoredFile:
     :raises NotShownError: it is not there, or not what was looked up.
     :raises StorageError: the storage can't be reached, or refuses.
     """
-    if location.root.is_local:
-        return _local_file(location.path)
     try:
-        fs = file_systems.of(location.root)
-        info = fs.info(location.path)
+        fs = None if location.root.is_local else file_systems.of(location.root)
+    except Exception as error:
+        raise _unreadable(location.path, error) from error
+    return file_in(fs, location.path)
+
+
+def file_in(fs: Any, path: str) -> StoredFile:
+    """Look a file up in a file system; raises as :func:`open_file`.
+
+    :param fs: None = of this machine.
+    """
+    if fs is None:
+        return _local_file(path)
+    try:
+        info = fs.info(path)
     except FileNotFoundError as error:
         raise NotHereError("The file is not in its storage any more.") from error
     except Exception as error:
-        raise _unreadable(location.path, error) from error
+        raise _unreadable(path, error) from error
     if info.get("type") != "file" or not isinstance(info.get("size"), int):
         raise NotHereError("The record names a folder.")
-    return StoredFile(location.path, info["size"], _version(info), fs)
+    return StoredFile(path, info["size"], _version(info), fs)
 
 
 def _local_file(path: str) -> StoredFile:
