@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_evolink.api.error_facts import ATTRIBUTES, ErrorAttributes, ErrorFacts
-from airflow_provider_evolink.api.errors import EvoLinkError
-from airflow_provider_evolink.compat import AirflowFailException
+from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError
+from airflow_provider_evolink.compat import AirflowFailException, is_parsing_dag_file
+
+_NOT_RETRIED = "Airflow does not retry this task: fix that, then clear it."
 
 
 class EvoLinkFailException(ErrorAttributes, AirflowFailException):
@@ -48,6 +50,9 @@ def airflow_errors(known: Callable[[], ErrorFacts] = ErrorFacts) -> Iterator[Non
         yield
     except EvoLinkError as error:
         error.complete(known())
+        if isinstance(error, InvalidInputError) and not is_parsing_dag_file():
+            # Only here, where it ends a task: one that is caught by a task, or is one of many rows, ends nothing.
+            error.advise(_NOT_RETRIED)
         if error.permanent:
             # Without the chain, whose tracebacks would bury the message at the end of the task's log.
             raise EvoLinkFailException(error) from None

@@ -34,6 +34,11 @@ class EvoLinkError(ErrorAttributes, Exception):
         """Whether a retry may succeed."""
         return not self.permanent
 
+    def advise(self, advice: str) -> None:
+        """Say what a retry does, as a sentence, for an error that could not know it."""
+        self.advice = advice
+        self.args = (f"{self} {advice}",)
+
     def complete(self, known: ErrorFacts) -> None:
         """Fill in the attributes that are unknown: from the errors that have caused this one, and from the task.
 
@@ -59,5 +64,6 @@ class EvoLinkError(ErrorAttributes, Exception):
 
 def _restored(error_class: type[EvoLinkError], args: tuple[Any, ...], state: Mapping[str, Any]) -> EvoLinkError:
     error = error_class.__new__(error_class, *args)
+    error.args = args  # an OSError has them from its constructor only
     error.__dict__.update(state)
     return error

@@ -10,6 +10,7 @@
     ├── InvalidRowsError           fix the batch's rows; nothing was sent
     ├── ConfigurationError         fix the Airflow connection; nothing was sent
     │   └── ConnectionNotFoundError     create it, or make it visible to this process
+    │       └── InputConnectionNotFoundError  the same, of the storage that an input is read from
     ├── ApiError                   EvoLink responded with an error
     │   ├── BadRequestError        400, 404, 405, 413, 415, 422: fix the request
     │   ├── AuthenticationError    401: fix the API key
@@ -68,6 +69,14 @@ class ConnectionNotFoundError(ConfigurationError):
     """
 
     permanent = False
+
+
+class InputConnectionNotFoundError(ConnectionNotFoundError, ConnectionError):
+    """The connection of the storage that an input is read from does not exist, or not for this process.
+
+    Nothing was sent; a retry fails until the connection is defined. What an earlier try has paid for is resumed without
+    the input.
+    """
 
 
 class ApiError(EvoLinkError):

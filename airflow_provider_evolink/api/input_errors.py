@@ -17,7 +17,8 @@ class InvalidInputError(EvoLinkError):
 
     The message reads "`parameter`=value is invalid: must be {allowed}. This attempt sent nothing and cost nothing."
     It says no more than that, since an instance of a mapped task is constructed, and may be refused, without its
-    ledger. Its first sentence alone is ``refusal``, for a task that has already sent something.
+    ledger. Its first sentence alone is ``refusal``, for a task that has already sent something. Where it ends a task,
+    ``advice`` adds that Airflow does not retry it.
 
     :param parameter: name of the parameter; dotted if it is nested.
     :param value: the value given; shortened in the message.

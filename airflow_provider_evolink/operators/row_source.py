@@ -15,9 +15,9 @@ from airflow_provider_evolink.api.coercion import RENDERED_TEXT_HINT
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, UnreadableInputError
 from airflow_provider_evolink.batch.rows import RowTable
 from airflow_provider_evolink.batch.text_rows import TextSource
+from airflow_provider_evolink.hooks.storage_file import input_path
 from airflow_provider_evolink.landing.staged_file import BLOCK_BYTES
 from airflow_provider_evolink.landing.storage_errors import describe
-from airflow_provider_evolink.landing.storage_target import opened_path
 
 _FORMATS: Mapping[str, Literal["jsonl", "csv"]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _SLICE = 100
@@ -86,7 +86,7 @@ def _allowed_instead(text: str, suffix: str) -> str:
 def _lines(location: str) -> Iterator[Iterator[str]]:
     """Open a text file, and turn what goes wrong until it is closed into errors about it."""
     try:
-        path = opened_path(location)
+        path = input_path(location)
         with path.fs.open(path.path, "r", encoding="utf-8", newline="", block_size=BLOCK_BYTES) as file:
             yield file
     except (EvoLinkError, ConnectionError, TimeoutError):

@@ -140,7 +140,9 @@ def test_invalid_input_costs_nothing(
     text = str(caught.value)
     assert re.match(rf"`{argument}`=.+ is invalid: must be ", text, re.DOTALL)
     assert allowed in text
-    assert text.endswith("This attempt sent nothing and cost nothing.")
+    assert "This attempt sent nothing and cost nothing." in text
+    assert text.endswith("Airflow does not retry this task: fix that, then clear it.")
+    assert text.count("retry") == 1
     assert caught.value.error.permanent
     assert emulator.control.state()["requests"]["total"] == 0
     assert harness.store.held == {}

@@ -91,7 +91,7 @@ def test_what_templates_render_is_refused_before_the_payment(
 
     text = str(caught.value)
     assert re.match(rf"`{parameter}`=.+ is invalid: must be ", text)
-    assert text.endswith("This attempt sent nothing and cost nothing.")
+    assert "This attempt sent nothing and cost nothing. Airflow does not retry this task" in text
     assert "secret" not in text
     assert sent(emulator, "total") == (0,)
     assert harness.store.held == {}

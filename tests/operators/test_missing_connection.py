@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_provider_evolink.api.errors import (
     ConnectionNotFoundError,
     EvoLinkError,
+    InputConnectionNotFoundError,
     LandingError,
     PollingFailedError,
 )
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.hooks import storage_file
+from airflow_provider_evolink.operators.evolink import EvoLinkImageToVideoOperator
 from airflow_provider_evolink.operators.recover import EvoLinkRecoverOperator
 from airflow_provider_evolink.operators.upload import EvoLinkUploadOperator
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
 from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLinkToObjectStorageOperator
+from testkit.s3 import BUCKET, S3
 from tests.batch.batches import batch, rows
 from tests.operators.landings import LandingHarness
 from tests.operators.submissions import accepted, operator
@@ -125,6 +129,52 @@ def test_while_landing(
         task.execute_complete(harness.context, {"generation_id": made["id"], "outcome": "terminal"})
     for part in (*WAYS, made["id"], "completed and paid for", "generates nothing"):
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda place, _: EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=f"{place}/a.png", duration=3),
+        lambda place, _: EvoLinkUploadOperator(task_id="task", source=f"{place}/a.png"),
+        lambda place, folder: batch(
+            rows(2, image_urls=[f"{place}/a.png"]), folder, model="wan2.5-image-to-video", poll_interval=1
+        ),
+        lambda place, folder: batch(f"{place}/rows.csv", folder, poll_interval=1),
+    ],
+    ids=["generate", "upload", "batch", "table"],
+)
+def test_of_an_input(
+    emulator: EmulatorHandle, harness: LandingHarness, tmp_path: Path, make: Callable[[str, str], BaseOperator]
+) -> None:
+    """The connection of an input is named likewise, rather than that S3 is read without one, and nothing is sent."""
+    with pytest.raises(InputConnectionNotFoundError) as caught:
+        make("s3://nowhere@videos/x", str(tmp_path)).execute(harness.context)
+    text = str(caught.value)
+    parts = ("'nowhere'", "videos/x/", "`airflow connections add nowhere`", "AIRFLOW_CONN_NOWHERE")
+    for part in (*parts, "Nothing was sent", "A retry fails too until it is there"):
+        assert text.count(part) == 1
+    assert caught.value.retryable
+    assert emulator.control.state()["requests"]["submit"] == 0
+
+
+def test_of_an_input_after_the_payment(
+    emulator: EmulatorHandle, harness: LandingHarness, s3: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What an earlier try has paid for is resumed although the connection of its input is gone."""
+    monkeypatch.setenv("AIRFLOW_CONN_PICTURES", s3.connection)
+    s3.file_system().pipe(f"{BUCKET}/in/a.png", Path(PICTURE).read_bytes())
+    image = f"s3://pictures@{BUCKET}/in/a.png"
+    task = EvoLinkImageToVideoOperator(task_id="task", prompt="x", image=image, duration=3)
+    with pytest.raises(TaskDeferred):
+        task.execute(harness.context)
+    [made] = accepted(emulator)
+    monkeypatch.delenv("AIRFLOW_CONN_PICTURES")
+    storage_file._require_connection.cache_clear()  # as in another process
+    harness.ti.try_number = 2
+    emulator.control.advance(1000)
+
+    assert task.execute(harness.context)["generation_id"] == made["id"]
+    assert len(accepted(emulator)) == 1
 
 
 @pytest.mark.parametrize(
