@@ -5,8 +5,11 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import av
@@ -37,7 +40,7 @@ def sound(container: str, codec: str, **options: str) -> bytes:
 def pictures(container: str, codec: str, frames: int = 3, **options: str) -> bytes:
     """Encode a short video, or one image."""
     file = io.BytesIO()
-    with av.open(file, "w", format=container, options=options) as output:
+    with _unchanged_scheduling(), av.open(file, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=25, width=64, height=64, pix_fmt="yuv420p")
         for number in range(frames):
             frame = av.VideoFrame(64, 64, "yuv420p")
@@ -47,6 +50,19 @@ def pictures(container: str, codec: str, frames: int = 3, **options: str) -> byt
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return file.getvalue()
+
+
+@contextmanager
+def _unchanged_scheduling() -> Iterator[None]:
+    """Undo what SVT-AV1 (4.1, in PyAV 18.1) does as root: whoever opens it becomes a real-time thread.
+
+    So would each thread and process that it starts later, and all others would hardly run.
+    """
+    try:
+        yield
+    finally:
+        if hasattr(os, "sched_setscheduler"):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def quiet_pcm(seed: int, samples: int = 4096, *, big: bool = False) -> bytes:

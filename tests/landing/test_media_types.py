@@ -8,6 +8,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 
@@ -256,3 +257,10 @@ def test_never_fails(head: bytes, stated: str | None) -> None:
 def test_text_that_begins_like_media(text: bytes) -> None:
     """Text that happens to begin with a signature is still text."""
     assert identify(text, "video/mp4") is None
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux has scheduling policies")
+def test_encoding_leaves_scheduling_alone() -> None:
+    """A real encoder does not turn these tests, and what they start, into real-time processes."""
+    pictures.__wrapped__("avif", AV1, 1)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
