@@ -50,17 +50,17 @@ test: $(STAMP) ## Run the whole test suite, offline
 
 test-managed: .venvs/managed/.installed ## Run the suite with the versions that a managed service pins; TESTS=tests/hooks runs a part
 
-test-lowest: .venvs/lowest/.installed ## Run the suite with the lowest versions that pyproject.toml allows; TESTS=tests/hooks runs a part
+test-lowest: .venvs/lowest/.installed ## Run the suite and thirteen crashes with the lowest versions that pyproject.toml allows; TESTS=tests/hooks runs a part
 
 test-prerelease: .venvs/prerelease/.installed ## Run the suite and thirteen crashes on a prerelease of Airflow; PRERELEASE=3.4.0b2
 
-test-airflow3.1: .venvs/airflow3.1/.installed ## The same on Airflow 3.1, which is not supported yet, with the providers of its day
+test-airflow3.1: .venvs/airflow3.1/.installed ## The same on Airflow 3.1, with the providers of its day
 
-test-airflow3.2: .venvs/airflow3.2/.installed ## The same on Airflow 3.2, which is not supported yet
+test-airflow3.2: .venvs/airflow3.2/.installed ## The same on Airflow 3.2
 
 test-managed test-lowest test-prerelease test-airflow3.1 test-airflow3.2: test-%:
 	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
-	@$(if $(filter-out managed lowest,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest $(CRASHES))
+	@$(if $(filter-out managed,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest $(CRASHES))
 
 test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease ## Run the suite and the crashes on Airflow 3.1 to 3.4, one after another: two hours
 
@@ -71,7 +71,7 @@ test-python: $(STAMP) ## Run the suite on another Python: PYTHON=python3.12; TES
 
 test-clouds: .venvs/clouds/.installed ## Land on servers of Azure and Google, on this machine: three minutes; 2 GB in .venvs/clouds
 	@env -u EVOLINK_API_KEY .venvs/clouds/bin/python -m pytest -n 2 -k "azure or gcs or sftp" \
-	  tests/landing/test_object_storage.py tests/operators/test_storage_checks.py tests/ui/test_serving.py
+	  tests/landing/test_object_storage.py tests/landing/test_sftp.py tests/operators/test_storage_checks.py tests/ui/test_serving.py
 
 .venvs/%/.installed: $(STAMP) scripts/venv.sh $(wildcard tests/data/constraints/*.txt)
 	@echo "Setting up .venvs/$* (once; under a minute)"
@@ -166,7 +166,7 @@ lock: $(STAMP) ## Write the newest versions that pyproject.toml allows to constr
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file constraints.txt
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --resolution lowest-direct --no-deps --python-version 3.11 \
 	  --no-annotate --no-header --quiet --output-file .venv/lowest.txt
-	$(BIN)/uv pip compile pyproject.toml --extra emulator --group test --constraint .venv/lowest.txt \
+	$(BIN)/uv pip compile pyproject.toml --extra emulator --group test --group lowest --constraint .venv/lowest.txt \
 	  --python-version 3.11 --upgrade --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --quiet --output-file tests/data/constraints/lowest.txt
 	$(BIN)/uv pip compile pyproject.toml --extra emulator --extra posters --extra azure --extra gcs --group test --group clouds \

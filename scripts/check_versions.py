@@ -11,8 +11,8 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent
 LISTS = PROJECT / "tests/data/constraints"
 # Each list omits Airflow itself.
-AIRFLOWS = ("3.3.1",)
-PYTHONS = ("3.11", "3.12", "3.13")
+AIRFLOWS = ("3.2.1", "3.3.1")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 def main() -> int:

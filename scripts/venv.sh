@@ -17,12 +17,12 @@ extras=emulator,posters
 
 case $name in
   managed) set -- --constraint $tools --constraint $lists/mwaa-3.3.1.txt apache-airflow==3.3.1 ;;
-  airflow3.1) set -- --constraint $tools --override $lists/airflow-3.1.8.txt apache-airflow==3.1.8 ;;
-  airflow3.2) set -- --constraint $tools --override $lists/airflow-3.2.2.txt apache-airflow==3.2.2 ;;
+  airflow3.1) set -- --constraint $tools --constraint $lists/airflow-3.1.8.txt apache-airflow==3.1.8 ;;
+  airflow3.2) set -- --constraint $tools --constraint $lists/airflow-3.2.2.txt apache-airflow==3.2.2 ;;
   lowest) set -- --constraint $lists/lowest.txt ;;
   clouds) set -- --constraint $lists/clouds.txt --group clouds; extras=$extras,azure,gcs ;;
   prerelease) set -- --constraint $tools --prerelease allow "apache-airflow==$PRERELEASE" ;;
-  python3.11 | python3.12 | python3.13) set -- --constraint constraints.txt; interpreter=$PYTHON ;;
+  python3.11 | python3.12 | python3.13 | python3.14) set -- --constraint constraints.txt; interpreter=$PYTHON ;;
   *) echo "unknown environment: $name" >&2; exit 1 ;;
 esac
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -73,7 +73,7 @@ def _ledgers_without_a_store(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: 
     if not has_state_stores():
         from tests.task_harness import ledger_in_files
 
-        ledger_in_files(monkeypatch, tmp_path_factory.mktemp("ledgers"))
+        ledger_in_files(monkeypatch, tmp_path_factory.mktemp("ledgers"), apart=True)
 
 
 @pytest.fixture(params=["Airflow's store", "files"])
@@ -178,6 +178,20 @@ def leaping(monkeypatch: pytest.MonkeyPatch) -> LeapingTime:
         monkeypatch.setattr(f"airflow_provider_evolink.{module}.time", clock)
     monkeypatch.setattr("airflow_provider_evolink.api.client._pause", lambda _: 0.0)
     return clock
+
+
+@pytest.fixture
+def exceptions_for_callbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give callbacks the exception as a worker does; ``dag.test()`` does so from Airflow 3.3 on."""
+    from airflow.sdk.execution_time import task_runner
+
+    finalize = task_runner.finalize
+
+    def with_exception(ti: Any, state: Any, context: Any, log: Any, error: BaseException | None = None) -> None:
+        context["exception"] = error
+        finalize(ti, state, context, log, error)
+
+    monkeypatch.setattr(task_runner, "finalize", with_exception)
 
 
 @pytest.fixture

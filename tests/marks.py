@@ -19,6 +19,6 @@ needs_provider_metadata = pytest.mark.skipif(
     not hasattr(ProvidersManager, "cli_command_functions"),
     reason="Before 3.2 Airflow takes neither commands nor forms nor the defaults of options from a provider's metadata",
 )
-needs_exceptions_in_dag_test = pytest.mark.skipif(
-    not hasattr(sdk, "conf"), reason="Before 3.2 dag.test(), and only that, gives callbacks no exception"
+needs_async_tasks = pytest.mark.skipif(
+    not hasattr(sdk, "BaseAsyncOperator"), reason="Before 3.2 Airflow runs no task whose function is a coroutine"
 )

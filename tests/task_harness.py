@@ -17,13 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from unittest import mock
+from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import BaseOperator
 from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import MaskSecret
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 
+from airflow_provider_evolink.compat import has_state_stores
 from airflow_provider_evolink.execution import object_ledger, task_state
 from airflow_provider_evolink.submission.entries import ABSENT
 from airflow_provider_evolink.submission.record_log import NumberedRecords, RecordLog
@@ -32,10 +35,14 @@ from airflow_provider_evolink.submission.record_log import NumberedRecords, Reco
 class Store:
     """A task state store in memory; like Airflow's, it accepts JSON values only.
 
+    :cvar apart_in: below which path the ledgers in files are its own, as those in memory are, too.
     :ivar ti: the task instance that uses it.
     """
 
+    apart_in: str | None = None
+
     def __init__(self) -> None:
+        self._name = uuid4().hex
         self._held: dict[str, str] = {}
         self.writes: list[dict[str, Any]] = []
         self.ti: TaskInstance | None = None
@@ -46,6 +53,9 @@ class Store:
         path = object_ledger.ledger_path()
         if path is None or self.ti is None:
             return None
+        if path == self.apart_in:
+            path = f"{path}/{self._name}"
+            Path(path.removeprefix("file://")).mkdir(exist_ok=True)
         files = object_ledger.numbered_records(path, cast("Any", {"ti": self.ti}))
         assert isinstance(files, NumberedRecords)
         return files
@@ -90,11 +100,15 @@ def newest_in(files: NumberedRecords) -> dict[str, str]:
     return {name: json.dumps(log.value) for name, log in logs.items() if log.value is not ABSENT}
 
 
-def ledger_in_files(patch: pytest.MonkeyPatch, folder: Path) -> None:
+def ledger_in_files(patch: pytest.MonkeyPatch, folder: Path, *, apart: bool = False) -> None:
     """Put ledgers into numbered files, without any store of Airflow's, as before 3.3.
 
     A test's own store is still asked first, so that it can fail or die at a chosen write.
+
+    :param apart: give each store a folder of its own, so that two of them don't know of each other; without it, all
+        share the ledger of the same task instance.
     """
+    patch.setattr(Store, "apart_in", f"file://{folder}" if apart else None)
     patch.setenv("AIRFLOW__EVOLINK__LEDGER_PATH", f"file://{folder}")
     patch.setattr(task_state, "asset_state_store", lambda *_: None)
 
@@ -106,6 +120,11 @@ def ledger_in_files(patch: pytest.MonkeyPatch, folder: Path) -> None:
         return store
 
     patch.setattr(task_state, "numbered_records", numbered_records)
+
+
+def asset_stores(copies: Store) -> dict[str, Any]:
+    """Return what a context has besides, if ledgers are copied: nothing where Airflow has no state stores of assets."""
+    return {"asset_state_store": {task_state.LEDGER_ASSET: copies}} if has_state_stores() else {}
 
 
 class FailingStore(Store):
@@ -163,6 +182,15 @@ class Supervisor:
         self.ti = ti
 
     async def asend(self, message: Any) -> None:
+        """Answer a request."""
+        self.store(message)
+
+    def send(self, message: Any) -> None:
+        """Answer a request of Airflow before 3.3, which also names what to mask in logs."""
+        if not isinstance(message, MaskSecret):
+            self.store(message)
+
+    def store(self, message: Any) -> None:
         """Store an XCom of this task instance, and nothing else."""
         names = ("dag_id", "run_id", "task_id", "map_index")
         assert [getattr(message, name) for name in names] == [getattr(self.ti, name) for name in names]

@@ -16,8 +16,9 @@ from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from testkit.webhook import WebhookReceiver
 from tests.documents import ROOT, run_code
 from tests.loaded_dag import store_dags
-from tests.marks import needs_exceptions_in_dag_test
 from tests.operators.submissions import TEXT
+
+pytestmark = pytest.mark.usefixtures("exceptions_for_callbacks")
 
 PAGE = ROOT / "docs" / "how-to" / "alerts.md"
 
@@ -51,7 +52,6 @@ def fail(monkeypatch: pytest.MonkeyPatch, **kwargs: Any) -> None:
     assert dag.test().state == "failed"
 
 
-@needs_exceptions_in_dag_test
 @pytest.mark.filterwarnings("default")
 def test_a_failed_generation(
     emulator: EmulatorHandle, webhook: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
@@ -72,7 +72,6 @@ def test_a_failed_generation(
     assert emulator.api_key not in str(alert)
 
 
-@needs_exceptions_in_dag_test
 @pytest.mark.filterwarnings("default")
 def test_a_refused_submission(
     emulator: EmulatorHandle, webhook: WebhookReceiver, monkeypatch: pytest.MonkeyPatch

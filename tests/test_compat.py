@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from airflow.sdk import BaseOperator, Connection
 
-from airflow_provider_evolink.compat import forward_kills
+from airflow_provider_evolink.compat import events_since, forward_kills
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook, async_settings
 
@@ -49,6 +51,14 @@ async def test_from_airflow_3_3_2_nothing_blocks(emulator: EmulatorHandle, looku
     """From Airflow 3.3.2 on, connections are looked up without a thread."""
     assert (await async_settings("evolink_default")).base_url == emulator.url
     assert lookups == []
+
+
+def test_events_before_airflow_3_2() -> None:
+    """Before Airflow 3.2, whose inlets have no filters, events that are too old are left out all the same."""
+    since = datetime(2026, 11, 28, tzinfo=UTC)
+    old, new = (SimpleNamespace(timestamp=since + timedelta(seconds=seconds)) for seconds in (-1, 0))
+
+    assert list(events_since([old, new], since)) == [new]
 
 
 def test_overlapping_calls_are_each_killed() -> None:

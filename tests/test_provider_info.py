@@ -198,6 +198,7 @@ def test_the_config_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_provider_metadata
+@pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")  # Airflow 3.2 asks for it itself
 def test_the_form_as_airflow_shows_it() -> None:
     """Airflow's form has base URL, API key and the four extras, with the proxy hidden like a password."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService

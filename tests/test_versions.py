@@ -71,8 +71,10 @@ def pins(name: str) -> dict[str, Version]:
     return dict(each())
 
 
-# The lists leave out Airflow itself.
-MANAGED = {version: {"apache-airflow": Version(version), **pins(f"mwaa-{version}.txt")} for version in ("3.3.1",)}
+# What services pin, by version of Airflow; the lists leave out Airflow itself.
+MANAGED = {
+    version: {"apache-airflow": Version(version), **pins(f"mwaa-{version}.txt")} for version in ("3.2.1", "3.3.1")
+}
 LOWEST = pins("lowest.txt")
 
 

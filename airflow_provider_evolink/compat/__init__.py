@@ -2,16 +2,17 @@
 """Compatibility with the supported Airflow versions: whatever differs between them is imported from here."""
 
 from airflow.sdk import BaseHook, BaseOperator, BaseOperatorLink, BaseSensorOperator
-from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 
 from airflow_provider_evolink.compat.connections import get_async_connection
 from airflow_provider_evolink.compat.database import map_index_of, same_task_instance, task_state_store_model
+from airflow_provider_evolink.compat.decorators import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_evolink.compat.endings import (
     has_mapped_dependants,
     has_post_execute,
     has_success_listeners,
     has_xcom_backend,
 )
+from airflow_provider_evolink.compat.events import events_since
 from airflow_provider_evolink.compat.exceptions import (
     CONNECTION_NOT_FOUND,
     AirflowFailException,
@@ -48,6 +49,8 @@ __all__ = [
     "asset_state_store",
     "conf",
     "current_context",
+    "determine_kwargs",
+    "events_since",
     "forward_kills",
     "get_async_connection",
     "has_mapped_dependants",

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
 from airflow.sdk import BaseOperator
 
 
@@ -26,11 +30,12 @@ def has_mapped_dependants(task: BaseOperator) -> bool:
     return in_dag and next(task.iter_mapped_dependants(), None) is not None
 
 
-def has_success_listeners() -> bool:
-    """Return whether a listener of this process, such as OpenLineage's, is to be called when a task succeeds."""
-    try:
-        from airflow.sdk.listener import get_listener_manager
-    except ImportError:  # before 3.2
-        from airflow.listeners.listener import get_listener_manager  # type: ignore[assignment]
+def listener_manager() -> Any:
+    """Return what has the listeners of this process, such as OpenLineage's."""
+    module = "airflow.sdk.listener" if find_spec("airflow.sdk.listener") else "airflow.listeners.listener"  # before 3.2
+    return import_module(module).get_listener_manager()
 
-    return bool(get_listener_manager().hook.on_task_instance_success.get_hookimpls())
+
+def has_success_listeners() -> bool:
+    """Return whether a listener of this process is to be called when a task succeeds."""
+    return bool(listener_manager().hook.on_task_instance_success.get_hookimpls())

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, Protocol, cast
 
 from airflow_provider_evolink.api.errors import InvalidInputError
-from airflow_provider_evolink.compat import DecoratedOperator, task_decorator_factory
+from airflow_provider_evolink.compat import DecoratedOperator, determine_kwargs, task_decorator_factory
 from airflow_provider_evolink.execution.announcement import shortened_prompt
 from airflow_provider_evolink.execution.literals import check_literals, literal_errors
 from airflow_provider_evolink.execution.task_state import with_ledger_asset
@@ -109,7 +109,8 @@ class _EvoLinkDecoratedOperator(DecoratedOperator, EvoLinkGenerateOperator):
         return self._returned
 
     def _call(self) -> object:
-        arguments = self.determine_kwargs({**(self._context or {}), **self.op_kwargs})
+        given = {**(self._context or {}), **self.op_kwargs}
+        arguments = determine_kwargs(self.python_callable, self.op_args, given)
         returned = self.python_callable(*self.op_args, **arguments)
         return _awaited(returned) if inspect.isawaitable(returned) else returned
 

@@ -97,11 +97,11 @@ def check_destination(destination: object, setting: str = "`destination`") -> No
     :raises LandingError: Airflow does not find the connection. A retry looks it up again.
     """
     check_form(destination)
-    scheme, conn_id = _scheme_and_connection(destination)
+    scheme, _ = _scheme_and_connection(destination)
     if scheme in LOCAL:
         return
     _check_packages(destination, scheme)
-    if conn_id is not None and conn_id not in _OPTIONAL_CONNECTIONS:
+    if conn_id := required_connection(destination):
         _check_connection(destination, conn_id, setting)
 
 
@@ -158,9 +158,7 @@ def opened_path(location: str | ObjectStoragePath) -> ObjectStoragePath:
     def open_path() -> ObjectStoragePath:
         from airflow.sdk import ObjectStoragePath
 
-        # Before 3.2 Airflow knows schemes in lower case only.
-        given = _SCHEME.sub(_lower, location, count=1) if isinstance(location, str) else location
-        path = ObjectStoragePath(given)
+        path = ObjectStoragePath(_spelled_out(location) if isinstance(location, str) else location)
         if path.protocol in LOCAL:
             _attach_local(path)
         _ = path.fs
@@ -192,8 +190,11 @@ def _quieten_azure() -> None:
         logger.setLevel(logging.WARNING)
 
 
-def _lower(scheme: re.Match[str]) -> str:
-    return scheme[0].lower()
+def _spelled_out(location: str) -> str:
+    """Return text that means the same before 3.2, when Airflow knew neither capitals in schemes nor relative paths."""
+    if _SCHEME.match(location) is None:
+        return str(Path(location).absolute())
+    return _SCHEME.sub(lambda scheme: scheme[0].lower(), location, count=1)
 
 
 def _allowed_instead_of_text(text: Any) -> str | None:
@@ -261,6 +262,12 @@ def _scheme_and_connection(destination: Any) -> tuple[str, str | None]:
     match = _SCHEME.match(destination)
     user = urlsplit(destination).netloc.rpartition("@")[0] if match else ""
     return (match[1].lower() if match else ""), user or None
+
+
+def required_connection(location: object) -> str | None:
+    """Return the id of the connection that Airflow has to have for a location; None if it needs none."""
+    scheme, conn_id = _scheme_and_connection(location)
+    return None if scheme in LOCAL or conn_id in _OPTIONAL_CONNECTIONS else conn_id
 
 
 def missing_package(scheme: str) -> str | None:

@@ -13,6 +13,7 @@ from airflow_provider_evolink.api.task_list import MAX_LISTED
 from airflow_provider_evolink.api.wording import counted
 from airflow_provider_evolink.batch.entry import Status
 from airflow_provider_evolink.batch.existing_files import ExistingFiles
+from airflow_provider_evolink.compat import events_since
 from airflow_provider_evolink.execution.announcement import Announcement, origin_of
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET, store_across_runs
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
@@ -113,12 +114,12 @@ class RecoverySession:
         from airflow.sdk import Asset, AssetAlias
 
         events = self._context.get("inlet_events")
-        since = datetime.fromtimestamp(self._arguments.since, UTC).isoformat()
+        since = datetime.fromtimestamp(self._arguments.since, UTC)
         for inlet in self._inlets:
             if events is None or inlet == LEDGER_ASSET or not isinstance(inlet, Asset | AssetAlias):
                 continue
             try:
-                for event in events[inlet].after(since):
+                for event in events_since(events[inlet], since):
                     yield from ids_in_event(event.extra)
             except Exception as error:
                 self._log.warning("The events of %r could not be read (%s); they count as none.", inlet.name, error)

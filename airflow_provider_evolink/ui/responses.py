@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from airflow_provider_evolink.media.byte_ranges import UnsatisfiableRangeError, parse_range
 from airflow_provider_evolink.ui.stored_files import StoredFile
@@ -34,7 +35,12 @@ COMMON_HEADERS = {
 }
 _PAGE_HEADERS = {**COMMON_HEADERS, "Content-Security-Policy": _PAGE_POLICY}
 # Airflow would compress what has no encoding, and media with it, which takes its length and its ranges.
-_FILE_HEADERS = {**COMMON_HEADERS, "Content-Security-Policy": _FILE_POLICY, "Content-Encoding": "identity"}
+_FILE_HEADERS = {
+    **COMMON_HEADERS,
+    "Accept-Ranges": "bytes",
+    "Content-Security-Policy": _FILE_POLICY,
+    "Content-Encoding": "identity",
+}
 
 InThread = Callable[..., Awaitable[Any]]
 
@@ -54,12 +60,22 @@ class Content:
 
 
 class _LocalFileResponse(FileResponse):
-    """Send a file of this machine, which stays open meanwhile, so that it is the one that was looked up."""
+    """Send a file of this machine, which stays open meanwhile, so that it is the one that was looked up.
 
-    def __init__(self, content: Content, headers: Mapping[str, str]) -> None:
-        self.opened = content.file.opened
+    :param part: the positions to send; ``None`` for all.
+    """
+
+    def __init__(self, content: Content, headers: Mapping[str, str], part: range | None) -> None:
+        self.opened, self.part = content.file.opened, part
         path = (self.opened and self.opened.path) or content.file.path
         super().__init__(path, headers=headers, media_type=content.media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Starlette gets a part that it can't refuse: before 0.49.1 it takes seconds to read a header that asks for
+        # thousands of parts, and has no valid answer to one that asks for none.
+        kept = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
+        asked = [] if self.part is None else [(b"range", b"bytes=%d-%d" % (self.part.start, self.part.stop - 1))]
+        await super().__call__({**scope, "headers": [*kept, *asked]}, receive, send)
 
 
 def page_response(path: Path, media_type: str) -> Response:
@@ -76,20 +92,20 @@ async def content_response(request: Request, content: Content, in_thread: InThre
     headers = {**_FILE_HEADERS, "ETag": content.etag, "Content-Disposition": _disposition(content.name)}
     if _is_known(request.headers.get("if-none-match"), content.etag):
         return Response(status_code=304, headers=headers)
-    if content.file.opened is not None:
-        return _LocalFileResponse(content, headers)
-    return await _remote_response(request, content, headers, in_thread)
-
-
-async def _remote_response(
-    request: Request, content: Content, headers: dict[str, str], in_thread: InThread
-) -> Response:
     size = content.file.size
-    headers["Accept-Ranges"] = "bytes"
     try:
         part = parse_range(_range_header(request, content.etag), size)
     except UnsatisfiableRangeError:
         return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{size}"})
+    if content.file.opened is not None:
+        return _LocalFileResponse(content, headers, part)
+    return await _remote_response(request, content, headers, part, in_thread)
+
+
+async def _remote_response(
+    request: Request, content: Content, headers: dict[str, str], part: range | None, in_thread: InThread
+) -> Response:
+    size = content.file.size
     status_code = 200 if part is None else 206
     if part is not None:
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from airflow_provider_evolink.api.errors import EvoLinkError, LedgerError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
-from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from tests.batch.batches import batch, clear, manifest, retry, run
 from tests.batch.outcomes import assert_true, charges, submissions
+from tests.marks import needs_state_stores
 from tests.operators.submissions import DyingStore, WorkerDied
-from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance, ledger_in_files
+from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance, asset_stores, ledger_in_files
 from tests.uploading import LINKS_ONLY, forget_links, write_picture
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -71,7 +71,7 @@ class SimulatedBatch:
         class Harness(TaskHarness):
             @property
             def context(self) -> Any:
-                return {**super().context, "asset_state_store": {LEDGER_ASSET: copies}}
+                return {**super().context, **asset_stores(copies)}
 
         # The first try is the late one.
         self.harness, self._late = (
@@ -172,7 +172,14 @@ class SimulatedBatch:
 
 # A worker that dies closes nothing.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("ledger", ["kept by Airflow", EMPTIED, IN_FILES])
+@pytest.mark.parametrize(
+    "ledger",
+    [
+        pytest.param("kept by Airflow", marks=needs_state_stores),
+        pytest.param(EMPTIED, marks=needs_state_stores),
+        IN_FILES,
+    ],
+)
 @given(
     steps=STEPS,
     window=st.integers(1, 3),

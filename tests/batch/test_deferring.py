@@ -190,7 +190,7 @@ def test_a_kill_submits_nothing_more(
     assert_all_landed(retry(harness, batch(ROWS, tmp_path)), ROWS, evolink)
 
 
-class Events(dict[Any, Any]):
+class Events:
     """Collects asset events, as Airflow does."""
 
     class Accessor:
@@ -204,8 +204,11 @@ class Events(dict[Any, Any]):
             """Add an event."""
             self.added.append((asset.uri, extra))
 
-    def __missing__(self, outlet: Any) -> Accessor:
-        return self.setdefault(outlet, self.Accessor())
+    def __init__(self) -> None:
+        self._accessors: dict[str, Events.Accessor] = {}
+
+    def __getitem__(self, outlet: Asset | AssetAlias) -> Accessor:
+        return self._accessors.setdefault(outlet.name, self.Accessor())
 
 
 def test_asset_events(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:

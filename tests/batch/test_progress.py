@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.polling.crowd import progress_line
@@ -32,6 +32,7 @@ def test_how_far_it_is_can_be_seen_before_it_ends(
     evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
 ) -> None:
     """A batch that defers, or waits on its worker, leaves for the tabs of which try it is and how far."""
+    evolink.control.set_speed(60)  # so that the second try has something to wait for
     with pytest.raises(TaskDeferred):
         batch(rows(3), tmp_path).execute(harness.context)
     deferred = harness.ti.xcoms.pop("evolink_progress")

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from tests.batch.batches import batch, clear, manifest, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, assert_true, charges, failure_of, lines_of, submissions
 from tests.operators.submissions import DyingStore, WorkerDied
-from tests.task_harness import Store, TaskHarness
+from tests.task_harness import Store, TaskHarness, asset_stores
 
 pytestmark = pytest.mark.usefixtures("each_ledger")
 
@@ -28,7 +27,7 @@ class CopyingHarness(TaskHarness):
     @property
     def context(self) -> Any:
         """The context of the current attempt."""
-        return {**super().context, "asset_state_store": {LEDGER_ASSET: self.copies}}
+        return {**super().context, **asset_stores(self.copies)}
 
 
 @pytest.fixture

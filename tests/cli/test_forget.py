@@ -15,14 +15,14 @@ from airflow.sdk import DAG
 from airflow.utils.session import create_session
 from sqlalchemy import delete, insert, select
 
-from airflow_provider_evolink.emulator import Settings, running
 from tests.cli.conftest import Run
+from tests.cli.paying_run import FOLDER, pay
 from tests.loaded_dag import load_dag
+from tests.marks import NO_STATE_STORES
 
-_REASON = "Airflow has no state stores before 3.3"
-AssetStateStoreModel = pytest.importorskip("airflow.models.asset_state_store", reason=_REASON).AssetStateStoreModel
-TaskStateStoreModel = pytest.importorskip("airflow.models.task_state_store", reason=_REASON).TaskStateStoreModel
-FOLDER = Path(__file__).parent / "paying"
+_assets = pytest.importorskip("airflow.models.asset_state_store", reason=NO_STATE_STORES)
+_tasks = pytest.importorskip("airflow.models.task_state_store", reason=NO_STATE_STORES)
+AssetStateStoreModel, TaskStateStoreModel = _assets.AssetStateStoreModel, _tasks.TaskStateStoreModel
 
 
 @dataclass(frozen=True)
@@ -53,16 +53,6 @@ def paid(finished: PaidRun) -> Iterator[PaidRun]:
     before = _rows()
     yield finished
     _restore(before)
-
-
-def pay(dag: DAG, folder: Path) -> str:
-    """Run the DAG, and return the run's id."""
-    with running(Settings(clock=600)) as emulator, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AIRFLOW_CONN_EVOLINK_DEFAULT", emulator.airflow_connection)
-        patch.setenv("AIRFLOW__EVOLINK__POLL_INTERVAL", "1")
-        run: Any = dag.test(run_conf={"destination": str(folder)})
-        assert run.state == "success"
-        return str(run.run_id)
 
 
 def _rows() -> list[tuple[Any, list[dict[str, Any]]]]:

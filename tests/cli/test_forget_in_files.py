@@ -4,33 +4,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from airflow.models.asset_state_store import AssetStateStoreModel
-from airflow.models.task_state_store import TaskStateStoreModel
-from airflow.utils.session import create_session
-from sqlalchemy import delete
 
+from airflow_provider_evolink.compat import has_state_stores
 from tests.cli.conftest import Run
-from tests.cli.test_forget import FOLDER, pay
+from tests.cli.paying_run import FOLDER, pay
 from tests.loaded_dag import load_dag
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture(scope="module")
-def ledgers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def paid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the ledgers of a run that has paid, and of which Airflow remembers nothing."""
     folder = tmp_path_factory.mktemp("ledgers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__EVOLINK__LEDGER_PATH", f"file://{folder}")
         pay(load_dag(FOLDER, "paying"), tmp_path_factory.mktemp("landed"))
-        with create_session() as session:
-            session.execute(delete(TaskStateStoreModel))
-            session.execute(delete(AssetStateStoreModel))
-        yield folder
+    if has_state_stores():
+        _empty_stores()
+    return folder
+
+
+@pytest.fixture
+def ledgers(paid: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, which is configured."""
+    monkeypatch.setenv("AIRFLOW__EVOLINK__LEDGER_PATH", f"file://{paid}")
+    return paid
+
+
+def _empty_stores() -> None:
+    from airflow.models.asset_state_store import AssetStateStoreModel
+    from airflow.models.task_state_store import TaskStateStoreModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    with create_session() as session:
+        session.execute(delete(TaskStateStoreModel))
+        session.execute(delete(AssetStateStoreModel))
 
 
 def newest(folder: Path) -> Path:

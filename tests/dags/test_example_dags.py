@@ -197,7 +197,7 @@ def test_recover_leaves_alone_what_an_example_has_landed(
 
 def parse(folder: Path, dag_id: str) -> DAG:
     """Return a DAG of a folder."""
-    from airflow.dag_processing.dagbag import DagBag
+    from tests.loaded_dag import DagBag
 
     return DagBag(str(folder)).dags[dag_id]
 

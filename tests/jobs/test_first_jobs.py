@@ -15,6 +15,7 @@ from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from testkit.webhook import WebhookReceiver
 from tests.jobs.job_files import Put, Run
+from tests.marks import needs_async_tasks
 from tests.media import files
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -68,6 +69,7 @@ def test_text_to_picture_to_video(run: Run, emulator: EmulatorHandle, bucket: Pa
     assert [path.name for path in (bucket / "stories" / video["id"]).iterdir()] == ["0.mp4"]
 
 
+@needs_async_tasks
 def test_taskflow(run: Run, emulator: EmulatorHandle, bucket: Path) -> None:
     """Decorated functions and Python code, sync and async: six generations, each paid for once and landed."""
     assert run("taskflow").state == "success"
@@ -133,6 +135,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebhookReceiver]:
         yield receiver
 
 
+@pytest.mark.usefixtures("exceptions_for_callbacks")
 def test_an_alert(run: Run, emulator: EmulatorHandle, bucket: Path, webhook: WebhookReceiver) -> None:
     """The alert has the generation's id, EvoLink's code, and the credits."""
     emulator.control.inject("generation_failed", code="content_policy_violation")

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from tests.jobs.job_files import Put, Run
+from tests.marks import needs_provider_metadata
 from tests.media import files
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -135,6 +136,7 @@ def test_a_loop(run: Run, emulator: EmulatorHandle, bucket: Path) -> None:
     assert len(names(bucket / "drafts")) == result["drafts"]
 
 
+@needs_provider_metadata
 def test_a_collection(run: Run, emulator: EmulatorHandle, bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow's command line lands what is known by its id only."""
     hook = EvoLinkHook()

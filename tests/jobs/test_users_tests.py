@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from airflow_provider_evolink.compat import has_state_stores
 from tests.jobs.job_files import DAGS, USERS_TESTS
 
 
@@ -33,6 +34,9 @@ def test_the_users_tests_pass(project: Path) -> None:
     """A project's tests pass, given the fixture, the DAGs folder and a migrated database."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "EVOLINK", "PYTEST"))}
     env = own | {"AIRFLOW_HOME": str(project / "airflow"), "AIRFLOW__CORE__DAGS_FOLDER": str(project / "dags")}
+    if not has_state_stores():
+        (project / "ledgers").mkdir()
+        env["AIRFLOW__EVOLINK__LEDGER_PATH"] = f"file://{project}/ledgers"
     for command in (["airflow", "db", "migrate"], ["pytest", "-q", "-p", "no:cacheprovider"]):
         ran = subprocess.run(
             [sys.executable, "-m", *command], cwd=project, env=env, capture_output=True, text=True, check=False

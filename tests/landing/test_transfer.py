@@ -25,6 +25,7 @@ from airflow_provider_evolink.transfers.evolink_to_object_storage import EvoLink
 from testkit.s3 import S3
 from tests.hook_uses import HookUses
 from tests.landing.media_server import MediaServer, mp4
+from tests.marks import needs_state_stores
 from tests.task_harness import TaskInstance
 
 A, B = "task-unified-1-aaaaaaaa", "task-unified-2-bbbbbbbb"
@@ -55,9 +56,9 @@ def serve_generation(media: MediaServer, *links: str, generation_id: str = A, **
     media.serve(path, body=json.dumps(task).encode(), content_type="application/json", etag=None)
 
 
-def context(store: Any = None) -> Any:
+def context(store: Any = None, *, map_index: int = -1) -> Any:
     """Return the parts of a task's context that the transfer uses."""
-    return {"ti": TaskInstance(), "task_state_store": store, "outlet_events": OutletEventAccessors()}
+    return {"ti": TaskInstance(map_index=map_index), "task_state_store": store, "outlet_events": OutletEventAccessors()}
 
 
 def operator(generation: Any, destination: Any, **more: Any) -> EvoLinkToObjectStorageOperator:
@@ -108,6 +109,7 @@ def test_mapped_upstream(media: MediaServer, tmp_path: Path) -> None:
     assert (tmp_path / B / "0.mp4").read_bytes() == mp4(seed="b")
 
 
+@needs_state_stores
 def test_a_clear_that_empties_the_store_downloads_nothing(media: MediaServer, tmp_path: Path, store: Any) -> None:
     """After a clear, the checkpoint's copy identifies what has landed, even when its link has expired."""
     ti = TaskInstance()
@@ -247,14 +249,14 @@ def test_mapped_tasks_under_one_name(media: MediaServer, tmp_path: Path, store: 
     pattern = "{index}.{ext}"
     operator(first, str(tmp_path), filename_pattern=pattern).execute(context(store))
     with pytest.raises(EvoLinkFailException) as caught:
-        operator(second, str(tmp_path), filename_pattern=pattern).execute(context())
+        operator(second, str(tmp_path), filename_pattern=pattern).execute(context(map_index=1))
     for fact in (A, B, "result 0", f"{tmp_path}/0.mp4", "{generation_id}", "on_existing"):
         assert fact in str(caught.value)
     skipping = operator(second, str(tmp_path), filename_pattern=pattern, on_existing="skip")
-    assert skipping.execute(context()) == []
+    assert skipping.execute(context(map_index=1)) == []
     assert (tmp_path / "0.mp4").read_bytes() == mp4(seed="a")
     replacing = operator(second, str(tmp_path), filename_pattern=pattern, on_existing="replace")
-    assert [entry["generation_id"] for entry in replacing.execute(context())] == [B]
+    assert [entry["generation_id"] for entry in replacing.execute(context(map_index=1))] == [B]
     assert (tmp_path / "0.mp4").read_bytes() == mp4(seed="b")
 
 

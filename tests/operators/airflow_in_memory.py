@@ -26,13 +26,12 @@ from airflow_provider_evolink.emulator.faults.registry import FaultRegistry
 from airflow_provider_evolink.emulator.settings import DEFAULT_API_KEY, Settings
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.execution import generation_wait, task_ledger
-from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators import base, generate
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.polling import confirmed_read
 from airflow_provider_evolink.submission import remote_state, submitter
 from tests.operators.submissions import TEXT, WorkerDied
-from tests.task_harness import Store, TaskHarness, TaskInstance, ledger_in_files
+from tests.task_harness import Store, TaskHarness, TaskInstance, asset_stores, ledger_in_files
 from tests.uploading import LINKS_ONLY, forget_links
 
 URL = "http://127.0.0.1:9"
@@ -193,7 +192,7 @@ class SimulatedTask:
     def context(self) -> Any:
         """The context of this try."""
         inside = {"task": self.outer} if self.calls > 1 else {}
-        return {**self.harness.context, "asset_state_store": {LEDGER_ASSET: self.copies}, **inside}
+        return {**self.harness.context, **asset_stores(self.copies), **inside}
 
     def attempt(self, *, cleared: bool, writes: Iterable[str] = (), sends: Iterable[str] = ()) -> None:
         """Run the next try until it is deferred or ends."""

@@ -10,12 +10,10 @@ from typing import Any
 
 from airflow.sdk.execution_time.context import OutletEventAccessors
 
-from airflow_provider_evolink.compat import has_state_stores
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from tests.operators.submissions import operator
-from tests.task_harness import Store, TaskHarness
+from tests.task_harness import Store, TaskHarness, asset_stores
 
 
 class LandingHarness(TaskHarness):
@@ -29,8 +27,7 @@ class LandingHarness(TaskHarness):
     @property
     def context(self) -> Any:
         """The context of this try."""
-        stores = {"asset_state_store": {LEDGER_ASSET: self.copies}} if has_state_stores() else {}
-        return {**super().context, **stores, "outlet_events": self.outlet_events}
+        return {**super().context, **asset_stores(self.copies), "outlet_events": self.outlet_events}
 
 
 def landing(folder: Path, **kwargs: Any) -> EvoLinkGenerateOperator:

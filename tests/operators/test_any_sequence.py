@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from airflow_provider_evolink.api.errors import StaleRequestError, SubmissionUnknownError
 from airflow_provider_evolink.submission.decision import REPLAY_SECONDS
+from tests.marks import needs_state_stores
 from tests.operators.airflow_in_memory import SimulatedTask
 from tests.uploading import write_picture
 
@@ -227,5 +228,5 @@ class AnySequenceInFiles(AnySequence):
 
 AnySequence.TestCase.settings = settings(max_examples=400, stateful_step_count=14)
 AnySequenceInFiles.TestCase.settings = settings(max_examples=200, stateful_step_count=14)
-TestAnySequence = AnySequence.TestCase
+TestAnySequence = needs_state_stores(AnySequence.TestCase)
 TestAnySequenceInFiles = AnySequenceInFiles.TestCase

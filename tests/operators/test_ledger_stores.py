@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.operators.evolink import EvoLinkGenerateOperator
 from airflow_provider_evolink.submission.ledger import Ledger
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
+from tests.marks import needs_state_stores
 from tests.operators.submissions import accepted, operator
 from tests.task_harness import FailingStore, Store, TaskHarness, TaskInstance
 
@@ -260,6 +262,7 @@ def test_an_intent_in_doubt_stays_in_the_copy(emulator: EmulatorHandle, cleared:
     assert len(accepted(emulator)) == 1
 
 
+@needs_state_stores
 @pytest.mark.parametrize("policy", ["replay", "fail"])
 def test_an_id_that_only_the_copy_has_is_found(emulator: EmulatorHandle, cleared: LedgerHarness, policy: str) -> None:
     """If only the copy has the id when the worker dies, the next try needs neither a replay nor a person."""
@@ -319,13 +322,20 @@ def own_log(capsys: pytest.CaptureFixture[str]) -> str:
     return "\n".join(line for line in lines if "outside of the Task Runner" not in line)
 
 
+def lose_everything(store: Store) -> None:
+    """Remove what a store holds, as its owner may."""
+    store.held.clear()
+    if (files := store.files) is not None:
+        shutil.rmtree(files._open_folder().uri.removeprefix("file://"))
+
+
 def test_a_later_try_that_pays_logs_a_warning(
     emulator: EmulatorHandle, harness: TaskHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """If record and copy are both gone, a later try that pays warns; a first try does not."""
     harness.run(operator(wait_for_completion=False))
     assert "[warning" not in own_log(capsys)
-    harness.store.held.clear()
+    lose_everything(harness.store)
 
     harness.clear(operator(wait_for_completion=False))
 
@@ -334,6 +344,7 @@ def test_a_later_try_that_pays_logs_a_warning(
     assert len(accepted(emulator)) == 2
 
 
+@needs_state_stores
 def test_a_recreated_run_pays_for_a_new_generation(emulator: EmulatorHandle, cleared: LedgerHarness) -> None:
     """The copy of a deleted run is not used by the first try of another run of that name."""
     first = cleared.run(operator(wait_for_completion=False))
@@ -345,6 +356,7 @@ def test_a_recreated_run_pays_for_a_new_generation(emulator: EmulatorHandle, cle
     assert second["generation_id"] != first["generation_id"]
 
 
+@needs_state_stores
 @pytest.mark.parametrize(("clear_number", "charges"), [(0, 2), (1, 1)])
 def test_a_recreated_run_is_not_taken_for_a_cleared_one(
     emulator: EmulatorHandle, cleared: LedgerHarness, clear_number: int, charges: int
@@ -385,6 +397,7 @@ def test_a_run_without_a_known_start_hides_nothing(emulator: EmulatorHandle, cle
     assert len(accepted(emulator)) == 1
 
 
+@needs_state_stores
 def test_a_copy_that_cannot_be_written_stops_nothing(
     emulator: EmulatorHandle,
     cleared: LedgerHarness,
@@ -402,6 +415,7 @@ def test_a_copy_that_cannot_be_written_stops_nothing(
     assert capsys.readouterr().out.count("no such asset") == 1
 
 
+@needs_state_stores
 def test_a_copy_that_cannot_be_read_is_not_taken_for_empty(
     emulator: EmulatorHandle, cleared: LedgerHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,6 +440,11 @@ def test_every_paying_task_has_the_asset() -> None:
     assert plain.inlets == [own, LEDGER_ASSET]
     assert mapped.partial_kwargs["inlets"] == [own, LEDGER_ASSET]
     assert operator().inlets == [LEDGER_ASSET]
+
+
+def test_the_asset_is_the_one_that_users_name() -> None:
+    """A task of a user's own names it by its name alone; Airflow compares group and extra as well."""
+    assert operator(inlets=[Asset("evolink_ledger")]).inlets == [Asset("evolink_ledger")] == [LEDGER_ASSET]
 
 
 def execute_by_hand(harness: TaskHarness, *prompts: str, **kwargs: Any) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from airflow_provider_evolink.execution import object_ledger
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.landing.create_only import PROBE, CreateOnlyFolder
 from testkit.s3 import BUCKET, S3
+from tests.marks import needs_state_stores
 from tests.operators.landings import LandingHarness
 from tests.operators.submissions import TEXT, accepted, operator
 from tests.task_harness import TaskHarness, TaskInstance, ledger_in_files
@@ -78,6 +79,32 @@ def test_a_path_that_can_not_work(
     assert "[evolink] ledger_path" in str(error)
     assert "`destination`" not in str(error)
     assert "hidden-part" not in str(error)
+    assert emulator.control.state()["requests"]["total"] == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "facts"),
+    [
+        ("/no/such/folder", ("there is no folder /no/such/folder on this worker", "Create it, or mount it there")),
+        # Nobody may create files there, not even root.
+        pytest.param(
+            "/sys",
+            (f"file:///sys/{PROBE} could not be written: ", "Every worker must list, read and create files there"),
+            marks=pytest.mark.skipif(not Path("/sys").is_dir(), reason="this system has no such folder"),
+        ),
+    ],
+)
+def test_a_folder_that_can_not_be_used(
+    emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch, folder: str, facts: tuple[str, str]
+) -> None:
+    """The error says what has failed with which path, that nothing was sent, and what to do; it names no read."""
+    monkeypatch.setenv(OPTION, f"file://{folder}")
+    text = str(fail(TaskHarness()))
+
+    for fact in (*facts, f"[evolink] ledger_path='file://{folder}'", "Nothing was sent", "a retry tries again"):
+        assert fact in text
+    assert "could not be read" not in text
+    assert ".part" not in text
     assert emulator.control.state()["requests"]["total"] == 0
 
 
@@ -201,6 +228,7 @@ def test_a_first_try_that_wakes_up_late_sends_nothing(emulator: EmulatorHandle, 
     assert [generation["id"] for generation in accepted(emulator)] == [paying["generation_id"]]
 
 
+@needs_state_stores
 def test_what_airflow_has_kept_is_found(
     emulator: EmulatorHandle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -154,11 +155,22 @@ def test_fail_has_a_way_out_by_clear(emulator: EmulatorHandle, harness: TaskHarn
     assert [generation["id"] for generation in accepted(emulator)] == [record["generation_id"]]
 
 
+def kill_after_the_request(emulator: EmulatorHandle, kill: Callable[[], None]) -> None:
+    """Kill from another thread as soon as EvoLink has got a submission."""
+
+    def wait() -> None:
+        while not emulator.control.state()["requests"]["submit"]:
+            time.sleep(0.02)
+        kill()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def test_no_submission_after_a_kill(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A task that is killed while it pauses after a 429 sends nothing more."""
     emulator.control.inject("rate_limit", on="submit", retry_after=1.5)
     task = operator()
-    threading.Timer(0.3, task.on_kill).start()
+    kill_after_the_request(emulator, task.on_kill)
 
     with pytest.raises(NOT_ACCEPTED, match="othing was charged"):
         harness.run(task)
@@ -175,7 +187,7 @@ def test_no_submission_inside_a_task_after_a_kill(emulator: EmulatorHandle, harn
     def kill() -> None:
         outer.on_kill()
 
-    threading.Timer(0.3, kill).start()
+    kill_after_the_request(emulator, kill)
 
     for _ in range(2):
         with pytest.raises(NOT_ACCEPTED, match="othing was charged"):

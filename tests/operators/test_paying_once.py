@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_evolink.api.errors import (
-    ConfigurationError,
     InsufficientCreditsError,
     LedgerError,
     NotSentError,
@@ -183,18 +182,6 @@ def test_an_unreachable_ledger_sends_nothing(emulator: EmulatorHandle, harness: 
     with pytest.raises(LedgerError, match="nothing was sent"):
         harness.run(operator())
 
-    assert emulator.control.state()["requests"]["total"] == 0
-
-
-@pytest.mark.parametrize("each_ledger", ["Airflow's store"], indirect=True)
-def test_without_a_store_nothing_is_submitted(emulator: EmulatorHandle, harness: TaskHarness) -> None:
-    """Without a state store nothing is sent: a crash would make the next try pay again."""
-    context = {**harness.context, "task_state_store": None}
-
-    with pytest.raises(EvoLinkFailException, match="Nothing was sent") as caught:
-        operator().execute(context)
-    assert isinstance(caught.value.error, ConfigurationError)
-    assert "AIRFLOW__EVOLINK__LEDGER_PATH" in str(caught.value.error)
     assert emulator.control.state()["requests"]["total"] == 0
 
 

@@ -17,6 +17,7 @@ from airflow.sdk import Asset, AssetAlias
 from airflow_provider_evolink.api.errors import EvoLinkError, InvalidInputError, LandingError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
+from airflow_provider_evolink.execution import task_state
 from airflow_provider_evolink.execution.task_state import LEDGER_ASSET
 from airflow_provider_evolink.hooks.evolink import EvoLinkHook
 from airflow_provider_evolink.operators import recover as module
@@ -58,6 +59,12 @@ class Runs(LandingHarness):
 def runs() -> Runs:
     """The runs of the recovering task."""
     return Runs()
+
+
+@pytest.fixture
+def memory_in_copies(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test break what the runs remember, also where an Airflow without asset state stores has it in files."""
+    monkeypatch.setattr(task_state, "values_across_runs", lambda *_: runs.copies)
 
 
 def test_whatever_the_account_has_is_landed(emulator: EmulatorHandle, runs: Runs, tmp_path: Path) -> None:
@@ -106,6 +113,7 @@ def test_what_was_moved_away_does_not_come_back(emulator: EmulatorHandle, runs: 
     assert runs.run(recovering(tmp_path))["landed"] == []
 
 
+@pytest.mark.usefixtures("memory_in_copies")
 @pytest.mark.parametrize("loss", ["lost", "unreadable"])
 def test_a_lost_memory_lands_nothing_again(emulator: EmulatorHandle, runs: Runs, tmp_path: Path, loss: str) -> None:
     """Files that are still there are recognized by the ids in their names."""
@@ -145,10 +153,13 @@ def test_what_other_tasks_have_announced_is_left_alone(
             asked.append(moment)
             return self
 
+    class InletEvents:
+        def __getitem__(self, given: Any) -> Events:
+            return Events(SimpleNamespace(extra=extra) for extra in (extras if given == inlet else []))
+
     files = [{"generation_id": batch, "uri": "file:///b"}, "?"]
     extras = [{"generation_id": known}, {"landed": files}, {}, {"landed": 3, "generation_id": 4}]
-    events = {inlet: Events(SimpleNamespace(extra=extra) for extra in extras)}
-    context = {**runs.context, "inlet_events": events}
+    context = {**runs.context, "inlet_events": InletEvents()}
     result = recovering(tmp_path, inlets=[inlet], lookback=3600).execute(context)
 
     assert [file["generation_id"] for file in result["landed"]] == [new]
@@ -302,6 +313,7 @@ def test_evolink_that_is_down_fails_the_try(emulator: EmulatorHandle, runs: Runs
     assert len(runs.retry(recovering(tmp_path))["landed"]) == 1
 
 
+@pytest.mark.usefixtures("memory_in_copies")
 def test_a_store_that_fails_costs_nothing_but_work(emulator: EmulatorHandle, runs: Runs, tmp_path: Path) -> None:
     """The memory is no condition for landing."""
 
@@ -318,6 +330,7 @@ def test_a_store_that_fails_costs_nothing_but_work(emulator: EmulatorHandle, run
     assert len(runs.run(recovering(tmp_path))["landed"]) == 1
 
 
+@pytest.mark.usefixtures("memory_in_copies")
 def test_a_kill_loses_no_announcement(emulator: EmulatorHandle, runs: Runs, tmp_path: Path) -> None:
     """What has landed when the worker dies is not taken for somebody else's: the retry announces it."""
     ids = submit(emulator, 3)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from airflow.listeners import hookimpl
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, TriggerRule
 from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.listener import get_listener_manager
 
 from airflow_provider_evolink.api.errors import InvalidInputError
+from airflow_provider_evolink.compat.endings import listener_manager
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.sensors.evolink import EvoLinkGenerationSensor
@@ -109,12 +109,12 @@ def test_refused_with_an_xcom_backend(
 def test_refused_with_a_listener(emulator: EmulatorHandle, harness: TaskHarness) -> None:
     """A listener for tasks that succeed, which would not be called, is refused when the task runs."""
     listener = _Listener()
-    get_listener_manager().pm.register(listener)
+    listener_manager().pm.register(listener)
     try:
         with pytest.raises(EvoLinkFailException, match=FORM) as caught:
             sensor().execute(harness.context)
     finally:
-        get_listener_manager().pm.unregister(listener)
+        listener_manager().pm.unregister(listener)
     assert "OpenLineage" in str(caught.value)
     assert emulator.control.state()["requests"]["total"] == 0
 

@@ -126,7 +126,7 @@ async def test_an_xcom_that_can_not_be_stored_resumes_on_a_worker(
     """If Airflow refuses the XCom, a worker pushes it, and the log says why."""
 
     class Refusing(Supervisor):
-        async def asend(self, message: Any) -> None:
+        def store(self, message: Any) -> None:
             raise RuntimeError("the database is read-only")
 
     ti = TaskInstance()

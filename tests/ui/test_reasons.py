@@ -13,7 +13,7 @@ from airflow.sdk import DAG
 from airflow_provider_evolink.api.errors import EvoLinkError
 from airflow_provider_evolink.execution.try_notes import ERROR_KEY, PROGRESS_KEY, failure_note
 from airflow_provider_evolink.links import addresses
-from tests.loaded_dag import load_dag
+from tests.loaded_dag import DagBag, load_dag
 from tests.ui.airflow_ui import RUN_ID, AirflowUi, add_task_instance
 from tests.ui.auth_manager import OWN_DAG
 
@@ -33,8 +33,6 @@ def _poll_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
 def dags(ui: AirflowUi) -> dict[str, DAG]:
     """The DAGs that fail, in the database of the server."""
     load_dag(FOLDER, "fails_hook")
-    from airflow.dag_processing.dagbag import DagBag
-
     return dict(DagBag(str(FOLDER)).dags)
 
 

@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_evolink.links import addresses
 from airflow_provider_evolink.ui import stored_values
 from testkit.s3 import BUCKET, S3
+from tests.marks import needs_state_stores
 from tests.ui.airflow_ui import RUN_ID, AirflowUi, add_task_instance
 from tests.ui.auth_manager import OWN_DAG
 from tests.ui.landed import landed, record
@@ -97,6 +98,7 @@ def test_a_record_in_s3(
     assert entry["servable"]
 
 
+@needs_state_stores
 def test_the_generation_of_a_record_in_a_file(guest: httpx.Client, xcoms: Path, videos: Path) -> None:
     """A transfer knows from the ledger what the paying task has, if that one's record is in a file."""
     made = record(model="other")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One DAG in every style: decorated functions, and Python that calls the hook, one by one and at the same time."""
+"""Every style: decorated functions, and Python that calls the hook, one by one and at the same time."""
 
 from __future__ import annotations
 
@@ -66,4 +66,6 @@ with DAG(
     of_each.expand(subject=subjects(decorated("{{ dag.dag_id }} at dawn")))
     awaited("A pier")
     blocking()
+
+with DAG("awaited_style", schedule=None):
     concurrent()
