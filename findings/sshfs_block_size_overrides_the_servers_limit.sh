@@ -43,6 +43,7 @@ from sshfs import SSHFileSystem
 
 program, folder = sys.argv[1:]
 asyncssh.set_log_level(logging.CRITICAL)
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 ended = []
 
 
