@@ -71,8 +71,7 @@ class _LocalFileResponse(FileResponse):
         super().__init__(path, headers=headers, media_type=content.media_type)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Starlette gets a part that it can't refuse: before 0.49.1 it takes seconds to read a header that asks for
-        # thousands of parts, and has no valid answer to one that asks for none.
+        # Starlette gets a part that it can't refuse: 0.48, which Airflow 3.1 brings, answers some headers wrongly.
         kept = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
         asked = [] if self.part is None else [(b"range", b"bytes=%d-%d" % (self.part.start, self.part.stop - 1))]
         await super().__call__({**scope, "headers": [*kept, *asked]}, receive, send)
