@@ -45,7 +45,7 @@ ui: $(STAMP) ## The same, then a gallery and a video to approve in Airflow's UI,
 	@$(BIN)/python -m demo.ui
 
 test: $(STAMP) ## Run the whole test suite, offline
-	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 4 --dist loadfile $(SERVICES:%=--ignore=%)
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 6 --dist loadfile $(SERVICES:%=--ignore=%)
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 2 --dist loadfile $(SERVICES)
 
 test-managed: .venvs/managed/.installed ## Run the suite with the versions that a managed service pins; TESTS=tests/hooks runs a part
@@ -59,7 +59,7 @@ test-airflow3.1: .venvs/airflow3.1/.installed ## The same on Airflow 3.1, with t
 test-airflow3.2: .venvs/airflow3.2/.installed ## The same on Airflow 3.2
 
 test-managed test-lowest test-prerelease test-airflow3.1 test-airflow3.2: test-%:
-	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 4 --dist loadfile $(TESTS)
 	@$(if $(filter-out managed,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest $(CRASHES))
 
 test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease ## Run the suite and the crashes on Airflow 3.1 to 3.4, one after another: two hours
@@ -67,7 +67,7 @@ test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease #
 test-python: $(STAMP) ## Run the suite on another Python: PYTHON=python3.12; TESTS=tests/hooks runs a part
 	@name=python$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
 	  $(MAKE) --no-print-directory ".venvs/$$name/.installed" && \
-	  env -u EVOLINK_API_KEY ".venvs/$$name/bin/python" -m pytest -n 2 --dist loadfile $(TESTS)
+	  env -u EVOLINK_API_KEY ".venvs/$$name/bin/python" -m pytest -n 4 --dist loadfile $(TESTS)
 
 test-clouds: .venvs/clouds/.installed ## Land on servers of Azure and Google, on this machine: three minutes; 2 GB in .venvs/clouds
 	@env -u EVOLINK_API_KEY .venvs/clouds/bin/python -m pytest -n 2 -k "azure or gcs or sftp" \
