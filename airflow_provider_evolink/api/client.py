@@ -72,8 +72,12 @@ class EvoLinkClient:
     ) -> None:
         await self.close()
 
+    async def disconnect(self) -> None:
+        """Free the memory that idle connections hold, before a long pause; the next request opens new ones."""
+        await self._sender.disconnect()
+
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
         await self._sender.close()
 
     async def submit(self, endpoint: str, body: bytes, idempotency_key: str) -> Submission:

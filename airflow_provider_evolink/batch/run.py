@@ -75,6 +75,7 @@ class BatchRun:
                 ready, lands_first = [], False
             self.window.ready = len(ready)
             await self.window.fill(self._chunks)
+            await self.statuses.disconnect()
             await self._land(ready)
             await self._add_posters()
             self._chunks = {number: chunk for number, chunk in self._chunks.items() if _is_open(chunk)}

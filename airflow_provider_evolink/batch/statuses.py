@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.errors import EvoLinkError, RateLimitedError
+from airflow_provider_evolink.api.generation import COMPLETED
 from airflow_provider_evolink.polling.batch_reader import BatchReader
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class StatusReader:
             pending = pending[sum(map(len, groups)) :]
         return reports
 
+    async def disconnect(self) -> None:
+        """Free the memory that idle connections hold: the next request of the client opens new ones."""
+        await self.client.disconnect()
+
     async def _read_group(self, ids: Sequence[str]) -> Reports:
         found = await self._request(ids)
         left_out = [generation_id for generation_id in ids if generation_id not in found]
@@ -66,7 +71,7 @@ class StatusReader:
                 self.limiter.on_rate_limited(time.monotonic(), error.retry_after)
             return dict.fromkeys(ids, error)
         self.limiter.on_response(time.monotonic())
-        return dict(found)
+        return {generation_id: _compact(generation) for generation_id, generation in found.items()}
 
     async def _wait_for_turn(self) -> None:
         while True:
@@ -74,3 +79,8 @@ class StatusReader:
             if seconds == 0:
                 return
             await asyncio.sleep(seconds)
+
+
+def _compact(generation: Generation) -> Generation:
+    """Return a completed generation without the whole response, thousands of which would wait to be landed."""
+    return replace(generation, raw={}) if generation.status == COMPLETED else generation

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 _CONCERNS_ALL = (InsufficientCreditsError, AuthenticationError, AccessDeniedError)
 # After this many rows in a row that EvoLink did not accept for temporary reasons, it is down for all.
 _OUTAGE_FAILURES = 3
+# Submissions that are sent at a time: more would hardly be faster, and each connection holds 256 KiB.
+_MAX_IN_FLIGHT = 50
 # Seconds for which a wave waits for EvoLink to accept anything again after a 429.
 _MAX_RATE_LIMITED_SECONDS = 600.0
 
@@ -102,6 +104,7 @@ class WaveSubmitter:
     log: Any
     stopped_by: EvoLinkError | None = None
     _failures_in_a_row: int = 0
+    _in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_IN_FLIGHT), init=False)
 
     async def submit(self, chunk: Chunk, jobs: Sequence[Job]) -> None:
         """Submit the rows of one chunk; see :attr:`stopped_by` afterwards.
@@ -197,8 +200,9 @@ class WaveSubmitter:
 
     async def _send(self, job: Job, sent: LedgerRecord) -> Submission | EvoLinkError:
         try:
-            await self._wait_for_turn()
-            submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
+            async with self._in_flight:
+                await self._wait_for_turn()
+                submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
         except EvoLinkError as error:
             if isinstance(error, RateLimitedError):
                 self.limiter.on_rate_limited(time.monotonic(), error.retry_after)

@@ -55,6 +55,22 @@ async def test_many_requests_share_connections(transport_class: Any) -> None:
     assert server.open == 0
 
 
+@TRANSPORTS
+async def test_requests_go_on_after_a_pause(transport_class: Any) -> None:
+    """Before a pause, what many connections hold is freed: aiohttp closes them, httpx keeps its few small ones."""
+    with serving(always(CREDITS)) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+            await client.credits()
+            await client.disconnect()
+            is_kept = transport_class is HttpxTransport
+            await asyncio.sleep(0.1)
+            assert server.open == is_kept
+            await client.credits()
+    assert server.connections == (1 if is_kept else 2)
+    assert server.open == 0
+
+
 async def test_aiohttp_sends_no_files() -> None:
     """An upload goes through httpx, which builds its multipart body."""
     with serving(always(CREDITS)) as server:

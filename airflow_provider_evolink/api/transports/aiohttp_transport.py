@@ -67,10 +67,15 @@ class AiohttpTransport:
             raise
         return ApiResponse(response.status, response.headers, body)
 
+    async def disconnect(self) -> None:
+        """Close all connections, each of which holds 256 KiB."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self.disconnect()
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:

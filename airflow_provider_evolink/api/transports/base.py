@@ -82,8 +82,12 @@ class Transport(Protocol):
         """
         ...
 
+    async def disconnect(self) -> None:
+        """Free the memory that idle connections hold; the next request opens new ones."""
+        ...
+
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
         ...
 
 
@@ -99,8 +103,12 @@ class RequestSender:
         self._conn_id = conn_id
         self._in_flight = asyncio.Semaphore(transport.max_concurrency)
 
+    async def disconnect(self) -> None:
+        """Free the memory that idle connections hold; the next request opens new ones."""
+        await self._transport.disconnect()
+
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good."""
         await self._transport.close()
 
     async def send(self, request: ApiRequest) -> ApiResponse:

@@ -63,6 +63,9 @@ class HttpxTransport:
             await response.aclose()
         return ApiResponse(response.status_code, response.headers, body)
 
+    async def disconnect(self) -> None:
+        """Keep the connections: they are few, and small."""
+
     async def close(self) -> None:
         """Close all connections."""
         await self._http.aclose()
