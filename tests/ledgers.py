@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import httpx
 
+from airflow_provider_evolink.batch.ledger import rows_in_chunk
 from airflow_provider_evolink.execution.object_ledger import instance_folder
 from testkit.airflow_api import AirflowApi
 
@@ -37,7 +38,8 @@ def batch_rows_of(api: AirflowApi, task_instance: str, **params: Any) -> dict[st
     """
     entries = _entries(api, task_instance, **params)
     names = {entry["key"].partition(".")[0] for entry in entries if entry["key"].startswith(f"{_NAME}-batch-")}
-    return {row["key"]: row for name in names for row in json.loads(newest(entries, name).get("rows", "[]"))}
+    chunks = [value for name in names if "rows" in (value := newest(entries, name))]
+    return {row["key"]: row for chunk in chunks for row in rows_in_chunk(chunk)}
 
 
 def newest(entries: Iterable[Mapping[str, Any]], name: str = _NAME) -> dict[str, Any]:

@@ -170,7 +170,7 @@ _RECORD_DEFAULTS = {field.name: field.default for field in fields(LedgerRecord)}
 
 
 def compact(record: LedgerRecord) -> dict[str, Any]:
-    """Return a record's stored form, without what has its default value: a chunk holds fifty of them."""
+    """Return a record's stored form, without what has its default value: a chunk holds a hundred of them."""
     known = {name: value for name, value in record.to_json().items() if value not in (_RECORD_DEFAULTS[name], [])}
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in known.items()}
 

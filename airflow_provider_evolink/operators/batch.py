@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class EvoLinkBatchOperator(LineageMethods, DeferringOperator):
     """Make a generation for each row of a table, land its files, and return a summary. Each row is paid for once.
 
-    All rows are checked before the first is sent. Then rows are submitted in waves of up to fifty until
+    All rows are checked before the first is sent. Then rows are submitted in waves of up to a hundred until
     ``max_in_flight`` are under way; the task defers, and is resumed when half of ``max_in_flight`` have ended, or all,
     or when one has waited to be landed for ten minutes. It lands those that have ended, eight at a time in constant
     memory, and submits the next. Rows and results never travel through the trigger or XCom.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from airflow_provider_evolink.batch.cursor import Cursor
     from airflow_provider_evolink.media.uploader import Uploader
 
-# 128 bits distinguish a row's requests; a chunk holds fifty of them.
+# 128 bits distinguish a row's requests; a chunk holds a hundred of them.
 _FINGERPRINT_LENGTH = 32
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_provider_evolink.batch.ledger import rows_in_chunk
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from tests.task_harness import TaskHarness, first_event
 
@@ -60,8 +61,7 @@ def clear(harness: TaskHarness, operator: EvoLinkBatchOperator) -> Any:
 
 def stored_rows(value: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows in what was written to the store; none if it was no chunk."""
-    found: list[dict[str, Any]] = json.loads(value.get("rows", "[]"))
-    return found
+    return list(rows_in_chunk(value)) if "rows" in value else []
 
 
 def manifest(summary: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from airflow_provider_evolink.api.errors import EvoLinkError, LedgerError
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.exceptions import EvoLinkFailException
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
-from tests.batch.batches import batch, clear, manifest, retry, run
+from tests.batch.batches import batch, clear, manifest, retry, run, stored_rows
 from tests.batch.outcomes import assert_true, charges, submissions
 from tests.marks import needs_state_stores
 from tests.operators.submissions import DyingStore, WorkerDied
@@ -155,7 +155,8 @@ class SimulatedBatch:
     def assert_nothing_is_paid_twice_or_lost(self) -> None:
         """Check that no prompt was charged twice, and that the ledger leads to everything that was charged."""
         assert max(charges(self._emulator).values(), default=0) <= self.agreed
-        ledgers = json.dumps([self.harness.store.held, self.copies.held])
+        held = [*self.harness.store.held.values(), *self.copies.held.values()]
+        ledgers = json.dumps([stored_rows(json.loads(value)) for value in held])
         for generation in self._emulator.control.state()["generations"]:
             assert generation["id"] in ledgers or generation["idempotency_key"] in ledgers
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Any, NoReturn
 
 from airflow.sdk import DAG, Context, Param
 
+from airflow_provider_evolink.batch.ledger import rows_in_chunk
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from tests.crash.batch_failpoints import ROWS
 from tests.crash.checkpoints import Checkpoints
@@ -26,7 +26,8 @@ class LastWave:
 
     def around(self, key: str, value: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """Return the failpoints before and after a write."""
-        phases = [row.get("record", {}).get("phase") for row in json.loads(value.get("rows", "[]"))]
+        rows = rows_in_chunk(value) if "rows" in value else []
+        phases = [row.get("record", {}).get("phase") for row in rows]
         if len(phases) < ROWS:
             return None, None
         was_open, self._is_open = self._is_open, "intent" in phases
