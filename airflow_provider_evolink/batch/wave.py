@@ -104,6 +104,7 @@ class WaveSubmitter:
     log: Any
     stopped_by: EvoLinkError | None = None
     _failures_in_a_row: int = 0
+    _refusal: EvoLinkError | None = field(default=None, init=False)
     _in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_IN_FLIGHT), init=False)
 
     async def submit(self, chunk: Chunk, jobs: Sequence[Job]) -> None:
@@ -185,30 +186,58 @@ class WaveSubmitter:
     async def _send_all(
         self, chunk: Chunk, jobs: Sequence[Job], sent: Mapping[str, LedgerRecord]
     ) -> list[Submission | EvoLinkError]:
-        """Send rows concurrently; if this try is cut off meanwhile, as by its timeout, record the ids it knows."""
-        sends = [asyncio.ensure_future(self._send(job, sent[job.entry.key])) for job in jobs]
+        """Send rows concurrently; if this try is cut off meanwhile, as by its timeout, record what it knows."""
+        begun: set[str] = set()
+        sends = [asyncio.ensure_future(self._send(job, sent[job.entry.key], begun)) for job in jobs]
         try:
             return await asyncio.gather(*sends)
         except BaseException:
             for job, send in zip(jobs, sends, strict=True):
-                is_answered = send.done() and not send.cancelled() and send.exception() is None
-                if is_answered and not isinstance(outcome := send.result(), EvoLinkError):
-                    self._accept(chunk, job, sent[job.entry.key], outcome)
+                # A timeout that strikes within one of them does not end the others.
+                send.cancel()
+                self._cut_off(chunk, job, sent[job.entry.key], send, has_begun=job.entry.key in begun)
             with suppress(LedgerError):
                 self.ledger.write(chunk)
             raise
 
-    async def _send(self, job: Job, sent: LedgerRecord) -> Submission | EvoLinkError:
+    def _cut_off(
+        self,
+        chunk: Chunk,
+        job: Job,
+        sent: LedgerRecord,
+        send: asyncio.Future[Submission | EvoLinkError],
+        *,
+        has_begun: bool,
+    ) -> None:
+        """Note what is known of a send that goes no further: its response, or that nothing ever left."""
+        is_answered = send.done() and not send.cancelled() and send.exception() is None
+        if is_answered and not isinstance(outcome := send.result(), EvoLinkError):
+            self._accept(chunk, job, sent, outcome)
+        elif not has_begun and job.intent.in_doubt_since is None:
+            self._give_up(chunk, job, sent, killed_before_sending(), Withdraw())
+
+    async def _send(self, job: Job, sent: LedgerRecord, begun: set[str]) -> Submission | EvoLinkError:
+        """Send a row; its key is in ``begun`` from the moment at which the request may leave."""
         try:
             async with self._in_flight:
                 await self._wait_for_turn()
+                # What may have been accepted before is sent all the same: it needs no credits.
+                if self._refusal is not None and job.intent.in_doubt_since is None:
+                    return self._refusal
+                begun.add(job.entry.key)
                 submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
         except EvoLinkError as error:
-            if isinstance(error, RateLimitedError):
-                self.limiter.on_rate_limited(time.monotonic(), error.retry_after)
+            self._note_refusal(error)
             return error
         self.limiter.on_response(time.monotonic())
         return submission
+
+    def _note_refusal(self, error: EvoLinkError) -> None:
+        """Note what the rows that wait to be sent have to know."""
+        if isinstance(error, RateLimitedError):
+            self.limiter.on_rate_limited(time.monotonic(), error.retry_after)
+        elif isinstance(error, _CONCERNS_ALL):
+            self._refusal = error
 
     async def _wait_for_turn(self) -> None:
         while not self.is_killed() and (seconds := self.limiter.reserve(time.monotonic())) > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry
 from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
 from airflow_provider_evolink.emulator.server import EmulatorHandle
+from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from tests.batch.batches import batch, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_of, submissions
@@ -86,20 +88,25 @@ def time_out(*_: object) -> NoReturn:
     raise AirflowTaskTimeout("Timeout")
 
 
-def test_a_timeout_during_a_wave_keeps_the_ids_that_are_known(
-    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
-) -> None:
-    """If one response is still awaited when the task times out, the rows with a response are not in doubt."""
-    evolink.control.inject("slow_response", on="submit", seconds=30)
-    operator = batch(ROWS, tmp_path, on_unknown_submission="fail")
+def run_for(seconds: float, harness: TaskHarness, operator: EvoLinkBatchOperator) -> None:
+    """Run a try that times out."""
     previous = signal.signal(signal.SIGALRM, time_out)
-    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with pytest.raises(AirflowTaskTimeout):
             run(harness, operator)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_a_timeout_during_a_wave_keeps_the_ids_that_are_known(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+) -> None:
+    """If one response is still awaited when the task times out, the rows with a response are not in doubt."""
+    evolink.control.inject("slow_response", on="submit", seconds=30)
+    operator = batch(ROWS, tmp_path, on_unknown_submission="fail")
+    run_for(3.0, harness, operator)
     assert submissions(evolink) == len(ROWS)
 
     failure = failure_of(retry, harness, operator)
@@ -107,3 +114,21 @@ def test_a_timeout_during_a_wave_keeps_the_ids_that_are_known(
     lines = lines_of(failure)
     assert sorted(line["status"] for line in lines.values()) == ["failed", "landed", "landed"]
     assert submissions(evolink) == len(ROWS)
+
+
+def test_a_timeout_does_not_put_rows_in_doubt_that_were_waiting(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+) -> None:
+    """The rows of a wave that waited for their turn when the task timed out were not sent: a retry sends them."""
+    table = rows(60)
+    evolink.control.inject("slow_response", on="submit", times=50, seconds=30)
+    operator = batch(table, tmp_path, on_unknown_submission="fail")
+    run_for(5.0, harness, operator)
+    sent = submissions(evolink)
+
+    failure = failure_of(retry, harness, operator)
+
+    lines = lines_of(failure)
+    assert 0 < sent <= 50
+    assert Counter(line["status"] for line in lines.values()) == {"failed": sent, "landed": len(table) - sent}
+    assert charges(evolink) == Counter(row["prompt"] for row in table)
