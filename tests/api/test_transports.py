@@ -71,6 +71,19 @@ async def test_requests_go_on_after_a_pause(transport_class: Any) -> None:
     assert server.open == 0
 
 
+@TRANSPORTS
+async def test_a_closed_client_sends_nothing(transport_class: Any) -> None:
+    """A submission that comes too late opens no connection, which nobody would close, and is not paid for."""
+    with serving(always(CREDITS)) as server:
+        settings = settings_for(server)
+        async with EvoLinkClient(settings, transport=transport_class(settings)) as client:
+            await client.credits()
+        with pytest.raises(errors.EvoLinkError):
+            await submit(client)
+
+    assert (len(server.requests), server.open) == (1, 0)
+
+
 async def test_aiohttp_sends_no_files() -> None:
     """An upload goes through httpx, which builds its multipart body."""
     with serving(always(CREDITS)) as server:

@@ -43,6 +43,7 @@ class AiohttpTransport:
         self._headers = default_headers(settings)
         self._tls = True if settings.base_url.startswith("http://") else tls_context(settings.verify)
         self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Send a request once and return the response; reject one with files."""
@@ -74,10 +75,13 @@ class AiohttpTransport:
             await session.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, for good: what is still to be sent then does not leave."""
+        self._is_closed = True
         await self.disconnect()
 
     def _open_session(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise NotTransmittedError("The client is closed.")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
