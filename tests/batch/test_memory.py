@@ -29,11 +29,11 @@ def test_what_waits_to_be_landed_is_small(
     evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before a worker that submits lands, it closes its connections (256 KiB each) and drops the responses it read."""
-    seen: list[tuple[int, int]] = []
+    landings: list[tuple[int, int]] = []
     land_all = RowLander.land_all
 
     async def noted(self: RowLander, ended: Sequence[Any], on_landed: Any) -> None:
-        seen.append((len(ended), connections_to(evolink.url)))
+        landings.append((len(ended), connections_to(evolink.url)))
         assert not any(generation.raw for _, generation in ended)
         await land_all(self, ended, on_landed)
 
@@ -43,5 +43,5 @@ def test_what_waits_to_be_landed_is_small(
     summary = run(harness, batch(table, tmp_path, max_in_flight=2))
 
     assert_all_landed(summary, table, evolink)
-    assert sum(count for count, _ in seen) == len(table)
-    assert {connections for _, connections in seen} == {own}
+    assert sum(count for count, _ in landings) == len(table)
+    assert {connections for _, connections in landings} == {own}

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_evolink.emulator.faults.kinds import FAULT_KINDS
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from tests.batch.batches import batch, retry, rows, run
+from tests.batch.batches import batch, retry, rows, run, stored_rows
 from tests.task_harness import TaskHarness
 
 ROWS = rows(3, prompt="The planted prompt of a confidential film")
@@ -46,10 +46,12 @@ def error_of(attempt: Any, harness: TaskHarness, destination: Path) -> str:
 
 def check(emulator: EmulatorHandle, harness: TaskHarness, destination: Path, shown: str) -> None:
     """Check that no secret is where Airflow shows or stores things; only the manifest may state prompts."""
-    deferrals = [[deferral.trigger.serialize(), deferral.kwargs] for deferral in harness.deferrals]
-    stored = json.dumps([deferrals, harness.events, harness.store.writes, harness.ti.xcoms])
-    written = "".join(path.read_text(encoding="utf-8") for path in destination.glob("*.jsonl"))
     state = emulator.control.state()
+    deferrals = [[deferral.trigger.serialize(), deferral.kwargs] for deferral in harness.deferrals]
+    ledger = [{**value, "rows": stored_rows(value)} for value in harness.store.writes]
+    assert any(value["rows"] for value in ledger) or not state["requests"]["submit"]
+    stored = json.dumps([deferrals, harness.events, ledger, harness.ti.xcoms], ensure_ascii=False)
+    written = "".join(path.read_text(encoding="utf-8") for path in destination.glob("*.jsonl"))
     links = [link for generation in state["generations"] for link in generation["results"]]
     for secret in (emulator.api_key, ROWS[0]["prompt"], *links):
         assert secret not in stored + shown
