@@ -27,12 +27,12 @@ from airflow_provider_evolink.submission.entries import (
 )
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase, unreadable, value_lost
 
-# Rows in one entry of the store: some 20 kB, a third of what Airflow considers large. Each write of an entry costs
-# Airflow several milliseconds, however small it is.
+# Rows in one entry of the store: some 25 kB, or 50 kB if each has landed four files. Airflow considers 64 KiB large.
+# Each write of an entry costs it several milliseconds, however small it is.
 ROWS_PER_CHUNK = 100
 # Chunks whose rows a worker remembers once it has stored them: the manifest, which follows, need not ask for them.
 _REMEMBERED_CHUNKS = 10
-# Rows have much in common, their links above all: the lowest level leaves a fifth.
+# Rows have much in common, their links above all: the lowest level leaves a quarter.
 _COMPRESSION_LEVEL = 1
 
 

@@ -92,7 +92,7 @@ class RecordLog:
     folder: Folder
     writer: Writer
     number: int = field(default=0, init=False)
-    # An eighth of its size, which counts for a batch of thousands of rows.
+    # Three quarters of the size even of a batch's chunk, whose rows are compressed already but written as base64.
     _packed: bytes | None = field(default=None, init=False)
     _in_doubt: list[bytes] = field(default_factory=list, init=False)
 

@@ -39,12 +39,12 @@ def watches(draw: st.DrawFn) -> Watch:
 
 
 def batch(count: int, *, spread: float = 0.0) -> list[Watch]:
-    """Return the watches of a batch that is submitted in waves of fifty, each over ``spread`` seconds."""
+    """Return the watches of a batch that is submitted in waves of a hundred, each over ``spread`` seconds."""
     rng = random.Random(1)
     watch = Watch("", 0.0, 0.0, None, 120.0, 600.0, "gemini-omni-flash-image-to-video")
     made = []
     for number in range(count):
-        submitted_at = 1_757_156_493.1 + 2.3 * (number // 50) + rng.uniform(0.0, spread)
+        submitted_at = 1_757_156_493.1 + 2.3 * (number // 100) + rng.uniform(0.0, spread)
         suffix = "".join(rng.choices(string.digits + string.ascii_lowercase, k=8))
         generation_id = f"task-unified-{int(submitted_at + rng.uniform(0.0, 0.5))}-{suffix}"
         made.append(

@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_evolink.api.errors import LedgerError
+from airflow_provider_evolink.batch.entry import RowEntry
+from airflow_provider_evolink.batch.ledger import to_stored
 from airflow_provider_evolink.landing.create_only import CreateOnlyFolder
 from airflow_provider_evolink.landing.storage_target import StorageTarget
 from airflow_provider_evolink.submission.entries import ABSENT
@@ -293,27 +295,25 @@ def test_each_name_is_read_once(task: Task) -> None:
 
 @pytest.mark.parametrize("is_written", [False, True])
 def test_what_is_remembered_takes_little_memory(task: Task, is_written: bool) -> None:
-    """What a try knows of a large batch, some 45 kB for each fifty rows, takes less than half of that."""
-    rows = [
-        {"key": f"A{number}", "id": uuid.uuid4().hex, "link": f"https://files.example/{number}"}
-        for number in range(400)
-    ]
+    """What a try knows of a large batch, some 25 kB for each hundred rows, takes less than that."""
+    rows = [RowEntry(f"A{number}", uuid.uuid4().hex + uuid.uuid4().hex) for number in range(400)]
+    chunk = to_stored(rows)
     names = [f"evolink-batch-{number}" for number in range(20)]
     writer = task.attempt()
     for name in names:
-        writer.set(name, {"rows": json.dumps(rows)})
-    size = len(names) * len(json.dumps(rows))
+        writer.set(name, chunk)
+    size = len(names) * len(json.dumps(chunk))
     store = task.attempt(2)
     store.get("other")
     tracemalloc.start()
     for name in names:
-        store.set(name, {"rows": json.dumps(rows)}) if is_written else store.get(name)
+        store.set(name, chunk) if is_written else store.get(name)
     gc.collect()
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert used < size / 2
-    assert all(json.loads(store.get(name)["rows"]) == rows for name in names)
+    assert used < 0.85 * size
+    assert all(store.get(name) == chunk for name in names)
 
 
 @pytest.mark.parametrize(
