@@ -55,14 +55,14 @@ def test_nothing_travels_but_counts_and_ids(evolink: EmulatorHandle, harness: Ta
 
 
 def test_few_writes_for_many_rows(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path) -> None:
-    """The ledger is written at most once for ten rows, and no entry is larger than 64 kB."""
+    """The ledger is written at most six times for a hundred rows, and no entry is larger than 32 KiB."""
     table = rows(400)
 
     summary = run(harness, batch(table, tmp_path, max_in_flight=100))
 
     assert summary["landed"] == 400
-    assert len(harness.store.writes) <= 40
-    assert max(map(len, harness.store.held.values())) < 64 * 1024
+    assert len(harness.store.writes) <= 24
+    assert max(map(len, harness.store.held.values())) < 32 * 1024
 
 
 @pytest.mark.parametrize("error", ["Trigger timeout", "Trigger failure"])
