@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 _CONCERNS_ALL = (InsufficientCreditsError, AuthenticationError, AccessDeniedError)
 # After this many rows in a row that EvoLink did not accept for temporary reasons, it is down for all.
 _OUTAGE_FAILURES = 3
-# Submissions that are sent at a time: more would hardly be faster, and each connection holds 256 KiB.
-_MAX_IN_FLIGHT = 50
 # Seconds for which a wave waits for EvoLink to accept anything again after a 429.
 _MAX_RATE_LIMITED_SECONDS = 600.0
 
@@ -105,7 +103,6 @@ class WaveSubmitter:
     stopped_by: EvoLinkError | None = None
     _failures_in_a_row: int = 0
     _refusal: EvoLinkError | None = field(default=None, init=False)
-    _in_flight: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_MAX_IN_FLIGHT), init=False)
 
     async def submit(self, chunk: Chunk, jobs: Sequence[Job]) -> None:
         """Submit the rows of one chunk; see :attr:`stopped_by` afterwards.
@@ -219,13 +216,12 @@ class WaveSubmitter:
     async def _send(self, job: Job, sent: LedgerRecord, begun: set[str]) -> Submission | EvoLinkError:
         """Send a row; its key is in ``begun`` from the moment at which the request may leave."""
         try:
-            async with self._in_flight:
-                await self._wait_for_turn()
-                # What may have been accepted before is sent all the same: it needs no credits.
-                if self._refusal is not None and job.intent.in_doubt_since is None:
-                    return self._refusal
-                begun.add(job.entry.key)
-                submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
+            await self._wait_for_turn()
+            # What may have been accepted before is sent all the same: it needs no credits.
+            if self._refusal is not None and job.intent.in_doubt_since is None:
+                return self._refusal
+            begun.add(job.entry.key)
+            submission = await self.post(ready_to_send(job.request, sent), sent.idempotency_key)
         except EvoLinkError as error:
             self._note_refusal(error)
             return error
@@ -256,7 +252,7 @@ class WaveSubmitter:
         chunk.put(replace(_with_record(job, record), problem=None, is_outdated=False))
         self.budget.settle(job.entry.price_class, record.credits_reserved)
         if record.replay == "unconfirmed":
-            self.log.error("%s", unconfirmed_replay(record))
+            self.log.error("Row %r: %s", job.entry.key, unconfirmed_replay(record))
 
     def _give_up(
         self, chunk: Chunk, job: Job, sent: LedgerRecord, error: EvoLinkError, step: Withdraw | LeaveOpen

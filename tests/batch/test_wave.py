@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A wave of a hundred rows, of which fifty are sent at a time: what becomes of those that wait when it ends early."""
+"""A wave whose account is limited to some requests at first: what becomes of the rows that wait when it ends early."""
 
 from __future__ import annotations
 
@@ -28,11 +28,24 @@ from airflow_provider_evolink.submission.send_outcome import new_intent
 from tests.task_harness import Store
 
 LOG = logging.getLogger(__name__)
-ROWS, AT_A_TIME = 100, 50
+ROWS, AT_ONCE = 100, 50
 
 
 async def _after_a_moment(_: int) -> None:
     await asyncio.sleep(0.05)
+
+
+class Turnstile(RateLimiter):
+    """A limiter that lets some requests pass at once, and the others after a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed, self._opens_at = 0, time.monotonic() + 0.4
+
+    def reserve(self, now: float) -> float:
+        """Return 0 for a request that may be sent now, or the seconds until the others may."""
+        self._passed += 1
+        return 0.0 if self._passed <= AT_ONCE else max(self._opens_at - now, 0.0)
 
 
 class Account:
@@ -44,18 +57,12 @@ class Account:
     def __init__(self, respond: Callable[[int], Awaitable[None]] = _after_a_moment) -> None:
         self.respond = respond
         self.keys: list[str] = []
-        self.open = self.most_open = 0
 
     async def post(self, request: GenerationRequest, idempotency_key: str) -> Submission:
         """Accept a submission."""
         self.keys.append(idempotency_key)
         number = len(self.keys)
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
-        try:
-            await self.respond(number)
-        finally:
-            self.open -= 1
+        await self.respond(number)
         return Submission(Generation(f"task-unified-1795786842-{number:04}", "pending", usage=Usage(1.0)), False)
 
 
@@ -72,7 +79,7 @@ class Wave:
         self.store, self.chunk = Store(), Chunk(0)
         uploader = Uploader(upload, KnownLinks())  # type: ignore[arg-type]
         self.submitter = WaveSubmitter(
-            self.ledger(), post, Policy(), RateLimiter(), Budget(None), uploader, is_killed, LOG
+            self.ledger(), post, Policy(), Turnstile(), Budget(None), uploader, is_killed, LOG
         )
         request = GenerationRequest("model", "/v1/videos/generations", b"{}")
         self.jobs = []
@@ -98,15 +105,14 @@ class Wave:
         return Counter(row.record.phase for row in found.rows.values() if row.record is not None)
 
 
-async def test_a_bounded_number_is_sent_at_a_time() -> None:
-    """A wave opens no more than fifty connections, and all of its rows are accepted."""
+async def test_all_rows_are_accepted() -> None:
+    """Those that wait for the limiter are sent once it lets them, each once."""
     account = Account()
     wave = Wave(account.post)
 
     await wave.submit()
 
-    assert account.most_open == AT_A_TIME
-    assert len(set(account.keys)) == ROWS
+    assert len(set(account.keys)) == len(account.keys) == ROWS
     assert wave.recorded == {Phase.SUBMITTED: ROWS}
 
 
@@ -141,12 +147,12 @@ async def test_a_timeout_sends_nothing_more(strikes: str) -> None:
 async def test_a_kill_reaches_the_rows_that_wait() -> None:
     """A killed task sends none of the rows that wait, and records those that were sent."""
     account = Account()
-    wave = Wave(account.post, lambda: len(account.keys) >= AT_A_TIME)
+    wave = Wave(account.post, lambda: len(account.keys) >= AT_ONCE)
 
     await wave.submit()
 
-    assert len(account.keys) == AT_A_TIME
-    assert wave.recorded == {Phase.SUBMITTED: AT_A_TIME, Phase.WITHDRAWN: ROWS - AT_A_TIME}
+    assert len(account.keys) == AT_ONCE
+    assert wave.recorded == {Phase.SUBMITTED: AT_ONCE, Phase.WITHDRAWN: ROWS - AT_ONCE}
 
 
 @pytest.mark.parametrize("error_class", [AuthenticationError, InsufficientCreditsError])
@@ -157,7 +163,7 @@ async def test_a_refusal_of_all_reaches_the_rows_that_wait(error_class: type[Evo
     """
 
     async def refuse(_: int) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.1)
         raise error_class("refused", status=401)  # type: ignore[call-arg]
 
     account = Account(refuse)
@@ -166,6 +172,6 @@ async def test_a_refusal_of_all_reaches_the_rows_that_wait(error_class: type[Evo
     await wave.submit()
 
     assert isinstance(wave.submitter.stopped_by, error_class)
-    assert len(account.keys) <= AT_A_TIME + 5
+    assert len(account.keys) <= AT_ONCE + 5
     assert {job.intent.idempotency_key for job in wave.jobs[-5:]} <= set(account.keys)
     assert wave.recorded == {Phase.WITHDRAWN: ROWS - 5, Phase.INTENT: 5}
