@@ -14,6 +14,8 @@ from airflow_provider_evolink.api.errors import InvalidInputError
 from airflow_provider_evolink.api.schema import listed
 
 _BOM = "\ufeff"
+# Characters in a cell.
+_MAX_CELL = 128 * 1024 * 1024
 _JSON_NAMES = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a boolean", type(None): "null"}
 
 
@@ -79,6 +81,8 @@ def _json_row(line: str, number: int) -> Mapping[str, Any] | Unreadable:
 
 
 def _csv_rows(lines: Iterable[str], name: str, key: str) -> Iterator[Mapping[str, Any] | Unreadable]:
+    # The limit is that of the whole process, 128 KiB at first: a picture as a data URL passes it.
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
     # Strict, since otherwise a quote that is never closed swallows all the rows after it.
     reader = csv.reader(_without_bom(lines), strict=True)
     try:

@@ -164,6 +164,12 @@ def test_lines_that_are_no_json_objects(line: str, fact: str) -> None:
     assert (good.key, bad.number, last.key) == ("A", 2, "B")
 
 
+def test_a_cell_may_hold_a_picture() -> None:
+    """A picture as a data URL is larger than what the csv module takes at first."""
+    picture = f"data:image/png;base64,{'A' * 400_000}"
+    assert text_rows(f'sku,image\nA,"{picture}"\n', "csv") == [Row(1, "A", {"sku": "A", "image": picture})]
+
+
 def test_too_many_cells() -> None:
     """A CSV row with more cells than columns is bad, but its key is known; empty cells at its end do not count."""
     good, bad, last = text_rows("sku,prompt\nA,x,,\nB,Red, big shoe\nC\n", "csv")
@@ -195,7 +201,7 @@ def test_columns_need_names_of_their_own(header: str) -> None:
         text_rows(f"{header}\nA,x,y\n", "csv")
 
 
-@pytest.mark.parametrize("cell", ['"never closed', '"a"b', '"' + "x" * 200_000 + '"'])
+@pytest.mark.parametrize("cell", ['"never closed', '"a"b'])
 def test_broken_csv(cell: str) -> None:
     """CSV that can't be split into rows is refused as a whole, since nobody knows what its rows would be."""
     with pytest.raises(InvalidInputError, match=r"`requests`='rows.csv'.*line"):
