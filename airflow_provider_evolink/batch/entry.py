@@ -161,7 +161,7 @@ class RowEntry:
             entry = cls(**known)
             _check_types(entry)
             return entry
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise unreadable(f"{type(error).__name__}: {error}") from error
 
 

@@ -185,13 +185,13 @@ class BatchLedger:
             if rows is None and stored is None:
                 raise value_lost()
             return rows
-        return None if stored is ABSENT else self._with_copied_ids(rows_in_chunk(stored), entries)
+        return None if stored is ABSENT else self._with_copied_ids(rows_in_chunk(stored, entries.name), entries)
 
     def _copied(self, entries: TryEntries) -> Sequence[Any] | None:
         """Return the latest submission of each row in the copy; ``None`` if it holds none."""
         candidates: dict[str, list[Any]] = {}
         for copied in list(entries.copied()):
-            for row in rows_in_chunk(copied):
+            for row in rows_in_chunk(copied, entries.name):
                 if _submitted_at(row) >= self.not_before:
                     candidates.setdefault(row["key"], []).append(row)
         if not candidates:
@@ -208,7 +208,7 @@ class BatchLedger:
         if not any(is_open(row.get("record")) for row in rows):
             return rows
         try:
-            copied = [row for copy in entries.copied() for row in rows_in_chunk(copy)]
+            copied = [row for copy in entries.copied() for row in rows_in_chunk(copy, entries.name)]
         except Exception as error:
             self.log.warning("The ledger's copy could not be read (%s); it may know more than the ledger.", error)
             return rows
@@ -239,18 +239,19 @@ def to_stored(rows: Iterable[RowEntry]) -> dict[str, Any]:
     return {"rows": b64encode(zlib.compress(text.encode(), _COMPRESSION_LEVEL)).decode()}
 
 
-def rows_in_chunk(stored: Any) -> Sequence[Any]:
+def rows_in_chunk(stored: Any, name: str = "") -> Sequence[Any]:
     """Return the rows in what the store holds of a chunk.
 
+    :param name: store key of its first try's entry, for errors.
     :raises LedgerError: it is not a valid chunk. Nothing may be sent then.
     """
-    packed = stored.get("rows") if isinstance(stored, Mapping) else None
+    packed, what = stored.get("rows") if isinstance(stored, Mapping) else None, f"the rows of a batch in {name!r}"
     if not isinstance(packed, str):
-        raise unreadable("a chunk of a batch without its rows")
+        raise unreadable(f"{what} are missing")
     try:
         rows = json.loads(zlib.decompress(b64decode(packed, validate=True)))
     except (ValueError, RecursionError, zlib.error) as error:
-        raise unreadable(f"a chunk of a batch: {error}") from error
+        raise unreadable(f"{what}: {error}") from error
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) and "key" in row for row in rows):
-        raise unreadable("a chunk of a batch without its rows")
+        raise unreadable(f"{what} are missing")
     return rows

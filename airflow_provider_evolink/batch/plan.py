@@ -75,6 +75,7 @@ class Planner:
         self.cursor.landed_before = self.cursor.tally.counts[Status.LANDED]
         self._report_removed()
         self._report_paid_again()
+        self._report_taken_up()
         return open_chunks
 
     def _count(self, chunk: Chunk) -> None:
@@ -103,7 +104,7 @@ class Planner:
 
     def _note_doubt(self, entry: RowEntry) -> None:
         """Count what an open submission may have cost: this try finds out if it sends it again, or has just done so."""
-        if entry.record is None or entry.record.phase is not Phase.INTENT:
+        if not _is_in_doubt(entry):
             return
         is_resolved = isinstance(self.to_send.get(entry.key), Replay) or self._was_decided(entry)
         (self.cursor.pending if is_resolved else self._abandoned)[entry.price_class] += 1
@@ -195,11 +196,28 @@ class Planner:
         if not self._removed:
             return
         paid = [f"{entry.key} ({entry.generation_id})" for entry in self._removed if entry.generation_id]
+        intents = [(entry.key, entry.record) for entry in self._removed if _is_in_doubt(entry)]
+        in_doubt = [f"{key} ({record.idempotency_key})" for key, record in intents if record is not None]
+        costs = [f"Paid for, {len(paid)}: {_first(paid)}."] if paid else []
+        if in_doubt:
+            costs.append(
+                f"Sent without a response, and perhaps paid for, {len(in_doubt)}, with their idempotency keys: "
+                f"{_first(in_doubt)}."
+            )
         self.log.warning(
             "Left alone, since the table no longer has them: %s of earlier tries. %s",
             counted(len(self._removed), "row"),
-            f"Paid for, {len(paid)}: {_first(paid)}." if paid else "Nothing was paid for them.",
+            " ".join(costs) or "Nothing was paid for them.",
         )
+
+    def _report_taken_up(self) -> None:
+        counts = {
+            "under way at EvoLink": self.cursor.tally.counts[Status.UNDER_WAY],
+            "sent again under the same idempotency key": sum(isinstance(s, Replay) for s in self.to_send.values()),
+        }
+        parts = [f"{counted(count, 'row')} {what}" for what, count in counts.items() if count]
+        if parts:
+            self.log.info("Taken up from earlier tries: %s.", ", ".join(parts))
 
     def _report_paid_again(self) -> None:
         again = [key for key, sent in self.to_send.items() if isinstance(sent, Submit) and sent.previous_ids]
@@ -211,6 +229,10 @@ def _price_class(entry: RowEntry, row: KnownRow) -> str:
     """Return the price class of what was submitted: if the row has changed since, its own says nothing about it."""
     is_changed = entry.record is not None and row.fingerprint not in {None, entry.record.fingerprint}
     return entry.price_class if is_changed or not row.price_class else row.price_class
+
+
+def _is_in_doubt(entry: RowEntry) -> bool:
+    return entry.record is not None and entry.record.phase is Phase.INTENT
 
 
 def _is_submitted(entry: RowEntry) -> bool:

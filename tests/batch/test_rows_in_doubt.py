@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from airflow_provider_evolink.api.errors import LedgerError
 from airflow_provider_evolink.batch.entry import RowEntry
 from airflow_provider_evolink.batch.ledger import BatchLedger, Chunk
 from airflow_provider_evolink.emulator.server import EmulatorHandle
-from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
 from airflow_provider_evolink.submission.record import LedgerRecord, Phase
 from tests.batch.batches import batch, retry, rows, run
 from tests.batch.outcomes import assert_all_landed, charges, failure_of, lines_of, submissions
@@ -88,25 +86,20 @@ def time_out(*_: object) -> NoReturn:
     raise AirflowTaskTimeout("Timeout")
 
 
-def run_for(seconds: float, harness: TaskHarness, operator: EvoLinkBatchOperator) -> None:
-    """Run a try that times out."""
-    previous = signal.signal(signal.SIGALRM, time_out)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        with pytest.raises(AirflowTaskTimeout):
-            run(harness, operator)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, previous)
-
-
 def test_a_timeout_during_a_wave_keeps_the_ids_that_are_known(
     evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
 ) -> None:
     """If one response is still awaited when the task times out, the rows with a response are not in doubt."""
     evolink.control.inject("slow_response", on="submit", seconds=30)
     operator = batch(ROWS, tmp_path, on_unknown_submission="fail")
-    run_for(3.0, harness, operator)
+    previous = signal.signal(signal.SIGALRM, time_out)
+    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    try:
+        with pytest.raises(AirflowTaskTimeout):
+            run(harness, operator)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, previous)
     assert submissions(evolink) == len(ROWS)
 
     failure = failure_of(retry, harness, operator)
@@ -116,19 +109,22 @@ def test_a_timeout_during_a_wave_keeps_the_ids_that_are_known(
     assert submissions(evolink) == len(ROWS)
 
 
-def test_a_timeout_does_not_put_rows_in_doubt_that_were_waiting(
-    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path
+def test_a_row_that_is_removed_while_in_doubt_is_named(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The rows of a wave that waited for their turn when the task timed out were not sent: a retry sends them."""
-    table = rows(60)
-    evolink.control.inject("slow_response", on="submit", times=50, seconds=30)
-    operator = batch(table, tmp_path, on_unknown_submission="fail")
-    run_for(5.0, harness, operator)
-    sent = submissions(evolink)
+    """It may have been paid for: the log names its idempotency key, and what the try takes up of the others."""
+    evolink.control.inject("lost_response", on="submit", times=2 * len(ROWS), after=0)
+    failure_of(run, harness, batch(ROWS, tmp_path))
+    keys = {generation["idempotency_key"] for generation in evolink.control.state()["generations"]}
+    assert len(keys) == len(ROWS)
 
-    failure = failure_of(retry, harness, operator)
+    capsys.readouterr()
 
-    lines = lines_of(failure)
-    assert 0 < sent <= 50
-    assert Counter(line["status"] for line in lines.values()) == {"failed": sent, "landed": len(table) - sent}
-    assert charges(evolink) == Counter(row["prompt"] for row in table)
+    retry(harness, batch(ROWS[1:], tmp_path))
+
+    log = capsys.readouterr().out
+    (left_alone,) = (line for line in log.splitlines() if "Left alone" in line)
+    assert "perhaps paid for, 1, with their idempotency keys: A0 (airflow-" in left_alone
+    assert "Nothing was paid" not in left_alone
+    assert sum(key in left_alone for key in keys) == 1
+    assert "Taken up from earlier tries: 2 rows sent again under the same idempotency key." in log
