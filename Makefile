@@ -62,7 +62,7 @@ test-managed test-lowest test-prerelease test-airflow3.1 test-airflow3.2: test-%
 	@env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest -n 4 --dist loadfile $(TESTS)
 	@$(if $(filter-out managed,$*),env -u EVOLINK_API_KEY .venvs/$*/bin/python -m pytest $(CRASHES))
 
-test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease ## Run the suite and the crashes on Airflow 3.1 to 3.4, one after another: two hours
+test-matrix: test-airflow3.1 test-airflow3.2 test-managed test test-prerelease ## Run the suite and the crashes on Airflow 3.1 to 3.4, one after another: an hour and a half; -j2: an hour
 
 test-python: $(STAMP) ## Run the suite on another Python: PYTHON=python3.12; TESTS=tests/hooks runs a part
 	@name=python$$("$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])') && \
