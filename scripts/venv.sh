@@ -35,5 +35,5 @@ grep -E '^(av|coverage|hypothesis|pytest|rclone|schemathesis|seaweedfs|jsonschem
 
 [ "$name" = clouds ] || exit 0
 # Microsoft's server of Azure Blob Storage's API comes from npm only.
-npm install --prefix .venvs/clouds --silent --no-fund --no-audit azurite@3.37.0 ||
+npm install --prefix .venvs/clouds --silent --no-fund --no-audit --fetch-retries=0 azurite@3.37.0 ||
   echo "npm is missing, or can't install azurite: the tests on Azure will be skipped"
