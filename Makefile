@@ -45,7 +45,7 @@ ui: $(STAMP) ## The same, then a gallery and a video to approve in Airflow's UI,
 	@$(BIN)/python -m demo.ui
 
 test: $(STAMP) ## Run the whole test suite, offline
-	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 6 --dist loadfile $(SERVICES:%=--ignore=%)
+	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 8 --dist loadfile $(SERVICES:%=--ignore=%)
 	@env -u EVOLINK_API_KEY $(BIN)/python -m pytest -n 2 --dist loadfile $(SERVICES)
 
 test-managed: .venvs/managed/.installed ## Run the suite with the versions that a managed service pins; TESTS=tests/hooks runs a part
