@@ -104,7 +104,7 @@ class Planner:
 
     def _note_doubt(self, entry: RowEntry) -> None:
         """Count what an open submission may have cost: this try finds out if it sends it again, or has just done so."""
-        if not _is_in_doubt(entry):
+        if _key_in_doubt(entry) is None:
             return
         is_resolved = isinstance(self.to_send.get(entry.key), Replay) or self._was_decided(entry)
         (self.cursor.pending if is_resolved else self._abandoned)[entry.price_class] += 1
@@ -196,8 +196,7 @@ class Planner:
         if not self._removed:
             return
         paid = [f"{entry.key} ({entry.generation_id})" for entry in self._removed if entry.generation_id]
-        intents = [(entry.key, entry.record) for entry in self._removed if _is_in_doubt(entry)]
-        in_doubt = [f"{key} ({record.idempotency_key})" for key, record in intents if record is not None]
+        in_doubt = [f"{entry.key} ({key})" for entry in self._removed if (key := _key_in_doubt(entry))]
         costs = [f"Paid for, {len(paid)}: {_first(paid)}."] if paid else []
         if in_doubt:
             costs.append(
@@ -213,7 +212,9 @@ class Planner:
     def _report_taken_up(self) -> None:
         counts = {
             "under way at EvoLink": self.cursor.tally.counts[Status.UNDER_WAY],
-            "sent again under the same idempotency key": sum(isinstance(s, Replay) for s in self.to_send.values()),
+            "sent again under the same idempotency key": sum(
+                isinstance(sent, Replay) for sent in self.to_send.values()
+            ),
         }
         parts = [f"{counted(count, 'row')} {what}" for what, count in counts.items() if count]
         if parts:
@@ -231,8 +232,10 @@ def _price_class(entry: RowEntry, row: KnownRow) -> str:
     return entry.price_class if is_changed or not row.price_class else row.price_class
 
 
-def _is_in_doubt(entry: RowEntry) -> bool:
-    return entry.record is not None and entry.record.phase is Phase.INTENT
+def _key_in_doubt(entry: RowEntry) -> str | None:
+    """Return the idempotency key of a submission without a known response; ``None`` if there is none."""
+    record = entry.record
+    return record.idempotency_key if record is not None and record.phase is Phase.INTENT else None
 
 
 def _is_submitted(entry: RowEntry) -> bool:
