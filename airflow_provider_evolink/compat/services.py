@@ -30,10 +30,24 @@ def metrics_sender() -> Any:
     return stats if hasattr(stats, "incr") else stats.Stats
 
 
-def hook_lineage_collector() -> Any:
-    """Return the collector of what hooks have read and written."""
+def hook_lineage_collector() -> Any | None:
+    """Return the collector of what hooks have read and written; ``None`` if no plugin reads it.
+
+    Airflow's own collector for that case keeps nothing, but imports whatever names the assets of each installed
+    provider, boto3 among it (Airflow 3.3.2), in every task that lands a file.
+    """
     module = "airflow.sdk.lineage" if find_spec("airflow.sdk.lineage") else "airflow.lineage.hook"  # before 3.2
-    return import_module(module).get_hook_lineage_collector()
+    return import_module(module).get_hook_lineage_collector() if _has_lineage_readers() else None
+
+
+def _has_lineage_readers() -> bool:
+    try:
+        from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
+    except ImportError:  # before 3.2
+        plugins_manager: Any = import_module("airflow.plugins_manager")
+        plugins_manager.initialize_hook_lineage_readers_plugins()
+        return bool(plugins_manager.hook_lineage_reader_classes)
+    return bool(get_hook_lineage_readers_plugins())
 
 
 def redact(text: str) -> str:

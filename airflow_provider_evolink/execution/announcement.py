@@ -72,11 +72,12 @@ class Announcement:
                 self._context["outlet_events"][outlet].extra = dict(summary)
 
     def _report_lineage(self, uri: str) -> None:
-        """Report the file to Airflow's collector, which keeps it only if something reads the lineage of hooks."""
+        """Report the file to whatever reads the lineage of hooks."""
         if len(uri) > MAX_ASSET_CHARACTERS:
             return
         try:
-            hook_lineage_collector().add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
+            if (collector := hook_lineage_collector()) is not None:
+                collector.add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
         except Exception as error:
             log.warning("The lineage of %s could not be reported (%r). The file has landed.", uri, error)
 
