@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ _PRIVATE_NAME = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def literal_address(host: str) -> Address | None:
     """Parse a host that is an IP address, in any spelling that resolvers still accept.
 

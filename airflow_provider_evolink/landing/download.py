@@ -128,7 +128,7 @@ class _Transfer:
     def _restart(self, total: int | None = None, validator: str | None = None, coding: Sequence[str] = ()) -> None:
         self._coding, self._decoder = coding, decoder_for(coding)
         with self._disk_errors():
-            self._writer.reset()
+            self._writer.reset(None if coding else total)
         self._received, self._size, self._validator = 0, 0, validator
         self._head, self._media_type = b"", None
         self._expect(total)

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Self
 
 BUFFER_BYTES = 512 * 1024
+_NO_BUFFER = memoryview(b"")
 
 
 class HashingWriter:
@@ -27,7 +28,8 @@ class HashingWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._digest = hashlib.sha256()
-        self._front, self._back = memoryview(bytearray(BUFFER_BYTES)), memoryview(b"")
+        self._front = self._back = _NO_BUFFER
+        self._buffer_bytes = BUFFER_BYTES
         self._filled = 0
         self._thread: ThreadPoolExecutor | None = None
         self._pending: Future[None] | None = None
@@ -42,6 +44,7 @@ class HashingWriter:
     @property
     def free(self) -> memoryview:
         """The free part of the front buffer; never empty."""
+        self._front = self._front or self._new_buffer()
         return self._front[self._filled :]
 
     def commit(self, count: int) -> None:
@@ -50,7 +53,7 @@ class HashingWriter:
         :param count: how many.
         """
         self._filled += count
-        if self._filled == BUFFER_BYTES:
+        if self._filled == len(self._front):
             self._swap_buffers()
 
     def flush(self) -> None:
@@ -60,12 +63,19 @@ class HashingWriter:
         if filled:
             self._write(self._front[:filled])
 
-    def reset(self) -> None:
-        """Discard everything, the file's content too."""
+    def reset(self, size: int | None = None) -> None:
+        """Discard everything, the file's content too.
+
+        :param size: bytes that are expected now; ``None`` = unknown. Buffers are no larger than that many need.
+        """
         self.flush()
-        self._file.seek(0)
-        self._file.truncate()
-        self._digest = hashlib.sha256()
+        if self._file.tell():
+            self._file.seek(0)
+            self._file.truncate()
+            self._digest = hashlib.sha256()
+        self._front = self._back = _NO_BUFFER
+        # With a byte to spare, since a full buffer is left to the thread.
+        self._buffer_bytes = BUFFER_BYTES if size is None else min(size + 1, BUFFER_BYTES)
 
     def finish(self) -> str:
         """Return the SHA-256 of the whole file, in hexadecimal, once it is written."""
@@ -77,7 +87,10 @@ class HashingWriter:
         self._wait()
         self._thread = self._thread or ThreadPoolExecutor(1, "evolink-landing")
         self._pending = self._thread.submit(self._write, self._front[: self._filled])
-        self._front, self._back, self._filled = self._back or memoryview(bytearray(BUFFER_BYTES)), self._front, 0
+        self._front, self._back, self._filled = self._back or self._new_buffer(), self._front, 0
+
+    def _new_buffer(self) -> memoryview:
+        return memoryview(bytearray(self._buffer_bytes))
 
     def _wait(self) -> None:
         pending, self._pending = self._pending, None

@@ -98,27 +98,28 @@ def open_link(
 @contextmanager
 def _response(link: str, headers: Mapping[str, str], network: Network, failures: Counter[str]) -> Iterator[Response]:
     """Request a link and yield the response; over a kept connection if there is one that still works."""
-    connection, response = _connection(link, network, failures), None
+    parts = urls.parse(link)
+    connection, response = _connection(parts, network, failures), None
     kept = network.connections.take(connection.key, connection.addresses) if network.connections else None
     if kept is not None:
         try:
-            connection, response = kept, _send(kept, link, headers, network)
+            connection, response = kept, _send(kept, parts, headers, network)
         except (OSError, http.client.HTTPException):
             # The server has closed it meanwhile.
             kept.close()
-            connection = _connection(link, network, failures)
+            connection = _connection(parts, network, failures)
     try:
         with _counting_failures(connection, failures):
-            response = response or _send(connection, link, headers, network)
+            response = response or _send(connection, parts, headers, network)
             yield response
     finally:
         _release(connection, response, network)
 
 
-def _send(connection: _Connection, link: str, headers: Mapping[str, str], network: Network) -> Response:
+def _send(connection: _Connection, parts: SplitResult, headers: Mapping[str, str], network: Network) -> Response:
     connection.response_class = functools.partial(Response, seconds=network.read_timeout)  # type: ignore[assignment]
     reuse = {} if network.connections is not None else {"Connection": "close"}
-    connection.request("GET", urls.request_target(urls.parse(link)), headers={**_HEADERS, **reuse, **headers})
+    connection.request("GET", urls.request_target(parts), headers={**_HEADERS, **reuse, **headers})
     return cast(Response, connection.getresponse())
 
 
@@ -211,8 +212,7 @@ def _counting_failures(connection: _Connection, failures: Counter[str]) -> Itera
         raise
 
 
-def _connection(link: str, network: Network, failures: Counter[str]) -> _Connection:
-    parts = urls.parse(link)
+def _connection(parts: SplitResult, network: Network, failures: Counter[str]) -> _Connection:
     if parts.scheme == "http" and network.allow_loopback:
         route = _direct_route(parts, network)
         if all(map(is_this_machine, route.addresses)):

@@ -59,6 +59,27 @@ def test_reset_discards_everything() -> None:
     assert file.getvalue() == b"new"
 
 
+@pytest.mark.parametrize("actual", [0, 999, 1000, 1001, 5000])
+def test_a_file_of_known_size(actual: int) -> None:
+    """Its buffer is no larger than it needs, and nothing is lost if the size was wrong."""
+    data, file = os.urandom(actual), io.BytesIO()
+    with HashingWriter(file) as writer:
+        writer.reset(1000)
+        assert len(writer.free) <= 1001
+        fill(writer, data, 700)
+        assert writer.finish() == hashlib.sha256(data).hexdigest()
+        needs_a_thread = writer._thread is not None
+    assert file.getvalue() == data
+    assert needs_a_thread == (actual > 1000)
+
+
+def test_a_large_file_of_known_size() -> None:
+    """The buffers of a large file are no larger than those of one whose size is unknown."""
+    with HashingWriter(io.BytesIO()) as writer:
+        writer.reset(10**12)
+        assert len(writer.free) == BUFFER_BYTES
+
+
 class FullDisk(io.BytesIO):
     """A file on a full disk."""
 
