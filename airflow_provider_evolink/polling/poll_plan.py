@@ -161,7 +161,7 @@ def _impute_censored(observations: Sequence[ObservedDuration]) -> list[float]:
     uppers = [math.log(max(observed.seconds, _MIN_DURATION)) for observed in observations]
     bounds = {index: uppers[index] for index, observed in enumerate(observations) if observed.at_most}
     logs = [math.log(max(o.seconds * (_CENSORED_SHARE if o.at_most else 1.0), _MIN_DURATION)) for o in observations]
-    sigma = max(statistics.pstdev(logs), _MIN_SIGMA)
+    sigma = max(math.sqrt(_variance(logs)), _MIN_SIGMA)
     for _ in range(_EM_ITERATIONS if len(bounds) < len(logs) else 0):
         mean, censored_variance = statistics.fmean(logs), 0.0
         for index, bound in bounds.items():
@@ -169,9 +169,15 @@ def _impute_censored(observations: Sequence[ObservedDuration]) -> list[float]:
             ratio = _inverse_mills_ratio(z)
             logs[index] = mean - sigma * ratio
             censored_variance += max(1.0 - ratio * (z + ratio), 0.0)
-        variance = statistics.pvariance(logs) + sigma**2 * censored_variance / len(logs)
+        variance = _variance(logs) + sigma**2 * censored_variance / len(logs)
         sigma = max(math.sqrt(variance), _MIN_SIGMA)
     return [math.exp(log) for log in logs]
+
+
+def _variance(values: Sequence[float]) -> float:
+    """Return the population variance; that of :mod:`statistics` computes with exact fractions, which takes long."""
+    mean = statistics.fmean(values)
+    return statistics.fmean([(value - mean) ** 2 for value in values])
 
 
 def _inverse_mills_ratio(z: float) -> float:
@@ -203,7 +209,7 @@ def _mixture(durations: Sequence[float], estimated_time: float | None) -> Mixtur
 
 def _bandwidth(logs: Sequence[float]) -> float:
     """Return the kernels' standard deviation by Silverman's rule, wider while there are few samples."""
-    sigma = max(statistics.pstdev(logs), 0.05) if len(logs) > 1 else _ESTIMATE_SIGMA
+    sigma = max(math.sqrt(_variance(logs)), 0.05) if len(logs) > 1 else _ESTIMATE_SIGMA
     small_sample_width = _ESTIMATE_SIGMA / (len(logs) + 2)
     return max(1.06 * sigma / math.pow(len(logs), 0.2), small_sample_width, _MIN_SIGMA)
 
@@ -212,7 +218,7 @@ def _shrink_to_mean(logs: Sequence[float], bandwidth: float) -> Sequence[float]:
     """Shrink samples to their mean, so that the kernels do not inflate the variance."""
     if len(logs) < _MIN_SAMPLES:
         return logs
-    sigma, mean = statistics.pstdev(logs), statistics.fmean(logs)
+    sigma, mean = math.sqrt(_variance(logs)), statistics.fmean(logs)
     factor: float = math.sqrt(max(1.0 - (bandwidth / max(sigma, 1e-9)) ** 2, 0.09))
     return [mean + factor * (log - mean) for log in logs]
 
