@@ -33,7 +33,7 @@ class Script:
     """The requests of the script.
 
     :param session: with address and API key.
-    :param folder: where the videos go.
+    :param folder: where the videos go, named as a batch names them.
     """
 
     def __init__(self, session: aiohttp.ClientSession, folder: Path) -> None:
@@ -52,7 +52,9 @@ class Script:
             self._waiting[name] = asyncio.get_running_loop().create_future()
             async with self._session.get(await self._waiting[name]) as response:
                 content = await response.read()
-            (self._folder / f"{name}.mp4").write_bytes(content)
+            file = self._folder / key / f"{name}.mp4"
+            file.parent.mkdir()
+            file.write_bytes(content)
             self.digests[key] = hashlib.sha256(content).hexdigest()
 
     @asynccontextmanager
