@@ -82,5 +82,6 @@ class StatusReader:
 
 
 def _compact(generation: Generation) -> Generation:
-    """Return a completed generation without the whole response, thousands of which would wait to be landed."""
-    return replace(generation, raw={}) if generation.status == COMPLETED else generation
+    """Return a generation without the whole response, of which only a failure's is needed: it says what that cost."""
+    has_failed = generation.is_terminal and generation.status != COMPLETED
+    return generation if has_failed else replace(generation, raw={})

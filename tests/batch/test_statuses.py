@@ -20,13 +20,16 @@ async def test_a_failure_keeps_what_it_cost(status: str) -> None:
     """A failure that only ``billing`` shows as charged stays charged, so that no retry pays again."""
     failed = {**hostile.COMPLETED, "status": status, "usage": {}, "billing": BILLING}
     completed = {**hostile.COMPLETED, "id": "task-unified-1795786842-completed"}
-    with serving(always({"data": [failed, completed]})) as server:
+    pending = {**hostile.COMPLETED, "id": "task-unified-1795786842-pending", "status": "processing", "results": []}
+    with serving(always({"data": [failed, completed, pending]})) as server:
         async with EvoLinkClient(settings_for(server)) as client:
-            reports = await StatusReader(client, RateLimiter()).read([failed["id"], completed["id"]])
+            reports = await StatusReader(client, RateLimiter()).read([failed["id"], completed["id"], pending["id"]])
 
-    ended, made = reports[failed["id"]], reports[completed["id"]]
+    ended = reports[failed["id"]]
     assert isinstance(ended, Generation)
     assert ended.was_charged
-    assert isinstance(made, Generation)
-    assert made.raw == {}
-    assert made == parse_generation(completed)
+    for response in (completed, pending):
+        report = reports[response["id"]]
+        assert isinstance(report, Generation)
+        assert report.raw == {}
+        assert report == parse_generation(response)
