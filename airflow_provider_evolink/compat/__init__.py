@@ -24,7 +24,14 @@ from airflow_provider_evolink.compat.exceptions import (
 )
 from airflow_provider_evolink.compat.retries import RetryDecision, RetryPolicy
 from airflow_provider_evolink.compat.running import current_context, forward_kills, is_parsing_dag_file, outer_task
-from airflow_provider_evolink.compat.services import AirflowPlugin, conf, hook_lineage_collector, metrics_sender, redact
+from airflow_provider_evolink.compat.services import (
+    AirflowPlugin,
+    conf,
+    has_lineage_readers,
+    hook_lineage_collector,
+    metrics_sender,
+    redact,
+)
 from airflow_provider_evolink.compat.storage import storage_conn_id
 from airflow_provider_evolink.compat.stores import NEVER_EXPIRE, asset_state_store, has_state_stores, task_state_store
 from airflow_provider_evolink.compat.xcoms import push_to_database, push_xcom_from_trigger
@@ -53,6 +60,7 @@ __all__ = [
     "events_since",
     "forward_kills",
     "get_async_connection",
+    "has_lineage_readers",
     "has_mapped_dependants",
     "has_post_execute",
     "has_state_stores",

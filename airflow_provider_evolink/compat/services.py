@@ -16,7 +16,7 @@ else:  # before 3.2
     from airflow.configuration import conf
     from airflow.plugins_manager import AirflowPlugin
 
-__all__ = ["AirflowPlugin", "conf", "hook_lineage_collector", "metrics_sender", "redact"]
+__all__ = ["AirflowPlugin", "conf", "has_lineage_readers", "hook_lineage_collector", "metrics_sender", "redact"]
 
 
 def metrics_sender() -> Any:
@@ -31,16 +31,17 @@ def metrics_sender() -> Any:
 
 
 def hook_lineage_collector() -> Any | None:
-    """Return the collector of what hooks have read and written; ``None`` if no plugin reads it.
-
-    Airflow's own collector for that case keeps nothing, but imports whatever names the assets of each installed
-    provider, boto3 among it (Airflow 3.3.2), in every task that lands a file.
-    """
+    """Return the collector of what hooks have read and written; ``None`` if no plugin reads it."""
     module = "airflow.sdk.lineage" if find_spec("airflow.sdk.lineage") else "airflow.lineage.hook"  # before 3.2
-    return import_module(module).get_hook_lineage_collector() if _has_lineage_readers() else None
+    return import_module(module).get_hook_lineage_collector() if has_lineage_readers() else None
 
 
-def _has_lineage_readers() -> bool:
+def has_lineage_readers() -> bool:
+    """Return whether a plugin reads what hooks have read and written.
+
+    If none does, Airflow's collector keeps nothing, but imports whatever names the assets of each installed provider,
+    boto3 among it (Airflow 3.3.2). So it is left alone then.
+    """
     try:
         from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
     except ImportError:  # before 3.2

@@ -13,7 +13,7 @@ from airflow_provider_evolink.api.addresses import without_secrets
 from airflow_provider_evolink.api.errors import InputConnectionNotFoundError
 from airflow_provider_evolink.api.event_loop import outside_event_loop
 from airflow_provider_evolink.api.wording import how_to_define
-from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook
+from airflow_provider_evolink.compat import CONNECTION_NOT_FOUND, BaseHook, has_lineage_readers
 from airflow_provider_evolink.landing.storage_target import opened_path, required_connection
 
 if TYPE_CHECKING:
@@ -71,7 +71,13 @@ class StorageFile:
 
     def open(self) -> BinaryIO:
         """Open it for reading."""
-        return cast("BinaryIO", self._reached(lambda: self._path.open("rb")))  # type: ignore[no-untyped-call]
+        return cast("BinaryIO", self._reached(self._open))
+
+    def _open(self) -> object:
+        # Airflow's path reports each read to its collector.
+        if has_lineage_readers():
+            return self._path.open("rb")  # type: ignore[no-untyped-call]
+        return self._path.fs.open(self._path.path, "rb")
 
     def _reached(self, operation: Callable[[], T]) -> T:
         try:
