@@ -128,8 +128,9 @@ for EvoLink included. Mapped tasks are as many as the table says, which may be f
 when its file has its name, with all the others in progress; the rows with N = 1 show it with nothing else to do. *Peak
 MiB* is that of the largest task process, sampled five times a second. *Written* are the rows inserted or updated in
 Airflow's tables for task and for asset state, for each landed video. The bare script keeps 200 generations in progress,
-polls every 2 s with up to 50 ids in a request, downloads, hashes and writes; it has neither retries nor a ledger, and
-its CPU is that of its whole process. The SHA-256 of every file is checked; only those that match count as landed."""
+polls every 2 s with up to 50 ids in a request, downloads, hashes and writes the same files; it has neither retries
+nor a ledger, and its CPU is that of its whole process. The SHA-256 of every file is checked; only those that match
+count as landed."""
 
 _PARTS_EXPLAINED = """As measured, without any subtraction. Workers are the LocalExecutor's, with the processes of their
 tasks."""
