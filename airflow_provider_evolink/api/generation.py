@@ -95,6 +95,18 @@ class Generation:
         return is_charged and not _is_refunded(billing, charged)
 
     @property
+    def credits_charged(self) -> float | None:
+        """The credits that it has cost, as far as EvoLink says so; see :attr:`was_charged` for the fields.
+
+        Where ``usage`` has no amount, as for a generation that failed, it is what ``billing`` says was not refunded.
+        """
+        if self.usage.credits_used or not self.was_charged:
+            return self.usage.credits_used
+        billing = _mapping(self.raw.get("billing"))
+        charged, refunded = (_number(billing.get(name)) or 0.0 for name in ("charged_credits", "refunded_credits"))
+        return max(charged - max(refunded, 0.0), 0.0) or self.usage.credits_used
+
+    @property
     def is_terminal(self) -> bool:
         """Whether EvoLink will no longer change it."""
         return self.status in TERMINAL_STATUSES

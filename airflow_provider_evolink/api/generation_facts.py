@@ -18,7 +18,7 @@ def facts_of_generation(generation: Generation) -> ErrorFacts:
         generation_id=generation.id,
         model=generation.model,
         credits_reserved=generation.usage.credits_reserved,
-        credits_used=generation.usage.credits_used,
+        credits_used=generation.credits_charged,
         charged=(generation.status == COMPLETED or generation.was_charged) if has_ended else None,
     )
 

@@ -72,7 +72,7 @@ def _after_generation(
     error: EvoLinkError
     if generation.status != COMPLETED:
         error = failure_error(generation, cost=record.credits_reserved)
-        used = generation.usage.credits_used if generation.was_charged else None
+        used = generation.credits_charged if generation.was_charged else None
         return replace(entry, credits_used=used, problem=Problem.of(error, context.try_number))
     entry = replace(entry, credits_used=generation.usage.credits_used)
     if has_results(generation, record.model):

@@ -179,6 +179,26 @@ def test_any_charged_amount_counts(usage: object, charged: bool) -> None:
     assert generation.parse_generation({**CREATED, "status": "failed", "usage": usage}).was_charged == charged
 
 
+@pytest.mark.parametrize(
+    ("usage", "billing", "credits_"),
+    [
+        ({}, {"charge_status": "charged", "charged_credits": 7.5}, 7.5),
+        ({}, {"charge_status": "charged", "charged_credits": 7.5, "refunded_credits": 3}, 4.5),
+        ({"credits_used": 0}, {"charge_status": "charged", "charged_credits": 7.5}, 7.5),
+        ({"credits_used": 6}, {"charge_status": "charged", "charged_credits": 7.5}, 6),
+        ({"credits_used": 0}, {"charge_status": "released", "charged_credits": 0}, 0),
+        ({}, {"charge_status": "charged", "charged_credits": 7.5, "refund_status": "pending"}, None),
+        ({}, {"charge_status": "charged", "charged_credits": "7.5"}, None),
+        ({}, "nonsense", None),
+    ],
+)
+def test_what_a_failure_has_cost(usage: object, billing: object, credits_: float | None) -> None:
+    """An amount of ``usage`` counts, else what ``billing`` has charged without a refund."""
+    failed = generation.parse_generation({**CREATED, "status": "failed", "usage": usage, "billing": billing})
+
+    assert failed.credits_charged == credits_
+
+
 def test_another_generation_is_rejected() -> None:
     """A response for another id than the requested one is an error that names both."""
     with pytest.raises(InvalidResponseError, match=rf"{CREATED['id']}.*task-unified-1\b"):

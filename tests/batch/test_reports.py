@@ -65,6 +65,14 @@ def test_what_has_not_ended_is_waited_for(report: Generation | EvoLinkError) -> 
     assert not is_ready(late, report)
 
 
+def test_a_failure_that_was_charged_costs_what_was_charged() -> None:
+    """Not what had been reserved, even if only ``billing`` says so."""
+    billing = {"charge_status": "charged", "charged_credits": 7.5, "reserved_credits": 30}
+    entry = after(generation("failed", results=[], result_data=None, usage={}, billing=billing))
+
+    assert (entry.status, entry.credits_used) == (Status.FAILED, 7.5)
+
+
 @pytest.mark.parametrize(("code", "is_permanent"), [("service_error", False), ("content_policy_violation", True)])
 def test_a_failed_generation(code: str, is_permanent: bool) -> None:
     """Its row has failed, with EvoLink's code, and costs nothing unless EvoLink says so."""
