@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Self
 
 BUFFER_BYTES = 512 * 1024
+# A server may send more than it has announced.
+_LEAST_BUFFER_BYTES = 64 * 1024
 _NO_BUFFER = memoryview(b"")
 
 
@@ -66,7 +68,8 @@ class HashingWriter:
     def reset(self, size: int | None = None) -> None:
         """Discard everything, the file's content too.
 
-        :param size: bytes that are expected now; ``None`` = unknown. Buffers are no larger than that many need.
+        :param size: bytes that are expected now; ``None`` = unknown. Buffers above 64 KiB are no larger than
+            that many need.
         """
         self.flush()
         if self._file.tell():
@@ -75,7 +78,8 @@ class HashingWriter:
             self._digest = hashlib.sha256()
         self._front = self._back = _NO_BUFFER
         # With a byte to spare, since a full buffer is left to the thread.
-        self._buffer_bytes = BUFFER_BYTES if size is None else min(size + 1, BUFFER_BYTES)
+        needed = BUFFER_BYTES if size is None else size + 1
+        self._buffer_bytes = min(max(needed, _LEAST_BUFFER_BYTES), BUFFER_BYTES)
 
     def finish(self) -> str:
         """Return the SHA-256 of the whole file, in hexadecimal, once it is written."""

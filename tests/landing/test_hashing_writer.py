@@ -59,18 +59,25 @@ def test_reset_discards_everything() -> None:
     assert file.getvalue() == b"new"
 
 
-@pytest.mark.parametrize("actual", [0, 999, 1000, 1001, 5000])
+@pytest.mark.parametrize("actual", [0, 99_999, 100_000, 100_001, 500_000])
 def test_a_file_of_known_size(actual: int) -> None:
     """Its buffer is no larger than it needs, and nothing is lost if the size was wrong."""
     data, file = os.urandom(actual), io.BytesIO()
     with HashingWriter(file) as writer:
-        writer.reset(1000)
-        assert len(writer.free) <= 1001
-        fill(writer, data, 700)
+        writer.reset(100_000)
+        assert len(writer.free) == 100_001
+        fill(writer, data, 70_000)
         assert writer.finish() == hashlib.sha256(data).hexdigest()
         needs_a_thread = writer._thread is not None
     assert file.getvalue() == data
-    assert needs_a_thread == (actual > 1000)
+    assert needs_a_thread == (actual > 100_000)
+
+
+def test_more_than_announced() -> None:
+    """What a server sends beyond a tiny announced length does not pass through tiny buffers."""
+    with HashingWriter(io.BytesIO()) as writer:
+        writer.reset(2)
+        assert len(writer.free) >= 65_536
 
 
 def test_a_large_file_of_known_size() -> None:
