@@ -37,7 +37,6 @@ _PRIVATE_NAME = re.compile(
 )
 
 
-@lru_cache(maxsize=256)
 def literal_address(host: str) -> Address | None:
     """Parse a host that is an IP address, in any spelling that resolvers still accept.
 
@@ -45,6 +44,11 @@ def literal_address(host: str) -> Address | None:
         script; IPv6 with or without brackets; one trailing dot is dropped.
     :return: the address, or None for a name. Never raises.
     """
+    return _literal_address(host) if len(host) <= _MAX_HOST else None
+
+
+@lru_cache(maxsize=256)
+def _literal_address(host: str) -> Address | None:
     bare = host.removeprefix("[").removesuffix("]")
     try:
         if ":" in bare:

@@ -71,13 +71,11 @@ class StorageFile:
 
     def open(self) -> BinaryIO:
         """Open it for reading."""
-        return cast("BinaryIO", self._reached(self._open))
-
-    def _open(self) -> object:
+        path = self._path
         # Airflow's path reports each read to its collector.
         if has_lineage_readers():
-            return self._path.open("rb")  # type: ignore[no-untyped-call]
-        return self._path.fs.open(self._path.path, "rb")
+            return cast("BinaryIO", self._reached(lambda: path.open("rb")))  # type: ignore[no-untyped-call]
+        return cast("BinaryIO", self._reached(lambda: path.fs.open(path.path, "rb")))
 
     def _reached(self, operation: Callable[[], T]) -> T:
         try:

@@ -24,7 +24,7 @@ class HashingWriter:
     Read into :attr:`free`, then pass the number of bytes to :meth:`commit`. Committed bytes are in the file once
     :meth:`flush` has returned. All methods raise, late, what the file's ``write`` raises.
 
-    :param file: open for writing; nobody else may touch it before :meth:`flush`.
+    :param file: empty, open for writing; nobody else may touch it before :meth:`flush`.
     """
 
     def __init__(self, file: BinaryIO) -> None:

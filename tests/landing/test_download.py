@@ -312,3 +312,18 @@ def test_memory_stays_constant(media: MediaServer, tmp_path: Path) -> None:
         tracemalloc.stop()
     assert (done.bytes, done.sha256) == (body_size, digest)
     assert peak < 2 * 1024 * 1024
+
+
+def test_a_small_file_takes_little_memory(media: MediaServer, tmp_path: Path) -> None:
+    """Thousands of small files are landed in a row, several at a time: each takes little more than it has bytes."""
+    body = mp4(70_000)
+    link = media.serve("/a.mp4", body=body)
+    with (tmp_path / "file").open("w+b") as staging_file:
+        download(link, staging_file, LOOPBACK)
+    with (tmp_path / "another").open("w+b") as staging_file:
+        tracemalloc.start()
+        done = download(link, staging_file, LOOPBACK)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert done.bytes == len(body)
+    assert peak < 400_000
