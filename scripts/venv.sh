@@ -29,7 +29,9 @@ esac
 export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 mkdir -p .venvs
 # The test tools come from constraints.txt: the service does not pin them, and their prereleases are not wanted.
-grep -E '^(av|coverage|hypothesis|pytest|rclone|schemathesis|seaweedfs|jsonschema-rs|sybil)[a-z-]*==' constraints.txt >$tools
+grep -E '^(av|coverage|hypothesis|pytest|rclone|schemathesis|seaweedfs|jsonschema-rs|sybil)[a-z-]*==' constraints.txt >$tools.$name
+# Another environment may be built at the same time.
+mv $tools.$name $tools
 .venv/bin/uv venv --quiet --clear --python "$interpreter" ".venvs/$name"
 .venv/bin/uv pip install --quiet --python ".venvs/$name/bin/python" "$@" --group test --editable ".[$extras]"
 
