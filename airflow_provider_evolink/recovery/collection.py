@@ -152,7 +152,7 @@ class Collector:
 
 
 def _reported(generation: Generation, status: Status) -> Collected:
-    used = generation.usage.credits_used
+    used = generation.credits_charged
     return Collected(generation.id, status, generation.model, used, seconds=generation.duration)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import tracemalloc
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -170,6 +171,18 @@ def test_literal_address_reads_odd_spellings(host: str, address: str) -> None:
 def test_literal_address_leaves_names(host: str) -> None:
     """A name, or something that is not a host at all, is not an address."""
     assert literal_address(host) is None
+
+
+def test_no_long_host_is_kept() -> None:
+    """Hosts are remembered, but none that is longer than a host can be, whatever a link contains."""
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for number in range(10):
+        literal_address(f"{number}" * 100_000)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert after - before < 100_000
 
 
 @pytest.mark.parametrize(
