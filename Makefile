@@ -109,8 +109,8 @@ bench: .venv/.bench ## Measure against official peers, write docs/explanation/be
 	@$(call ADD,bench)
 	@touch $@
 
-bench-batch: .venv/.bench .venv/.crash ## Measure batch, mapped tasks and a bare script: 35 minutes; QUICK=1: 5, MAPPED=1000: 2 hours
-	@echo "About 35 minutes, 5 with QUICK=1. Needs Linux, 2 idle cores, 4 GB of memory, 4 GB of disk"
+bench-batch: .venv/.bench .venv/.crash ## Measure batch, mapped tasks and a bare script: 35 minutes; QUICK=1: 5, MAPPED=1000: 1 hour
+	@echo "About 35 minutes, 5 with QUICK=1. Needs Linux, 2 idle cores, 8 GB of memory, 6 GB of disk"
 	@env -u EVOLINK_API_KEY $(BIN)/python -m benchmarks.batch.run
 
 bench-landing: $(STAMP) ## Measure landing against requests, aiohttp, httpx and curl, on disk and S3: 3 minutes

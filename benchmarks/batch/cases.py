@@ -56,7 +56,7 @@ class Sizes:
     :param count: number of rows of a batch and of the bare script.
     :param mapped: number of videos of mapped tasks, which take a second or two each.
     :param rounds: how often everything but the large batches is repeated.
-    :param has_large: whether there is a batch of 10,000.
+    :param has_large: whether there are batches of 10,000.
     """
 
     count: int
@@ -85,7 +85,7 @@ def large(contenders: Collection[str], sizes: Sizes) -> list[Case]:
     """Return the batches that are measured once."""
     if BATCH not in contenders or not sizes.has_large:
         return []
-    return [Case(BATCH, LARGE_COUNT, LARGE_WINDOW)]
+    return [Case(BATCH, LARGE_COUNT), Case(BATCH, LARGE_COUNT, LARGE_WINDOW)]
 
 
 def plan(contenders: Collection[str], sizes: Sizes) -> Iterator[tuple[int, Case]]:

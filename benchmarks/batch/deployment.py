@@ -25,9 +25,10 @@ from testkit.postgres import running_postgres
 ROOT = Path(__file__).parents[2]
 _DAGS = Path(__file__).parent / "dags"
 _MAX_MAP_LENGTH = 10_000
-# Before 3.4 the LocalExecutor accepts more tasks than it has slots, and starts them in that order: a task whose
-# generation has ended would wait behind all that are yet to submit one.
-_SLOTS = 4
+# Airflow's default, of which a DAG may use 16. With no more slots than that, the LocalExecutor before 3.4 would accept
+# more tasks than it has slots, and start them in that order; with fewer, what counts is how many of them are held by
+# supervisors that have not noticed the end of their task, each for five seconds.
+_SLOTS = 32
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def deployed(folder: Path, contenders: Iterable[str]) -> Iterator[Deployment]:
                 "PYTHONPATH": str(ROOT),
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address,
                 "AIRFLOW__CORE__MAX_MAP_LENGTH": str(_MAX_MAP_LENGTH),
-                "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": str(_SLOTS),
+                "AIRFLOW__CORE__PARALLELISM": str(_SLOTS),
                 "AIRFLOW__EVOLINK__POSTERS": "False",  # the bare script makes none
             }
             stack = exits.enter_context(AirflowStack(home, _dags(folder, chosen), env, print, processes))

@@ -118,19 +118,19 @@ _INTRODUCTION = """# What a landed generation costs
 Written by `make bench-batch`, not by hand."""
 
 _EXPLAINED = """All run on the same Airflow, one after the other, round after round: api-server, scheduler, triggerer,
-LocalExecutor with 4 slots and as many active tasks, and PostgreSQL, all on one core; EvoLink is a stub on the other.
-The dag-processor is stopped once it has read the DAGs. The CPU of Airflow is that of api-server, scheduler, triggerer
-and workers with everything they have started, ended processes included, from the trigger of the DAG run until 2 s after
-its end, less what an idle Airflow uses in the same time; *with idling* is before that subtraction. PostgreSQL has a
-column of its own and is in no other. *Per second* counts from the start of the DAG run to the last landed file, waiting
-for EvoLink included. Mapped tasks are as many as the table says, which may be fewer than the rows of a batch.
-*Completed to landed* is the median, and *p99* the 99th percentile, from the stub's end of a generation to the moment
-when its file has its name, with all the others in progress; the rows with N = 1 show it with nothing else to do. *Peak
-MiB* is that of the largest task process, sampled five times a second. *Written* are the rows inserted or updated in
-Airflow's tables for task and for asset state, for each landed video. The bare script keeps 200 generations in progress,
-polls every 2 s with up to 50 ids in a request, downloads, hashes and writes the same files; it has neither retries
-nor a ledger, and its CPU is that of its whole process. The SHA-256 of every file is checked; only those that match
-count as landed."""
+LocalExecutor with Airflow's default of 32 slots and 16 active tasks for each DAG, and PostgreSQL, all on one core;
+EvoLink is a stub on the other. The dag-processor is stopped once it has read the DAGs. The CPU of Airflow is that of
+api-server, scheduler, triggerer and workers with everything they have started, ended processes included, from the
+trigger of the DAG run until 2 s after its end, less what an idle Airflow uses in the same time; *with idling* is before
+that subtraction. PostgreSQL has a column of its own and is in no other. *Per second* counts from the start of the DAG
+run to the last landed file, waiting for EvoLink included. Mapped tasks are as many as the table says, which may be
+fewer than the rows of a batch. *Completed to landed* is the median, and *p99* the 99th percentile, from the stub's end
+of a generation to the moment when its file has its name, with all the others in progress; the rows with N = 1 show it
+with nothing else to do. *Peak MiB* is that of the largest task process, sampled five times a second. *Written* are the
+rows inserted or updated in Airflow's tables for task and for asset state, for each landed video. The bare script keeps
+200 generations in progress, polls every 2 s with up to 50 ids in a request, downloads, hashes and writes the same
+files; it has neither retries nor a ledger, and its CPU is that of its whole process. The SHA-256 of every file is
+checked; only those that match count as landed."""
 
 _PARTS_EXPLAINED = """As measured, without any subtraction. Workers are the LocalExecutor's, with the processes of their
 tasks."""

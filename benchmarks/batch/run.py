@@ -85,7 +85,7 @@ def main() -> int:
         found = list(measure_all(deployment, contenders, chosen, idle_seconds))
     command = f"make bench-batch COUNT={chosen.count} MAPPED={chosen.mapped} ROUNDS={chosen.rounds}"
     facts = machine_facts(command, _PACKAGES) | {
-        "rounds": f"{chosen.rounds}; medians; the batch of 10,000 once",
+        "rounds": f"{chosen.rounds}; medians; the batches of 10,000 once",
         "EvoLink": f"{LATENCY * 1000:.0f} ms for each response, over https; completes after 5 s; results of 150 kB",
     }
     run = Run(facts, chosen, medians(found), found)
