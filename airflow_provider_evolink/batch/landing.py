@@ -6,9 +6,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from airflow_provider_evolink.api.errors import EvoLinkError, LandingError, StorageRefusedError
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # Files that are downloaded and written at a time.
 CONCURRENCY = 8
+# Seconds after which those that are done are collected: to wake up for each costs a tenth of landing a small one.
+_COLLECT_SECONDS = 0.1
 # A line for each of thousands of files would cost more than the files: what landed is in the manifest.
 _log = logging.getLogger(__name__)
 _log.setLevel(logging.WARNING)
@@ -107,11 +110,16 @@ class RowLander:
         """
         if self.painter is not None and self._posters is None:
             self._posters = PosterQueue()
-        pool, loop = _pool(), asyncio.get_running_loop()
-        landings = [loop.run_in_executor(pool, self._land, entry, generation) for entry, generation in ended]
+        pool, done = _pool(), SimpleQueue[Future[RowEntry]]()
+        for entry, generation in ended:
+            pool.submit(self._land, entry, generation).add_done_callback(done.put)
+        left = len(ended)
         try:
-            for landing in asyncio.as_completed(landings):
-                on_landed(await landing)
+            while left:
+                await asyncio.sleep(_COLLECT_SECONDS)
+                for _ in range(done.qsize()):
+                    on_landed(done.get().result())
+                    left -= 1
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             if self.network.connections is not None:

@@ -32,8 +32,10 @@ def metrics_sender() -> Any:
 
 def hook_lineage_collector() -> Any | None:
     """Return the collector of what hooks have read and written; ``None`` if no plugin reads it."""
+    if not has_lineage_readers():
+        return None
     module = "airflow.sdk.lineage" if find_spec("airflow.sdk.lineage") else "airflow.lineage.hook"  # before 3.2
-    return import_module(module).get_hook_lineage_collector() if has_lineage_readers() else None
+    return import_module(module).get_hook_lineage_collector()
 
 
 def has_lineage_readers() -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from airflow_provider_evolink.compat import hook_lineage_collector
@@ -46,6 +47,11 @@ class Announcement:
         self._aliases: list[AssetAlias] = [outlet for outlet in outlets if isinstance(outlet, AssetAlias)]
         self._events: list[tuple[AssetKey, dict[str, Any]]] = []
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anything takes note of single files."""
+        return bool(self._aliases) or self._collector is not None
+
     def add(self, file: Landed, origin: Mapping[str, Any], key: AssetKey | None = None) -> None:
         """Take note of a file; one whose asset would have too long a URI gets no event.
 
@@ -73,13 +79,20 @@ class Announcement:
 
     def _report_lineage(self, uri: str) -> None:
         """Report the file to whatever reads the lineage of hooks."""
-        if len(uri) > MAX_ASSET_CHARACTERS:
+        if self._collector is None or len(uri) > MAX_ASSET_CHARACTERS:
             return
         try:
-            if (collector := hook_lineage_collector()) is not None:
-                collector.add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
+            self._collector.add_output_asset(context=cast("BaseHook", self._hook), uri=uri)
         except Exception as error:
             log.warning("The lineage of %s could not be reported (%r). The file has landed.", uri, error)
+
+    @cached_property
+    def _collector(self) -> Any | None:
+        try:
+            return hook_lineage_collector()
+        except Exception as error:
+            log.warning("The lineage of files can't be reported (%r). They land all the same.", error)
+            return None
 
 
 def origin_of(*, model: str | None, credits_used: float | None, prompt: object = None) -> dict[str, Any]:

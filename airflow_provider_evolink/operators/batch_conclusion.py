@@ -106,7 +106,8 @@ class BatchConclusion:
             self._lineage.add_inputs(self._inputs(row))
         if status is Status.LANDED:
             self._lineage.add_files(landed.uri for landed in entry.landed)
-            self._announce(row, entry, entry.record)
+            if self._announcement.is_awaited:
+                self._announce(row, entry, entry.record)
 
     def _inputs(self, row: Row) -> Sequence[Dataset]:
         try:

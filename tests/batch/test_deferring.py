@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.providers.common.compat.sdk import HookLineageCollector, TaskDeferred
 from airflow.sdk import Asset, AssetAlias, BaseOperator
 
 from airflow_provider_evolink.emulator.server import EmulatorHandle
@@ -222,6 +222,39 @@ def test_asset_events(evolink: EmulatorHandle, harness: TaskHarness, tmp_path: P
     assert [uri for uri, _ in events[alias].added] == [line["uris"][0] for line in lines]
     assert [extra["sha256"] for _, extra in events[alias].added] == [line["sha256"][0] for line in lines]
     assert events[asset].extra == summary
+
+
+def test_lineage_of_hooks(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file is reported where Airflow collects the lineage of hooks, though no asset event is wanted."""
+    collector = HookLineageCollector()
+    monkeypatch.setattr("airflow_provider_evolink.execution.announcement.hook_lineage_collector", lambda: collector)
+
+    summary = run(harness, batch(ROWS, tmp_path))
+
+    found = {output.asset.uri for output in collector.collected_assets.outputs}
+    assert found == {uri for line in manifest(summary) for uri in line["uris"]}
+    assert len(found) == len(ROWS)
+
+
+def test_lineage_readers_that_cannot_be_found(
+    evolink: EmulatorHandle,
+    harness: TaskHarness,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A plugin that breaks the search for readers costs one warning, however many files have landed."""
+
+    def fail() -> None:
+        raise TypeError("a plugin's fault")
+
+    monkeypatch.setattr("airflow_provider_evolink.execution.announcement.hook_lineage_collector", fail)
+
+    assert_all_landed(run(harness, batch(ROWS, tmp_path)), ROWS, evolink)
+
+    assert caplog.text.count("a plugin's fault") == 1
 
 
 def test_an_outage_while_waiting(
