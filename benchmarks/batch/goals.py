@@ -12,9 +12,6 @@ from benchmarks.batch.cases import BARE, BATCH, GROUP, LARGE_COUNT, LARGE_WINDOW
 from benchmarks.batch.measured import Figures
 from benchmarks.goals import Goal
 
-# By how much the largest of fifty processes differs from the largest of six that do the same.
-_MEMORY_SPREAD_MIB = 1.0
-
 # The medians.
 Found = Mapping[Case, Figures]
 
@@ -88,10 +85,10 @@ def of_large(found: Found, count: int) -> list[Goal]:
 
 
 def _growth(found: Found, count: int, window: int) -> Goal:
-    """Return the goal that more rows take no more memory, which differs by chance as well."""
+    """Return the goal that more rows take no more memory."""
     peak, usual = (_figure(found, Case(BATCH, rows, window), "peak_mib") for rows in (LARGE_COUNT, count))
     name = f"memory of the worker above that for {count:,} rows, MiB"
-    return Goal(name, _at(window), _MEMORY_SPREAD_MIB, _above(peak, usual))
+    return Goal(name, _at(window), 0.0, _above(peak, usual))
 
 
 def _at(window: int) -> str:
