@@ -5,13 +5,12 @@
 # Guess: within milliseconds. The task's supervisor waits for its process in select(), which a process that ends wakes
 # up by closing its four sockets.
 #
-# What happens: for a quarter of the tasks to two thirds of them, five seconds later. The process closes its sockets
-# while it ends, so the supervisor is awake before there is an exit status to collect, asks for it once without waiting,
-# and goes back to select(), now with no sockets to wait for, until the next heartbeat is due
-# (WatchedSubprocess._service_subprocess and ActivitySubprocess._monitor_subprocess in
-# airflow/sdk/execution_time/supervisor.py; [workers] min_heartbeat_interval, 5 by default). The task's state is right at
-# once, and its duration in the UI a tenth of a second; but it keeps its slot of the executor, and the task after it waits.
-# Of 41 tasks that do nothing, 27 kept theirs with all of Airflow on one core, and 11 on two.
+# What happens: for many tasks, five seconds later. The process closes its sockets while it ends, so the supervisor is
+# awake before there is an exit status to collect, asks for it without waiting (WatchedSubprocess._check_subprocess_exit
+# in airflow/sdk/execution_time/supervisor.py), and goes back to select(), now with no sockets to wait for, for a whole
+# [workers] min_heartbeat_interval (ActivitySubprocess._monitor_subprocess; 5 by default). The task's state is right at
+# once, and its duration in the UI under a second; but it keeps its slot of the executor, and the task after it waits.
+# How many do depends on who runs when: of 41 tasks that do nothing 6 to 37, with all of Airflow on one core or on two.
 #
 # Why it matters: short tasks are limited by slots, not by CPU, and nobody sees by what: a hundred mapped tasks that
 # defer took four minutes with four slots, at 40% of one core, and a minute and a half with 32. A task that defers pays
@@ -127,8 +126,8 @@ try:
     held = until(lambda: len(found := SUPERVISED.findall(log.read_text())) == len(tasks) and [*map(float, found)])
     print(f"held for {sorted(round(seconds, 1) for seconds in held)} s", file=sys.stderr)
     print("tasks:", len(tasks))
-    print("that took five seconds and more:", sum(task["duration"] >= 5 for task in tasks))
-    print("slots held for five seconds and more:", "a tenth or more" if sum(s >= 5 for s in held) > 4 else "few or none")
+    long, longer = sum(task["duration"] >= 5 for task in tasks), sum(seconds >= 5 for seconds in held)
+    print("slots held for five seconds though their task was not:", "some" if longer - long > 2 else "few or none")
 finally:
     for process in processes:
         stop(process)
@@ -138,7 +137,6 @@ cat "$folder/output"
 diff "$folder/output" - <<'EXPECTED'
 success
 tasks: 41
-that took five seconds and more: 0
-slots held for five seconds and more: a tenth or more
+slots held for five seconds though their task was not: some
 EXPECTED
 echo "as described"

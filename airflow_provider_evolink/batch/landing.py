@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # Files that are downloaded and written at a time.
 CONCURRENCY = 8
-# Seconds after which those that are done are collected: to wake up for each costs a tenth of landing a small one.
+# Seconds after which those that are done are collected: to wake up for each costs a twentieth of landing a small one.
 _COLLECT_SECONDS = 0.1
 # A line for each of thousands of files would cost more than the files: what landed is in the manifest.
 _log = logging.getLogger(__name__)

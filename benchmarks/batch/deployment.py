@@ -25,9 +25,9 @@ from testkit.postgres import running_postgres
 ROOT = Path(__file__).parents[2]
 _DAGS = Path(__file__).parent / "dags"
 _MAX_MAP_LENGTH = 10_000
-# Airflow's default, of which a DAG may use 16. With no more slots than that, the LocalExecutor before 3.4 would accept
-# more tasks than it has slots, and start them in that order; with fewer, what counts is how many of them are held by
-# supervisors that have not noticed the end of their task, each for five seconds.
+# Airflow's default, of which a DAG may use 16. With fewer than 16, the LocalExecutor before 3.4 would accept more tasks
+# than it has slots, and start them in that order; and what counts would be how many slots are held by supervisors that
+# have not noticed the end of their task, each for five seconds.
 _SLOTS = 32
 
 
