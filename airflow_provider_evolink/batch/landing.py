@@ -110,11 +110,10 @@ class RowLander:
         """
         if self.painter is not None and self._posters is None:
             self._posters = PosterQueue()
-        pool, done = _pool(), SimpleQueue[Future[RowEntry]]()
-        for entry, generation in ended:
-            pool.submit(self._land, entry, generation).add_done_callback(done.put)
-        left = len(ended)
+        pool, done, left = _pool(), SimpleQueue[Future[RowEntry]](), len(ended)
         try:
+            for entry, generation in ended:
+                pool.submit(self._land, entry, generation).add_done_callback(done.put)
             while left:
                 await asyncio.sleep(_COLLECT_SECONDS)
                 for _ in range(done.qsize()):

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import errno
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow.sdk.io import store
 
 from airflow_provider_evolink.api.errors import LandingError, StorageRefusedError
+from airflow_provider_evolink.batch import landing
 from airflow_provider_evolink.emulator.server import EmulatorHandle
 from airflow_provider_evolink.landing import storage
 from airflow_provider_evolink.operators.batch import EvoLinkBatchOperator
@@ -58,6 +61,33 @@ def test_a_full_disk_loses_nothing(
     assert not failure.permanent
     monkeypatch.setattr(storage, "publish", publish)
 
+    assert_all_landed(retry(harness, operator), ROWS, evolink)
+    assert submissions(evolink) == len(ROWS)
+
+
+def test_a_timeout_while_rows_are_handed_to_threads(
+    evolink: EmulatorHandle, harness: TaskHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads end with the try, and a retry lands all rows."""
+    pools = list[ThreadPoolExecutor]()
+
+    class Interrupted(ThreadPoolExecutor):
+        def __init__(self) -> None:
+            super().__init__(2)
+            pools.append(self)
+
+        def submit(self, *_: Any, **__: Any) -> Any:
+            super().submit(int)
+            raise AirflowTaskTimeout
+
+    operator = batch(ROWS, tmp_path)
+    with monkeypatch.context() as patches:
+        patches.setattr(landing, "_pool", Interrupted)
+        with pytest.raises(AirflowTaskTimeout):
+            run(harness, operator)
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        pools[-1].submit(str)
     assert_all_landed(retry(harness, operator), ROWS, evolink)
     assert submissions(evolink) == len(ROWS)
 
