@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Airflow 3.3.2: when the slot of a task becomes free that has ended, on a machine whose cores are busy.
+# Airflow 3.3.2: when the executor's slot of a task that has ended is free again.
 #
 # Guess: within milliseconds. The task's supervisor waits for its process in select(), which a process that ends wakes
 # up by closing its four sockets.
@@ -10,7 +10,7 @@
 # in airflow/sdk/execution_time/supervisor.py), and goes back to select(), now with no sockets to wait for, for a whole
 # [workers] min_heartbeat_interval (ActivitySubprocess._monitor_subprocess; 5 by default). The task's state is right at
 # once, and its duration in the UI under a second; but it keeps its slot of the executor, and the task after it waits.
-# How many do depends on who runs when: of 41 tasks that do nothing 6 to 37, with all of Airflow on one core or on two.
+# How many do so depends on scheduling by the kernel: 6 to 37 of 41 tasks that do nothing, on one core as on two.
 #
 # Why it matters: short tasks are limited by slots, not by CPU, and nobody sees by what: a hundred mapped tasks that
 # defer took four minutes with four slots, at 40% of one core, and a minute and a half with 32. A task that defers pays
@@ -126,8 +126,8 @@ try:
     held = until(lambda: len(found := SUPERVISED.findall(log.read_text())) == len(tasks) and [*map(float, found)])
     print(f"held for {sorted(round(seconds, 1) for seconds in held)} s", file=sys.stderr)
     print("tasks:", len(tasks))
-    long, longer = sum(task["duration"] >= 5 for task in tasks), sum(seconds >= 5 for seconds in held)
-    print("slots held for five seconds though their task was not:", "some" if longer - long > 2 else "few or none")
+    excess = sum(seconds >= 5 for seconds in held) - sum(task["duration"] >= 5 for task in tasks)
+    print("slots held for five seconds by shorter tasks:", "some" if excess > 2 else "few or none")
 finally:
     for process in processes:
         stop(process)
@@ -137,6 +137,6 @@ cat "$folder/output"
 diff "$folder/output" - <<'EXPECTED'
 success
 tasks: 41
-slots held for five seconds though their task was not: some
+slots held for five seconds by shorter tasks: some
 EXPECTED
 echo "as described"
